@@ -1,0 +1,79 @@
+import { resolve } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
+import { type StoreFault, StoreUnavailable } from '../errors.ts';
+
+/** How long a statement waits for another writer, in milliseconds: less than a call keeps back for its answer. */
+const BUSY_TIMEOUT_MS = 200;
+
+/**
+ * Opens a SQLite database in which what is committed survives a power cut: WAL with `synchronous=FULL`.
+ *
+ * @param create Makes the file when it is missing: for migrations only, a function must not create its store.
+ * @throws {StoreUnavailable}
+ */
+export function openSqliteDatabase(path: string, { create = false } = {}): DatabaseSync {
+  const location = pathToFileURL(resolve(path));
+  location.searchParams.set('mode', create ? 'rwc' : 'rw');
+  try {
+    const database = new (sqlite().DatabaseSync)(location);
+    database.exec(`PRAGMA busy_timeout=${BUSY_TIMEOUT_MS}; PRAGMA synchronous=FULL`);
+    // Kept in the file, and a writer's lock to set: done once, where the file is made.
+    if (create) database.exec('PRAGMA journal_mode=WAL');
+    return database;
+  } catch (error) {
+    throw sqliteFailure(error);
+  }
+}
+
+/** Runs `work` in one transaction that holds the writer's lock from its start. */
+export function inTransaction<Result>(database: DatabaseSync, work: () => Result): Result {
+  database.exec('BEGIN IMMEDIATE');
+  try {
+    const result = work();
+    database.exec('COMMIT');
+    return result;
+  } catch (error) {
+    try {
+      database.exec('ROLLBACK');
+    } catch {
+      // A full disk and some other errors have ended the transaction already.
+    }
+    throw error;
+  }
+}
+
+/** What a failed SQLite call says of the store. Errors of other kinds are passed on as they are. */
+export function sqliteFailure(error: unknown): unknown {
+  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return error;
+  return new StoreUnavailable(sqliteFault(error.errcode, error.message), { cause: error });
+}
+
+/** By primary result code: https://sqlite.org/rescode.html. */
+function sqliteFault(resultCode: number, message: string): StoreFault {
+  switch (resultCode & 0xff) {
+    case 5: // SQLITE_BUSY
+    case 6: // SQLITE_LOCKED
+      return 'busy';
+    case 8: // SQLITE_READONLY
+      return 'read_only';
+    case 11: // SQLITE_CORRUPT
+    case 26: // SQLITE_NOTADB
+      return 'corrupt';
+    case 13: // SQLITE_FULL
+      return 'full';
+    default:
+      return message.startsWith('no such') ? 'not_migrated' : 'unreachable';
+  }
+}
+
+/** Loads `node:sqlite` without the warning that it prints: the output of a function is its log. */
+function sqlite(): typeof import('node:sqlite') {
+  const { emitWarning } = process;
+  process.emitWarning = () => {};
+  try {
+    return process.getBuiltinModule('node:sqlite');
+  } finally {
+    process.emitWarning = emitWarning;
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * What a caller may be told went wrong: the closed list. Words of OAuth (RFC 6749, 6750, 7009) where it has one.
+ * A protocol's own form of each is made where the protocol is answered.
+ */
+export type CallerErrorCode =
+  | 'invalid_request'
+  | 'invalid_token'
+  | 'method_not_allowed'
+  | 'not_found'
+  | 'payload_too_large'
+  | 'unsupported_request_type';
+
+/** What may fail on our side. The caller learns the code alone. */
+export type FailureCode = 'misconfigured' | 'server_error' | 'temporarily_unavailable';
+
+/** The caller's mistake. Nothing was stored or changed. */
+export class CallerError extends Error {
+  readonly code: CallerErrorCode;
+
+  /** @param description Shown to the caller: a fixed text, never made of their input. */
+  constructor(code: CallerErrorCode, description: string) {
+    super(description);
+    this.code = code;
+  }
+}
+
+/** Our failure. The message is for operators and reaches the log only. */
+export class Failure extends Error {
+  readonly code: FailureCode;
+
+  constructor(code: FailureCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** A setting is missing or wrong. The message names the variable and what is allowed, never its value. */
+export class Misconfigured extends Failure {
+  constructor(message: string, options?: ErrorOptions) {
+    super('misconfigured', message, options);
+  }
+}
+
+/** What is wrong with a store: the closed list that tells an operator where to look. */
+export type StoreFault = 'busy' | 'closed' | 'corrupt' | 'full' | 'not_migrated' | 'read_only' | 'unreachable';
+
+/** The store did not do what was asked. Trying again is safe. */
+export class StoreUnavailable extends Failure {
+  readonly fault: StoreFault;
+
+  constructor(fault: StoreFault, options?: ErrorOptions) {
+    super('temporarily_unavailable', `store: ${fault}`, options);
+    this.fault = fault;
+  }
+}
+
+/** Whether an error is a {@link Failure}. A driver in a file of its own has its own copy of the class: not `instanceof`. */
+export function isFailure(error: unknown): error is Failure {
+  return error instanceof Error && 'code' in error && FAILURE_CODES.has(error.code);
+}
+
+/** Whether an error is a {@link StoreUnavailable}, of whatever copy of the class. */
+export function isStoreUnavailable(error: unknown): error is StoreUnavailable {
+  return isFailure(error) && 'fault' in error;
+}
+
+const FAILURE_CODES: ReadonlySet<unknown> = new Set<FailureCode>([
+  'misconfigured',
+  'server_error',
+  'temporarily_unavailable',
+]);

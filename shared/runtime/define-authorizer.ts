@@ -1,0 +1,68 @@
+import type * as z from 'zod/mini';
+import { CallerError, isFailure } from '../errors.ts';
+import type { Handler } from './define-function.ts';
+import { isDeployed, readEnvironment } from './environment.ts';
+import { failure } from './failure.ts';
+import { httpCredential } from './http-transport.ts';
+import { createInvocations } from './invocation.ts';
+import { isJsonObject } from './json-limits.ts';
+
+/** What deciding about a call takes, in milliseconds, at the most: every call of every resource waits for it. */
+const MAX_DECISION_MS = 1000;
+
+/** A function authorizer as its handler declares it. */
+export interface AuthorizerDefinition<Schema extends z.ZodMiniObject, Ports> {
+  readonly name: string;
+  readonly environment: Schema;
+  readonly ports: (settings: z.output<Schema>, isDeployed: boolean) => Ports;
+  /** Whether the credential may pass. */
+  readonly authorize: (
+    request: {
+      readonly authorization: string | undefined;
+      readonly remainingMs: number;
+      readonly note: (fields: Record<string, unknown>) => void;
+    },
+    ports: Ports,
+  ) => Promise<boolean>;
+}
+
+/**
+ * Makes a handler for API Gateway's function authorizer. Every refusal is alike; the credential is handed on, for the
+ * next function verifies it again; a failure is thrown, since a refusal would read as "revoked" and could be cached.
+ *
+ * @see https://yandex.cloud/en/docs/api-gateway/concepts/extensions/function-authorizer
+ */
+export function defineAuthorizer<Schema extends z.ZodMiniObject, Ports>(
+  definition: AuthorizerDefinition<Schema, Ports>,
+): Handler {
+  const begin = createInvocations(definition.name);
+  let ports: Ports | undefined;
+
+  return async (event, context) => {
+    const invocation = begin(context);
+    invocation.note({ request_id: context.requestId });
+    try {
+      ports ??= definition.ports(readEnvironment(definition.environment), isDeployed());
+      const authorization = readCredential(event);
+      const remainingMs = Math.min(invocation.remainingMs(), MAX_DECISION_MS);
+      const isAuthorized = await definition.authorize({ authorization, remainingMs, note: invocation.note }, ports);
+      invocation.end({ outcome: isAuthorized ? 'ok' : 'denied' });
+      return isAuthorized ? { isAuthorized, context: { authorization } } : { isAuthorized };
+    } catch (error) {
+      const code = isFailure(error) ? error.code : 'server_error';
+      invocation.end({ outcome: 'error', code, error });
+      throw failure(code);
+    }
+  };
+}
+
+/** The credential of an authorizer event. Two that differ are none. */
+function readCredential(event: unknown): string | undefined {
+  if (!isJsonObject(event)) return undefined;
+  try {
+    return httpCredential(event);
+  } catch (error) {
+    if (error instanceof CallerError) return undefined;
+    throw error;
+  }
+}

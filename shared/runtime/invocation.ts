@@ -1,0 +1,83 @@
+import type { Handler } from '@yandex-cloud/function-types';
+import { type CallerErrorCode, type FailureCode, isFailure, isStoreUnavailable } from '../errors.ts';
+import { createLogger, type LineLogger } from './logger.ts';
+
+/** What is kept back of a call's time to answer and to log, in milliseconds. */
+const ANSWER_MARGIN_MS = 300;
+
+/** The part of the platform's context that is used. The rest holds the IAM token and the body: it goes nowhere. */
+export type PlatformContext = Pick<Parameters<Handler.Http>[1], 'requestId' | 'getRemainingTimeInMillis'>;
+
+/** The outcome of a call, as its one log line has it. */
+export interface Outcome {
+  readonly outcome: 'ok' | 'denied' | 'error';
+  readonly code?: CallerErrorCode | FailureCode | undefined;
+  readonly error?: unknown;
+}
+
+/** One call of a function: its time and its one log line. */
+export interface Invocation {
+  /** How long the work may take from now on, in milliseconds. */
+  remainingMs(): number;
+  /** Adds to the log line. */
+  note(fields: Record<string, unknown>): void;
+  /** Makes the log line a warning. */
+  warn(fields: Record<string, unknown>): void;
+  /** Writes the log line: once, at the end. */
+  end(outcome: Outcome): void;
+}
+
+/** Begins the calls of one function in this instance. */
+export function createInvocations(functionName: string): (context: PlatformContext) => Invocation {
+  let logger: LineLogger | undefined;
+  let isColdStart = true;
+
+  return (context) => {
+    const startedAt = performance.now();
+    const fields: Record<string, unknown> = { invocation_id: context.requestId, cold_start: isColdStart };
+    let isWarning = false;
+    isColdStart = false;
+
+    return {
+      remainingMs: () => context.getRemainingTimeInMillis() - ANSWER_MARGIN_MS,
+      note: (more) => {
+        Object.assign(fields, more);
+      },
+      warn: (more) => {
+        Object.assign(fields, more);
+        isWarning = true;
+      },
+      end: ({ outcome, code, error }) => {
+        logger ??= createLogger(functionName);
+        const level = outcome === 'error' ? 'ERROR' : isWarning ? 'WARN' : 'INFO';
+        logger.log(level, `${functionName}: ${outcome}`, {
+          ...fields,
+          outcome,
+          ...(code !== undefined && { code }),
+          ...(error !== undefined && { error: describeFailure(error) }),
+          duration_ms: Math.round((performance.now() - startedAt) * 1000) / 1000,
+          remaining_ms: Math.round(context.getRemainingTimeInMillis()),
+        });
+      },
+    };
+  };
+}
+
+/** What an operator needs of a failure. */
+function describeFailure(error: unknown): Record<string, unknown> {
+  if (isFailure(error)) {
+    return {
+      message: error.message,
+      ...(isStoreUnavailable(error) && { fault: error.fault }),
+      ...(error.cause instanceof Error && { cause: printable(error.cause.message) }),
+    };
+  }
+  // The message of an error that nobody expected may quote what was being handled: where it came from does not.
+  const stack = error instanceof Error ? (error.stack ?? '') : '';
+  const frames = stack.split('\n').filter((line) => line.startsWith('    at '));
+  return { message: 'unexpected', frames: frames.slice(0, 8).map((frame) => frame.trim()) };
+}
+
+function printable(text: string): string {
+  return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, ' ').slice(0, 500);
+}

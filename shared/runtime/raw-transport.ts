@@ -1,0 +1,85 @@
+import * as z from 'zod/mini';
+import { CallerError } from '../errors.ts';
+import { failure } from './failure.ts';
+import type { FunctionDefinition, Transport } from './function-definition.ts';
+import { assertWithinJsonLimits, isJsonObject } from './json-limits.ts';
+
+const API_VERSION_RULE = 'must be a number of at least 1, or the same as text';
+
+/** A finite number, or the same written out, from 1 upwards. */
+const ApiVersion = z.pipe(
+  z.transform((version: unknown) =>
+    typeof version === 'string' && /^\d{1,9}(\.\d{1,9})?$/.test(version) ? Number(version) : version,
+  ),
+  z.number(API_VERSION_RULE).check(z.gte(1, API_VERSION_RULE)),
+);
+
+/**
+ * The envelope that every function takes in a raw call: the smart home platform's own.
+ *
+ * @see https://yandex.ru/dev/dialogs/smart-home/doc/en/reference/unlink-jrpc
+ */
+const Envelope = z.object(
+  {
+    headers: z.object({ authorization: z.optional(z.unknown()) }, 'must be an object'),
+    request_type: z.string('must be a string'),
+    api_version: ApiVersion,
+  },
+  'must be an object',
+);
+
+/** A raw call (`?integration=raw`): the event is what the platform made of the body; headers and status are out of reach. */
+export function rawTransport<Ports>(
+  event: unknown,
+  {
+    raw,
+    unsupported,
+    bareRawSuccess,
+  }: Pick<FunctionDefinition<z.ZodMiniObject, Ports>, 'raw' | 'unsupported' | 'bareRawSuccess'>,
+): Transport<Ports> {
+  const headers = isJsonObject(event) && isJsonObject(event.headers) ? event.headers : {};
+  return {
+    requestIds: 'request_id' in headers ? [headers.request_id] : [],
+
+    read({ note, warn }) {
+      note({ transport: 'raw' });
+      const { request_type, api_version, headers } = readEnvelope(event);
+      // A bump of the protocol must not keep tokens alive: served, and made visible.
+      if (api_version !== 1) warn({ api_version });
+      if (unsupported?.includes(request_type)) {
+        throw new CallerError('unsupported_request_type', 'This function does not answer that request_type.');
+      }
+      const operation = Object.hasOwn(raw, request_type) ? raw[request_type] : undefined;
+      if (operation === undefined)
+        throw new CallerError('invalid_request', 'The field request_type is not a known one.');
+      note({ operation: request_type });
+      const { authorization } = headers;
+      // What is neither absent nor a string is malformed, as the empty string is.
+      if (authorization === undefined) return { operation, authorization };
+      return { operation, authorization: typeof authorization === 'string' ? authorization : '' };
+    },
+
+    encode(requestId, { status, body }) {
+      if (bareRawSuccess && status < 400) return body;
+      return { request_id: requestId, status, ...(body !== undefined && { payload: body }) };
+    },
+
+    // A raw answer is always 200: only what is thrown shows as a failure, and its message and stack reach the caller.
+    fail(_requestId, code) {
+      throw failure(code);
+    },
+  };
+}
+
+function readEnvelope(event: unknown): z.output<typeof Envelope> {
+  if (!isJsonObject(event)) throw new CallerError('invalid_request', 'The body is not a JSON object.');
+  // What the platform makes of a body that is empty or is not JSON.
+  if (typeof event.payload === 'string' && Object.keys(event).length === 1) {
+    throw new CallerError('invalid_request', 'The body is empty or is not JSON.');
+  }
+  assertWithinJsonLimits(event);
+  const { data, error } = Envelope.safeParse(event);
+  if (data !== undefined) return data;
+  const [issue] = error.issues;
+  throw new CallerError('invalid_request', `The field ${issue?.path.join('.')} ${issue?.message}.`);
+}

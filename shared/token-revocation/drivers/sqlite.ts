@@ -1,0 +1,138 @@
+import { inTransaction, openSqliteDatabase, sqliteFailure } from '../../databases/sqlite.ts';
+import { StoreUnavailable } from '../../errors.ts';
+import {
+  assertRevocation,
+  NEVER,
+  type PresentedToken,
+  type RevocationStatus,
+  TOKEN_REVOCATION_SCHEMA,
+  type TokenRevocationStore,
+} from '../store.ts';
+
+/**
+ * A store in one SQLite file, shared by the processes of one machine.
+ *
+ * @throws {StoreUnavailable} The file is missing, unreadable or not migrated.
+ */
+export async function openSqliteStore(
+  path: string,
+  { now = Date.now }: { now?: () => number } = {},
+): Promise<TokenRevocationStore> {
+  const database = openSqliteDatabase(path);
+  const statements = translatingErrors(() => prepareStatements(database));
+
+  function prepareStatements(db: typeof database) {
+    const { component, version } = TOKEN_REVOCATION_SCHEMA;
+    return {
+      marker: db.prepare(`SELECT 1 FROM schema_marker WHERE component = '${component}' AND version >= ${version}`),
+      findId: db.prepare('SELECT revoked_at FROM revoked_id WHERE id = ? AND expires_at > ?'),
+      findCutOff: db.prepare('SELECT issued_up_to FROM revocation_cut_off WHERE key = ? AND expires_at > ?'),
+      putId: db.prepare(`
+        INSERT INTO revoked_id (id, revoked_at, expires_at) VALUES (?, ?, ?)
+        ON CONFLICT (id) DO UPDATE SET revoked_at = excluded.revoked_at, expires_at = max(expires_at, excluded.expires_at)`),
+      putCutOff: db.prepare(`
+        INSERT INTO revocation_cut_off (key, issued_up_to, expires_at) VALUES (?, ?, ?)
+        ON CONFLICT (key) DO UPDATE SET issued_up_to = excluded.issued_up_to, expires_at = max(expires_at, excluded.expires_at)`),
+      purgeIds: db.prepare(
+        'DELETE FROM revoked_id WHERE id IN (SELECT id FROM revoked_id WHERE expires_at <= ? LIMIT ?)',
+      ),
+      purgeCutOffs: db.prepare(
+        'DELETE FROM revocation_cut_off WHERE key IN (SELECT key FROM revocation_cut_off WHERE expires_at <= ? LIMIT ?)',
+      ),
+    };
+  }
+
+  /** One synchronous piece of work against a store that has its schema. */
+  function withStore<Result>(work: (time: number) => Result): Result {
+    if (!database.isOpen) throw new StoreUnavailable('closed');
+    return translatingErrors(() => {
+      if (statements.marker.get() === undefined) throw new StoreUnavailable('not_migrated');
+      return work(Math.floor(now() / 1000));
+    });
+  }
+
+  function revokedAt(id: string, time: number): number | undefined {
+    return integer(statements.findId.get(id, time)?.revoked_at);
+  }
+
+  function issuedUpTo(cutOffKey: string, time: number): number | undefined {
+    return integer(statements.findCutOff.get(cutOffKey, time)?.issued_up_to);
+  }
+
+  function status({ tokenIds, grants, cutOffKeys, issuedAt }: PresentedToken, time: number): RevocationStatus {
+    const isRevoked = (id: string) => revokedAt(id, time) !== undefined;
+    if (tokenIds.some(isRevoked)) return { revoked: true, by: 'token' };
+    if (grants.some(isRevoked)) return { revoked: true, by: 'grant' };
+    const isCutOff = cutOffKeys.some((key) => {
+      const cutOff = issuedUpTo(key, time);
+      return cutOff !== undefined && (issuedAt === undefined || issuedAt <= cutOff);
+    });
+    return isCutOff ? { revoked: true, by: 'cut_off' } : { revoked: false };
+  }
+
+  /** Returns when the id was revoked before, or undefined when it was not. */
+  function record(id: string, time: number, expiresAt: number): number | undefined {
+    const known = revokedAt(id, time);
+    statements.putId.run(id, known ?? time, expiresAt);
+    return known;
+  }
+
+  /** Returns whether the cut-off is new or later than it was. */
+  function move(key: string, to: number, time: number, expiresAt: number): boolean {
+    const before = issuedUpTo(key, time) ?? Number.NEGATIVE_INFINITY;
+    statements.putCutOff.run(key, Math.max(before, to), expiresAt);
+    return to > before;
+  }
+
+  return {
+    async revoke(revocation) {
+      assertRevocation(revocation);
+      const { tokenIds, grants, presented, expiresAt } = revocation;
+      return withStore((time) =>
+        inTransaction(database, () => {
+          const wasRevoked = presented !== undefined && status(presented, time).revoked;
+
+          const knownSince = [
+            ...(presented?.tokenIds ?? []).map((id) => revokedAt(id, time)),
+            ...tokenIds.map((id) => record(id, time, expiresAt)),
+            ...grants.map((id) => record(id, time, NEVER)),
+          ].filter((at) => at !== undefined);
+          const moved = wasRevoked
+            ? []
+            : revocation.cutOffs.filter((cutOff) => move(cutOff.key, cutOff.issuedUpTo, time, expiresAt));
+
+          const isNew = tokenIds.length + grants.length > 0 ? knownSince.length === 0 : moved.length > 0;
+          return { first: isNew && !wasRevoked, at: Math.min(time, ...knownSince) };
+        }),
+      );
+    },
+
+    async check(token) {
+      return withStore((time) => status(token, time));
+    },
+
+    async purgeExpired(limit) {
+      return withStore((time) => {
+        const ids = Number(statements.purgeIds.run(time, limit).changes);
+        return ids + Number(statements.purgeCutOffs.run(time, limit - ids).changes);
+      });
+    },
+
+    async close() {
+      if (database.isOpen) database.close();
+    },
+  };
+}
+
+function translatingErrors<Result>(work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    throw sqliteFailure(error);
+  }
+}
+
+/** An INTEGER column as the number that it is: all of ours stay below 2^53. */
+function integer(column: unknown): number | undefined {
+  return typeof column === 'number' ? column : undefined;
+}

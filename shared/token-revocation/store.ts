@@ -1,0 +1,94 @@
+/**
+ * The token revocation store: what is refused from now on, and since when.
+ *
+ * Terms. *Token id*: a keyed digest that names a token (`token-id.ts`). *Grant*: a keyed digest that names the consent
+ * that a token was issued under; revoking it ends every token of it. *Cut-off*: "everything issued up to `issuedUpTo`
+ * is revoked" for what its key names (a subject, a client, a subject at a client, always at one issuer).
+ * Ids, grants and keys are opaque to a store. All times are whole seconds since the epoch, as in a JWT (RFC 7519).
+ */
+export interface TokenRevocationStore {
+  /**
+   * Records a revocation, all of it or nothing, and resolves only when it is durable. Idempotent: of an id the first
+   * time and the later expiry are kept, of a cut-off the latest `issuedUpTo`.
+   */
+  revoke(revocation: Revocation): Promise<RecordedRevocation>;
+
+  /** Whether a token is revoked, as of now. Rejects, never guesses, when the store cannot say. */
+  check(token: PresentedToken): Promise<RevocationStatus>;
+
+  /** Deletes at most `limit` rows that have expired and returns how many it deleted. */
+  purgeExpired(limit: number): Promise<number>;
+
+  /** Lets go of the connection. May be called twice. */
+  close(): Promise<void>;
+}
+
+/** One atomic write of at most {@link MAX_REVOCATION_ITEMS} token ids, grants and cut-offs together. */
+export interface Revocation {
+  readonly tokenIds: readonly string[];
+  /** Revoked for good: they never expire. */
+  readonly grants: readonly string[];
+  readonly cutOffs: readonly CutOff[];
+  /** Until when the token ids and cut-offs are kept: when the last token that they refuse has expired by itself. */
+  readonly expiresAt: number;
+  /**
+   * The token on whose presentation this happens. When it is already revoked no cut-off moves: a leaked old token
+   * must not end the link made anew.
+   */
+  readonly presented?: PresentedToken;
+}
+
+/** A cut-off: everything of `key` that was issued up to `issuedUpTo` is revoked. */
+export interface CutOff {
+  readonly key: string;
+  readonly issuedUpTo: number;
+}
+
+/** A token as a store knows it: under every pepper that is accepted. */
+export interface PresentedToken {
+  readonly tokenIds: readonly string[];
+  readonly grants: readonly string[];
+  readonly cutOffKeys: readonly string[];
+  /** The token's `iat`. Absent: it counts as issued before every cut-off. */
+  readonly issuedAt?: number | undefined;
+}
+
+/** What a revocation found. */
+export interface RecordedRevocation {
+  /** Whether it was not revoked before: true for exactly one of any number of equal calls. */
+  readonly first: boolean;
+  /** When it was first revoked. */
+  readonly at: number;
+}
+
+/** Whether a token is revoked and, for the log, by what. */
+export type RevocationStatus =
+  | { readonly revoked: false }
+  | { readonly revoked: true; readonly by: 'token' | 'grant' | 'cut_off' };
+
+/** The most items of one revocation: a transaction of the DynamoDB API takes 25, and one reads the schema marker. */
+export const MAX_REVOCATION_ITEMS = 24;
+
+/** The schema that this code reads and writes: a store with an older or no marker is refused. */
+export const TOKEN_REVOCATION_SCHEMA = { component: 'token-revocation', version: 1 } as const;
+
+/** The expiry of what never expires. */
+export const NEVER = Number.MAX_SAFE_INTEGER;
+
+/** Refuses a revocation that no driver could write atomically. */
+export function assertRevocation({ tokenIds, grants, cutOffs }: Revocation): void {
+  const items = tokenIds.length + grants.length + cutOffs.length;
+  if (items === 0 || items > MAX_REVOCATION_ITEMS) {
+    throw new RangeError(`a revocation has 1 to ${MAX_REVOCATION_ITEMS} items, not ${items}`);
+  }
+}
+
+/** The whole of a revocation for a log line: with it the revocation can be rebuilt should the store be lost. */
+export function logRevocation({ tokenIds, grants, cutOffs, expiresAt }: Revocation): Record<string, unknown> {
+  return {
+    token_ids: tokenIds,
+    grants,
+    cut_offs: cutOffs.map(({ key, issuedUpTo }) => ({ key, issued_up_to: issuedUpTo })),
+    expires_at: expiresAt,
+  };
+}

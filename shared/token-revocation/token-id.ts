@@ -1,0 +1,73 @@
+import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
+import * as z from 'zod/mini';
+
+/**
+ * `TOKEN_PEPPERS`: `k2:<base64>,k1:<base64>`, the newest first. Each has at least 32 bytes; its name, up to 16 letters
+ * and digits, stands in front of every id made with it.
+ */
+export const TokenPeppers = z.pipe(
+  z.string('must be set: name:base64 of 32 random bytes, the newest first, separated by commas'),
+  z.transform((text, context): Pepper[] => {
+    const peppers = text.split(',').map(parsePepper);
+    const names = new Set(peppers.map((pepper) => pepper?.name));
+    const usable = peppers.filter((pepper) => pepper !== undefined);
+    if (usable.length === peppers.length && names.size === peppers.length) return usable;
+    context.issues.push({
+      code: 'custom',
+      input: undefined,
+      message:
+        'must be name:base64,… with names of 1 to 16 letters and digits, all different, and at least 32 bytes each',
+    });
+    return z.NEVER;
+  }),
+);
+
+/** The key of a keyed digest, and the name that stands in front of what is made with it. */
+export interface Pepper {
+  readonly name: string;
+  readonly key: KeyObject;
+}
+
+/** One thing's ids: the one to record, made with the newest pepper, and all it may have been recorded under. */
+export interface KeyedIds {
+  readonly current: string;
+  readonly all: readonly string[];
+}
+
+function parsePepper(text: string): Pepper | undefined {
+  const [, name, base64] = /^([A-Za-z0-9]{1,16}):([A-Za-z0-9+/_-]{43,1024}={0,2})$/.exec(text.trim()) ?? [];
+  if (name === undefined || base64 === undefined) return undefined;
+  const bytes = Buffer.from(base64, 'base64');
+  return bytes.length < 32 ? undefined : { name, key: createSecretKey(bytes) };
+}
+
+/**
+ * The ids of a token whose signature nobody verified: an HMAC-SHA-256 of the whole token, or, when it is a JWT, of its
+ * signing input – one valid JWT has several spellings, and they differ in the last part alone.
+ */
+export function tokenIds(token: string, peppers: readonly Pepper[]): KeyedIds {
+  const signingInput = jwtSigningInput(token);
+  return signingInput === undefined ? keyedIds('token', token, peppers) : keyedIds('jwt', signingInput, peppers);
+}
+
+/** An HMAC-SHA-256 of `text` under each pepper; `kind` keeps what is named by equal texts apart. */
+function keyedIds(kind: 'jwt' | 'token', text: string, peppers: readonly Pepper[]): KeyedIds {
+  const all = peppers.map(
+    ({ name, key }) => `${name}.${createHmac('sha256', key).update(`v1|${kind}|${text}`).digest('base64url')}`,
+  );
+  // A list of peppers is never empty (TokenPeppers).
+  return { current: all[0] as string, all };
+}
+
+/** What a JWT's signature covers (RFC 7515, section 5.2), or undefined when the token is not one. */
+function jwtSigningInput(token: string): string | undefined {
+  const parts = token.split('.');
+  if (parts.length !== 3) return undefined;
+  try {
+    const header: unknown = JSON.parse(Buffer.from(parts[0] ?? '', 'base64url').toString());
+    const isJwt = typeof header === 'object' && header !== null && 'alg' in header && typeof header.alg === 'string';
+    return isJwt ? `${parts[0]}.${parts[1]}` : undefined;
+  } catch {
+    return undefined;
+  }
+}

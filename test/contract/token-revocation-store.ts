@@ -1,0 +1,358 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { StoreUnavailable } from '#shared/errors.ts';
+import {
+  MAX_REVOCATION_ITEMS,
+  type PresentedToken,
+  type Revocation,
+  type RevocationStatus,
+  type TokenRevocationStore,
+} from '#shared/token-revocation/store.ts';
+
+/** A fresh, migrated backend for one test. */
+export interface Backend {
+  open(options: { now: () => number }): Promise<TokenRevocationStore>;
+  dispose(): void | Promise<void>;
+}
+
+/** A backend that outlives the connection to it. */
+export interface DurableBackend extends Backend {
+  /** How many revoked ids and cut-offs it holds. */
+  countRows(): number | Promise<number>;
+  /** Takes the schema marker away, as a failover to an empty copy does. */
+  loseMarker(): void | Promise<void>;
+  /** Makes every write of a cut-off fail. */
+  failCutOffs(): void | Promise<void>;
+}
+
+const revocation = (parts: Partial<Revocation>): Revocation => ({
+  tokenIds: [],
+  grants: [],
+  cutOffs: [],
+  expiresAt: UNTIL_S,
+  ...parts,
+});
+
+const token = (parts: Partial<PresentedToken>): PresentedToken => ({
+  tokenIds: [],
+  grants: [],
+  cutOffKeys: [],
+  ...parts,
+});
+
+const START_S = 1_800_000_000;
+const UNTIL_S = START_S + 1000;
+const NOT_REVOKED: RevocationStatus = { revoked: false };
+
+/** The contract of the port {@link TokenRevocationStore}: every driver passes it. */
+export function tokenRevocationStoreContract(driver: string, createBackend: () => Backend | Promise<Backend>): void {
+  describe(`token revocation store, ${driver}`, () => {
+    let backend: Backend;
+    let store: TokenRevocationStore;
+    let timeS: number;
+
+    beforeEach(async () => {
+      timeS = START_S;
+      backend = await createBackend();
+      store = await backend.open({ now: () => timeS * 1000 });
+    });
+
+    afterEach(async () => {
+      await store.close();
+      await backend.dispose();
+    });
+
+    const revokeId = (id: string, expiresAt = UNTIL_S) => store.revoke(revocation({ tokenIds: [id], expiresAt }));
+    const checkId = (id: string) => store.check(token({ tokenIds: [id] }));
+    const cutOff = (key: string, issuedUpTo: number, parts: Partial<Revocation> = {}) =>
+      store.revoke(revocation({ cutOffs: [{ key, issuedUpTo }], ...parts }));
+    const checkIssued = (issuedAt: number | undefined, ...cutOffKeys: string[]) =>
+      store.check(token({ tokenIds: ['unknown'], cutOffKeys, issuedAt }));
+
+    describe('token ids', () => {
+      test('an unknown id is not revoked', async () => {
+        expect(await checkId('unknown')).toEqual(NOT_REVOKED);
+      });
+
+      test('the first revocation says so, and the id is revoked', async () => {
+        expect(await revokeId('a')).toEqual({ first: true, at: START_S });
+        expect(await checkId('a')).toEqual({ revoked: true, by: 'token' });
+        expect(await checkId('b')).toEqual(NOT_REVOKED);
+      });
+
+      test('revoking again keeps the first time', async () => {
+        await revokeId('a');
+        timeS += 10;
+        expect(await revokeId('a')).toEqual({ first: false, at: START_S });
+      });
+
+      test('of two expiries the later one is kept', async () => {
+        await revokeId('a', START_S + 10);
+        await revokeId('a', START_S + 20);
+        timeS = START_S + 19;
+        expect((await checkId('a')).revoked).toBe(true);
+      });
+
+      test('an earlier expiry never shortens', async () => {
+        await revokeId('a', START_S + 20);
+        await revokeId('a', START_S + 10);
+        timeS = START_S + 19;
+        expect((await checkId('a')).revoked).toBe(true);
+      });
+
+      test('a revocation ends at the very second of its expiry', async () => {
+        await revokeId('a', START_S + 10);
+        timeS = START_S + 9;
+        expect((await checkId('a')).revoked).toBe(true);
+        timeS = START_S + 10;
+        expect((await checkId('a')).revoked).toBe(false);
+      });
+
+      test('an expired id can be revoked anew, whether its row was purged or not', async () => {
+        await revokeId('a', START_S + 10);
+        timeS = START_S + 10;
+        expect(await revokeId('a')).toEqual({ first: true, at: timeS });
+        expect((await checkId('a')).revoked).toBe(true);
+      });
+
+      test.each([
+        ['of 8 KB', 'x'.repeat(8192)],
+        ['that is not ASCII', 'ключ-鍵-🔑'],
+        ['with quotes and NUL-like escapes', `'";--\\0%_`],
+      ])('an id %s is kept as it is', async (_name, id) => {
+        await revokeId(id);
+        expect((await checkId(id)).revoked).toBe(true);
+        expect((await checkId(`${id}x`)).revoked).toBe(false);
+      });
+
+      test('ids that differ in case or by a trailing space are different', async () => {
+        await revokeId('k1.Abc');
+        expect((await checkId('k1.abc')).revoked).toBe(false);
+        expect((await checkId('k1.Abc ')).revoked).toBe(false);
+      });
+
+      test.each([1, 99, 100, 1000])('one revoked id among %i is found in one check', async (count) => {
+        const ids = Array.from({ length: count }, (_, index) => `id-${index}`);
+        expect(await store.check(token({ tokenIds: ids }))).toEqual(NOT_REVOKED);
+        await revokeId(`id-${count - 1}`);
+        expect(await store.check(token({ tokenIds: ids }))).toEqual({ revoked: true, by: 'token' });
+      });
+
+      test('a token known under an older pepper is not revoked for the first time', async () => {
+        await revokeId('k1.a');
+        timeS += 10;
+        const again = revocation({ tokenIds: ['k2.a'], presented: token({ tokenIds: ['k2.a', 'k1.a'] }) });
+        expect(await store.revoke(again)).toEqual({ first: false, at: START_S });
+        expect((await checkId('k2.a')).revoked).toBe(true);
+      });
+
+      test('of a thousand revocations of one id at once exactly one is the first', async () => {
+        const all = await Promise.all(Array.from({ length: 1000 }, () => revokeId('a')));
+        expect(all.filter(({ first }) => first)).toHaveLength(1);
+      });
+    });
+
+    describe('grants', () => {
+      test('a revoked grant revokes each token of it', async () => {
+        await store.revoke(revocation({ tokenIds: ['a'], grants: ['g'] }));
+        expect(await store.check(token({ tokenIds: ['b'], grants: ['g'] }))).toEqual({ revoked: true, by: 'grant' });
+        expect(await store.check(token({ tokenIds: ['b'], grants: ['h'] }))).toEqual(NOT_REVOKED);
+      });
+
+      test('a grant stays revoked when the tokens of its revocation have expired', async () => {
+        await store.revoke(revocation({ tokenIds: ['a'], grants: ['g'] }));
+        timeS = UNTIL_S + 1_000_000_000;
+        await store.purgeExpired(100);
+        expect((await store.check(token({ tokenIds: ['b'], grants: ['g'] }))).revoked).toBe(true);
+        expect((await checkId('a')).revoked).toBe(false);
+      });
+    });
+
+    describe('cut-offs', () => {
+      test('what was issued up to a cut-off is revoked, the equal second included', async () => {
+        await cutOff('subject', START_S);
+        expect(await checkIssued(START_S - 1, 'subject')).toEqual({ revoked: true, by: 'cut_off' });
+        expect(await checkIssued(START_S, 'subject')).toEqual({ revoked: true, by: 'cut_off' });
+        expect(await checkIssued(START_S + 1, 'subject')).toEqual(NOT_REVOKED);
+      });
+
+      test('a token without a time of issue counts as issued before every cut-off', async () => {
+        await cutOff('subject', 0);
+        expect((await checkIssued(undefined, 'subject')).revoked).toBe(true);
+      });
+
+      test('without a cut-off a token without a time of issue is not revoked', async () => {
+        expect(await checkIssued(undefined, 'subject')).toEqual(NOT_REVOKED);
+      });
+
+      test.each([
+        ['the subject', 'subject'],
+        ['the client', 'client'],
+        ['the subject at the client', 'subject-at-client'],
+      ])('a cut-off of %s revokes a token that all three could', async (_name, key) => {
+        await cutOff(key, START_S);
+        expect((await checkIssued(START_S, 'subject', 'client', 'subject-at-client')).revoked).toBe(true);
+        expect((await checkIssued(START_S, 'another subject', 'another client')).revoked).toBe(false);
+      });
+
+      test('of several cut-offs that apply the latest decides', async () => {
+        await cutOff('client', START_S - 100);
+        await cutOff('subject', START_S);
+        expect((await checkIssued(START_S - 50, 'subject', 'client')).revoked).toBe(true);
+        expect((await checkIssued(START_S - 50, 'client', 'subject')).revoked).toBe(true);
+      });
+
+      test('a cut-off moves forward only', async () => {
+        expect(await cutOff('subject', START_S)).toMatchObject({ first: true });
+        expect(await cutOff('subject', START_S - 100)).toMatchObject({ first: false });
+        expect((await checkIssued(START_S, 'subject')).revoked).toBe(true);
+        expect(await cutOff('subject', START_S + 100)).toMatchObject({ first: true });
+        expect((await checkIssued(START_S + 100, 'subject')).revoked).toBe(true);
+      });
+
+      test('a cut-off keeps its later expiry and ends with it', async () => {
+        await cutOff('subject', START_S, { expiresAt: START_S + 20 });
+        await cutOff('subject', START_S, { expiresAt: START_S + 10 });
+        timeS = START_S + 19;
+        expect((await checkIssued(START_S, 'subject')).revoked).toBe(true);
+        timeS = START_S + 20;
+        expect((await checkIssued(START_S, 'subject')).revoked).toBe(false);
+      });
+
+      describe('a token that is already revoked moves none when it is presented again', () => {
+        const replay = (presented: PresentedToken) =>
+          cutOff('subject', START_S + 500, { tokenIds: presented.tokenIds, presented });
+
+        test('revoked by its id', async () => {
+          await revokeId('old');
+          expect(await replay(token({ tokenIds: ['old'] }))).toMatchObject({ first: false });
+          expect((await checkIssued(START_S + 400, 'subject')).revoked).toBe(false);
+        });
+
+        test('revoked by its grant', async () => {
+          await store.revoke(revocation({ grants: ['g'] }));
+          await replay(token({ tokenIds: ['old'], grants: ['g'] }));
+          expect((await checkIssued(START_S + 400, 'subject')).revoked).toBe(false);
+        });
+
+        test('revoked by a cut-off that covers its time of issue', async () => {
+          await cutOff('client', START_S);
+          await replay(token({ tokenIds: ['old'], cutOffKeys: ['subject', 'client'], issuedAt: START_S - 1 }));
+          expect((await checkIssued(START_S + 400, 'subject')).revoked).toBe(false);
+        });
+
+        test('but one issued after the cut-off does', async () => {
+          await cutOff('client', START_S);
+          await replay(token({ tokenIds: ['new'], cutOffKeys: ['subject', 'client'], issuedAt: START_S + 1 }));
+          expect((await checkIssued(START_S + 400, 'subject')).revoked).toBe(true);
+        });
+      });
+    });
+
+    describe('one write', () => {
+      test('ids, grants and cut-offs are recorded together', async () => {
+        const presented = token({ tokenIds: ['a'], grants: ['g'], cutOffKeys: ['c'], issuedAt: START_S });
+        await store.revoke({
+          ...revocation({ tokenIds: ['a'], grants: ['g'] }),
+          cutOffs: [{ key: 'c', issuedUpTo: START_S }],
+          presented,
+        });
+        expect(await checkId('a')).toEqual({ revoked: true, by: 'token' });
+        expect(await store.check(token({ grants: ['g'] }))).toEqual({ revoked: true, by: 'grant' });
+        expect(await checkIssued(START_S, 'c')).toEqual({ revoked: true, by: 'cut_off' });
+      });
+
+      test(`takes ${MAX_REVOCATION_ITEMS} items and refuses none and more, storing nothing`, async () => {
+        const ids = Array.from({ length: MAX_REVOCATION_ITEMS + 1 }, (_, index) => `id-${index}`);
+        await expect(store.revoke(revocation({ tokenIds: ids }))).rejects.toThrow(RangeError);
+        await expect(store.revoke(revocation({}))).rejects.toThrow(RangeError);
+        expect(await store.check(token({ tokenIds: ids }))).toEqual(NOT_REVOKED);
+        const cutOffs = [{ key: 'c', issuedUpTo: START_S }];
+        await store.revoke(revocation({ tokenIds: ids.slice(0, 22), grants: ['g'], cutOffs }));
+        expect((await checkId('id-21')).revoked).toBe(true);
+      });
+    });
+
+    test('expired rows are purged in batches of the given size while checks go on', async () => {
+      for (let index = 0; index < 25; index += 1) await revokeId(`old-${index}`, START_S + 1);
+      await cutOff('old', START_S, { expiresAt: START_S + 1 });
+      await revokeId('kept');
+      timeS += 1;
+
+      const deleted: number[] = [];
+      for (let batch = 0; batch < 4; batch += 1) {
+        const [count, kept] = await Promise.all([store.purgeExpired(10), checkId('kept')]);
+        deleted.push(count);
+        expect(kept.revoked).toBe(true);
+      }
+      expect(deleted).toEqual([10, 10, 6, 0]);
+    });
+
+    test('a closed store rejects instead of guessing, and closing twice is fine', async () => {
+      await store.close();
+      await store.close();
+      await expect(checkId('a')).rejects.toThrow(StoreUnavailable);
+      await expect(revokeId('a')).rejects.toThrow(StoreUnavailable);
+      await expect(store.purgeExpired(1)).rejects.toThrow(StoreUnavailable);
+    });
+  });
+}
+
+/** What a driver whose rows outlive its connection promises besides. */
+export function durableStoreContract(
+  driver: string,
+  createBackend: () => DurableBackend | Promise<DurableBackend>,
+): void {
+  describe(`durable token revocation store, ${driver}`, () => {
+    let backend: DurableBackend;
+    let store: TokenRevocationStore;
+    const now = () => START_S * 1000;
+
+    beforeEach(async () => {
+      backend = await createBackend();
+      store = await backend.open({ now });
+    });
+
+    afterEach(async () => {
+      await store.close();
+      await backend.dispose();
+    });
+
+    test('what is revoked is so for another connection at once, and after this one is closed', async () => {
+      const other = await backend.open({ now });
+      await store.revoke(revocation({ tokenIds: ['a'] }));
+      expect((await other.check(token({ tokenIds: ['a'] }))).revoked).toBe(true);
+      await store.close();
+      expect((await other.check(token({ tokenIds: ['a'] }))).revoked).toBe(true);
+      await other.close();
+    });
+
+    test('any number of revocations of one id make one row', async () => {
+      await Promise.all(Array.from({ length: 50 }, () => store.revoke(revocation({ tokenIds: ['a'] }))));
+      expect(await backend.countRows()).toBe(1);
+    });
+
+    test('purging leaves the rows that have not expired', async () => {
+      await store.revoke(revocation({ tokenIds: ['old'], expiresAt: START_S }));
+      await store.revoke(revocation({ tokenIds: ['kept'], grants: ['g'], cutOffs: [{ key: 'c', issuedUpTo: 1 }] }));
+      await store.purgeExpired(100);
+      expect(await backend.countRows()).toBe(3);
+    });
+
+    test('when one part cannot be written, none is', async () => {
+      await backend.failCutOffs();
+      const both = revocation({ tokenIds: ['a'], grants: ['g'], cutOffs: [{ key: 'c', issuedUpTo: START_S }] });
+      await expect(store.revoke(both)).rejects.toThrow();
+      expect(await store.check(token({ tokenIds: ['a'], grants: ['g'] }))).toEqual(NOT_REVOKED);
+      expect(await backend.countRows()).toBe(0);
+    });
+
+    test('without its schema marker it rejects: a copy that lost its rows must not open the door', async () => {
+      await store.revoke(revocation({ tokenIds: ['a'] }));
+      await backend.loseMarker();
+      const rejection = { fault: 'not_migrated' };
+      await expect(store.check(token({ tokenIds: ['b'] }))).rejects.toMatchObject(rejection);
+      await expect(store.revoke(revocation({ tokenIds: ['b'] }))).rejects.toMatchObject(rejection);
+      await expect(store.purgeExpired(1)).rejects.toMatchObject(rejection);
+    });
+  });
+}

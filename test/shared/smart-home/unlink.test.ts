@@ -1,0 +1,66 @@
+import { createSecretKey } from 'node:crypto';
+import { expect, test } from 'vitest';
+import { CallerError, StoreUnavailable } from '#shared/errors.ts';
+import { unlink } from '#shared/smart-home/unlink.ts';
+import { openMemoryStore } from '#shared/token-revocation/drivers/memory.ts';
+import type { TokenRevocationStore } from '#shared/token-revocation/store.ts';
+
+const peppers = [{ name: 'k1', key: createSecretKey(Buffer.alloc(32)) }];
+const request = { authorization: 'Bearer x', remainingMs: 5000, note: () => {} };
+
+/** A store that fails as often as it is told before it does its work. */
+function unreliable(store: TokenRevocationStore, failures: Error[]): TokenRevocationStore & { calls: number } {
+  const wrapped = {
+    ...store,
+    calls: 0,
+    async revoke(...[revocation]: Parameters<TokenRevocationStore['revoke']>) {
+      wrapped.calls += 1;
+      const failure = failures.shift();
+      if (failure) throw failure;
+      return store.revoke(revocation);
+    },
+  };
+  return wrapped;
+}
+
+test('a store that comes back in time has revoked, and the caller sees a success', async () => {
+  const revocations = unreliable(openMemoryStore(), [
+    new StoreUnavailable('unreachable'),
+    new StoreUnavailable('busy'),
+  ]);
+  await unlink(request, { revocations, peppers, maxTokenLifetimeS: 10 });
+  expect(revocations.calls).toBe(3);
+});
+
+test('a store that is down is asked once when no time remains, and the failure is the answer', async () => {
+  const revocations = unreliable(openMemoryStore(), [new StoreUnavailable('full')]);
+  const failing = unlink({ ...request, remainingMs: 0 }, { revocations, peppers, maxTokenLifetimeS: 10 });
+  await expect(failing).rejects.toMatchObject({ code: 'temporarily_unavailable', fault: 'full' });
+  expect(revocations.calls).toBe(1);
+});
+
+test('a defect is not tried again', async () => {
+  const revocations = unreliable(openMemoryStore(), [new Error('defect')]);
+  await expect(unlink(request, { revocations, peppers, maxTokenLifetimeS: 10 })).rejects.toThrow('defect');
+  expect(revocations.calls).toBe(1);
+});
+
+test('the revocation is noted for the log before the store is asked', async () => {
+  const notes: object[] = [];
+  const revocations = unreliable(openMemoryStore(), [new Error('defect')]);
+  const ports = { revocations, peppers, maxTokenLifetimeS: 10, now: () => 1_000_500 };
+  await expect(unlink({ ...request, note: (fields) => notes.push(fields) }, ports)).rejects.toThrow();
+  expect(notes).toEqual([
+    {
+      token_id: expect.stringMatching(/^k1\./),
+      revocation: { token_ids: [expect.stringMatching(/^k1\./)], grants: [], cut_offs: [], expires_at: 1010 },
+    },
+  ]);
+});
+
+test('a malformed credential reaches no store', async () => {
+  const revocations = unreliable(openMemoryStore(), []);
+  const ports = { revocations, peppers, maxTokenLifetimeS: 10 };
+  await expect(unlink({ ...request, authorization: 'Bearer' }, ports)).rejects.toThrow(CallerError);
+  expect(revocations.calls).toBe(0);
+});
