@@ -1,0 +1,65 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { type Changes, type EmulatedProject, startProject } from '#test/support/emulated-project.ts';
+
+const CALL = { headers: { authorization: 'Bearer x' }, request_type: 'unlink', api_version: 1 };
+const SECRET = 'c2VjcmV0LXZhbHVlLXRoYXQtbXVzdC1ub3Qtc2hvdw';
+
+async function start(changes: Changes): Promise<EmulatedProject> {
+  const project = await startProject(changes);
+  onTestFinished(() => project.close());
+  return project;
+}
+
+describe('a setting that is wrong stops the first call, by its name and without its value', () => {
+  test.each<[local: Record<string, string | null>, names: string]>([
+    [{ STORE_URL: null }, 'STORE_URL must be memory: or sqlite:<path>'],
+    [{ STORE_URL: '' }, 'STORE_URL must be'],
+    [{ STORE_URL: `postgres://user:${SECRET}@host/db` }, 'STORE_URL must be'],
+    [{ STORE_URL: 'sqlite:' }, 'STORE_URL must be'],
+    [{ STORE_URL: SECRET }, 'STORE_URL must be'],
+    [{ REVOCATION_STORE_URL: `redis:${SECRET}` }, 'REVOCATION_STORE_URL must be'],
+    [{ TOKEN_PEPPERS: null }, 'TOKEN_PEPPERS must be set'],
+    [{ TOKEN_PEPPERS: SECRET }, 'TOKEN_PEPPERS must be name:base64'],
+    [{ TOKEN_PEPPERS: `k1:${SECRET.slice(0, 30)}` }, 'TOKEN_PEPPERS must be name:base64'],
+    [{ TOKEN_PEPPERS: `k1:${SECRET.repeat(2)},k1:${SECRET.repeat(2)}` }, 'TOKEN_PEPPERS must be name:base64'],
+    [{ MAX_TOKEN_LIFETIME_S: `1 day ${SECRET}` }, 'MAX_TOKEN_LIFETIME_S must be a whole number of seconds'],
+    [{ MAX_TOKEN_LIFETIME_S: '0' }, 'MAX_TOKEN_LIFETIME_S must be'],
+    [{ ALLOW_EPHEMERAL_STORE: SECRET }, 'ALLOW_EPHEMERAL_STORE must be 1 or unset'],
+  ])('%j: %s', async (local, names) => {
+    const project = await start({ local });
+    const answer = await project.raw('smart-home-unlink', CALL);
+
+    expect(answer.status).toBe(502);
+    expect(JSON.parse(answer.body)).toEqual({ errorMessage: 'misconfigured', errorType: 'Failure', stackTrace: [] });
+    const printed = project.output.join('\n');
+    expect(JSON.parse(project.output[0] ?? '')).toMatchObject({
+      level: 'ERROR',
+      code: 'misconfigured',
+      error: { message: expect.stringContaining(names) },
+    });
+    expect(printed + answer.body).not.toContain(SECRET.slice(0, 20));
+  });
+
+  test('over the gateway it is a 500', async () => {
+    const project = await start({ local: { TOKEN_PEPPERS: null } });
+    const answer = await project.gateway('POST', '/v1.0/user/unlink', { Authorization: 'Bearer x' });
+    expect(answer.status).toBe(500);
+    expect(JSON.parse(answer.body)).toMatchObject({ error: 'misconfigured' });
+  });
+});
+
+describe('in the cloud, known by the platform’s environment', () => {
+  const cloud = { LAMBDA_TASK_ROOT: '/function/code' };
+
+  test.each(['memory:', 'sqlite:/tmp/unlink.sqlite'])('%s is refused: it is lost with its instance', async (url) => {
+    const project = await start({ local: { ...cloud, STORE_URL: url } });
+    expect((await project.raw('smart-home-unlink', CALL)).status).toBe(502);
+    const [line = ''] = project.output;
+    expect(line).toContain('STORE_URL names a store that is lost with its instance; ALLOW_EPHEMERAL_STORE=1');
+  });
+
+  test('ALLOW_EPHEMERAL_STORE=1 accepts the loss', async () => {
+    const project = await start({ local: { ...cloud, ALLOW_EPHEMERAL_STORE: '1' } });
+    expect((await project.raw('smart-home-unlink', CALL)).status).toBe(200);
+  });
+});

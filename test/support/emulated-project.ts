@@ -1,0 +1,111 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { inject } from 'vitest';
+import * as yaml from 'yaml';
+import { type Emulator, startEmulator } from '#scripts/emulator/emulator.ts';
+import { migrateSqlite } from '#scripts/migrate.ts';
+import { createTemporaryFolder } from './temporary-folder.ts';
+
+/** An answer as its receiver reads it. */
+export interface Received {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: string;
+}
+
+/** The project's own functions, built, in the emulator, on an empty SQLite store. */
+export interface EmulatedProject extends Emulator {
+  readonly database: string;
+  /** What the functions printed, line by line. */
+  readonly output: string[];
+  /** A raw call; `body` is sent as it is when it is a string. */
+  raw(functionName: string, body: unknown): Promise<Received>;
+  /** A call through the gateway. */
+  gateway(method: string, path: string, headers?: Record<string, string>, body?: string): Promise<Received>;
+  /** The one log line that the calls since the last reading have written, parsed. */
+  takeLogLine(): Record<string, unknown>;
+  countRows(): number;
+}
+
+/** Settings of the functions that a test changes: `timeout` in seconds, `local` values by name. */
+export interface Changes {
+  readonly timeout?: number;
+  readonly local?: Readonly<Record<string, string | null>>;
+  readonly stripCredentialHeaders?: boolean;
+  readonly migrate?: boolean;
+}
+
+/** 32 bytes of the letter p. */
+export const TEST_PEPPERS = `k1:${Buffer.alloc(32, 'p').toString('base64')}`;
+
+/** Starts the project; its `close` also removes what it stored. */
+export async function startProject(changes: Changes = {}): Promise<EmulatedProject> {
+  const folder = createTemporaryFolder();
+  const database = join(folder.path, 'unlink.sqlite');
+  if (changes.migrate !== false) migrateSqlite(database);
+  const output: string[] = [];
+  const emulator = await startEmulator({
+    functionsFile: changedFunctionsFile(folder.path, changes),
+    gatewayFile: 'infra/openapi.yaml',
+    bundles: inject('bundles'),
+    port: 0,
+    gatewayPort: 0,
+    values: { DATA_DIR: folder.path, DEVELOPMENT_PEPPERS: TEST_PEPPERS },
+    stripCredentialHeaders: changes.stripCredentialHeaders ?? false,
+    onOutput: (_functionName, line) => output.push(line),
+  });
+  return {
+    ...emulator,
+    database,
+    output,
+    raw: (functionName, body) =>
+      send(`${emulator.functionsUrl}/${functionName}?integration=raw`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: typeof body === 'string' ? body : JSON.stringify(body),
+      }),
+    gateway: (method, path, headers = {}, body) =>
+      send(`${emulator.gatewayUrl}${path}`, { method, headers, ...(body !== undefined && { body }) }),
+    takeLogLine() {
+      // The platform adds a line of its own for an error that is thrown.
+      const lines = output.splice(0).filter((line) => line.startsWith('{'));
+      if (lines.length !== 1) throw new Error(`one log line was expected, not ${lines.length}: ${lines.join('\n')}`);
+      return JSON.parse(lines[0] ?? '');
+    },
+    countRows() {
+      const connection = new DatabaseSync(database);
+      const row = connection.prepare('SELECT count(*) AS rows FROM revoked_id').get();
+      connection.close();
+      return Number(row?.rows);
+    },
+    async close() {
+      await emulator.close();
+      folder.remove();
+    },
+  };
+}
+
+async function send(url: string, init: RequestInit): Promise<Received> {
+  const response = await fetch(url, init);
+  return { status: response.status, headers: response.headers, body: await response.text() };
+}
+
+function changedFunctionsFile(folder: string, { timeout, local = {} }: Changes): string {
+  // The shape that the emulator checks when it reads the file.
+  const file = yaml.parse(readFileSync('infra/functions.yaml', 'utf8')) as {
+    local: Record<string, string | null>;
+    functions: Record<string, { timeout?: number; variables?: string[]; secrets?: string[]; local?: object }>;
+  };
+  for (const row of Object.values(file.functions)) {
+    if (timeout !== undefined) row.timeout = timeout;
+    row.variables = [...(row.variables ?? []), ...Object.keys(local)];
+  }
+  for (const [name, value] of Object.entries(local)) {
+    if (value === null) delete file.local[name];
+    else file.local[name] = value;
+  }
+  const path = join(folder, 'functions.yaml');
+  writeFileSync(path, yaml.stringify(file));
+  return path;
+}
