@@ -1,0 +1,65 @@
+# openapi.yaml without what belongs to functions that are not enabled. An operation stays only when every function that
+# it names (by id or by operationId) is enabled and, if it asks for a credential, an authorizer that checks it is too:
+# leaving an authorizer out must never leave an operation open. The file's references to functions are still
+# placeholders while it is filtered, so that the plan knows what stays before any function has an id.
+locals {
+  openapi           = yamldecode(file("${path.module}/openapi.yaml"))
+  function_id_regex = "\\$\\{functions\\.([A-Za-z0-9_-]+)\\}"
+  operation_keys    = ["get", "put", "post", "delete", "options", "head", "patch", "trace", "x-yc-apigateway-any-method"]
+
+  security_schemes = {
+    for name, scheme in try(local.openapi.components.securitySchemes, {}) : name => scheme
+    if alltrue([for function in flatten(regexall(local.function_id_regex, jsonencode(scheme))) : contains(local.enabled, function)])
+  }
+
+  # What each operation asks for, and the alternatives of it that this deployment can check.
+  declared_security = {
+    for path, item in local.openapi.paths : path => {
+      for key, operation in item : key => try(operation.security, local.openapi.security, []) if contains(local.operation_keys, key)
+    }
+  }
+  kept_security = {
+    for path, operations in local.declared_security : path => {
+      for key, alternatives in operations : key => [
+        for schemes in alternatives : schemes if alltrue([for name in keys(schemes) : contains(keys(local.security_schemes), name)])
+      ]
+    }
+  }
+
+  operations = {
+    for path, item in local.openapi.paths : path => {
+      for key, operation in item : key => merge(
+        operation,
+        { for name in length(local.kept_security[path][key]) > 0 ? ["security"] : [] : name => local.kept_security[path][key] },
+      )
+      if contains(local.operation_keys, key)
+      && try(length(local.kept_security[path][key]) > 0 || length(local.declared_security[path][key]) == 0, false)
+      && !contains(setsubtract(keys(local.rows), local.enabled), split(".", try(operation.operationId, ""))[0])
+      && alltrue([for function in flatten(regexall(local.function_id_regex, jsonencode(operation))) : contains(local.enabled, function)])
+    }
+  }
+  paths = {
+    for path, item in local.openapi.paths : path => merge(
+      { for key, value in item : key => value if !contains(local.operation_keys, key) },
+      local.operations[path],
+    )
+    if length(local.operations[path]) > 0
+  }
+
+  # Every operation now carries its own `security`, so the one at the top goes.
+  gateway_spec_template = jsonencode(merge(
+    { for key, value in local.openapi : key => value if key != "security" },
+    {
+      paths      = local.paths
+      components = merge(try(local.openapi.components, {}), { securitySchemes = local.security_schemes })
+    },
+  ))
+
+  has_gateway       = length(local.paths) > 0
+  gateway_functions = distinct(flatten(regexall(local.function_id_regex, local.gateway_spec_template)))
+  # A reference that outlived the filter has no id here and stops the plan.
+  gateway_spec = templatestring(local.gateway_spec_template, {
+    functions               = local.function_ids
+    gateway_service_account = local.gateway_account
+  })
+}

@@ -1,0 +1,67 @@
+# What functions.yaml says, for the functions that this deployment enables. No resource is read here but through
+# local.function_ids, local.gateway_account, local.trigger_account and local.ydb_store_url.
+locals {
+  document = yamldecode(file("${path.module}/functions.yaml"))
+
+  # Every row in one shape, the defaults filled in. `local` is the emulator's and is not read.
+  rows = {
+    for name, row in local.document.functions : name => {
+      description = try(row.description, "")
+      runtime     = try(row.runtime, local.document.defaults.runtime)
+      memory      = try(row.memory, local.document.defaults.memory)
+      timeout     = try(row.timeout, local.document.defaults.timeout)
+      concurrency = try(row.concurrency, local.document.defaults.concurrency)
+      public      = try(row.public, false)
+      environment = { for key, value in try(row.environment, {}) : key => tostring(value) }
+      variables   = try(row.variables, [])
+      secrets     = try(row.secrets, [])
+      timer       = try(row.timer, null)
+    }
+  }
+  variable_names   = distinct(flatten([for row in local.rows : row.variables]))
+  all_secret_names = distinct(flatten([for row in local.rows : row.secrets]))
+
+  enabled      = var.enabled_functions == null ? toset(keys(local.rows)) : var.enabled_functions
+  functions    = { for name, row in local.rows : name => row if contains(local.enabled, name) }
+  timers       = { for name, row in local.functions : name => row.timer if row.timer != null }
+  secret_names = distinct(flatten([for row in local.functions : row.secrets]))
+
+  # Names of each function's variables whose values come from Lockbox.
+  function_secrets = {
+    for name, row in local.functions : name => setunion(row.secrets, setintersection(row.variables, keys(var.secrets)))
+  }
+
+  # Names and values of each function's other variables.
+  given = merge({ for name in var.ydb_store ? ["STORE_URL"] : [] : name => local.ydb_store_url }, var.environment)
+  environment = {
+    for name, row in local.functions : name => merge(
+      row.environment,
+      { for key in row.variables : key => local.given[key] if contains(keys(local.given), key) && !contains(local.function_secrets[name], key) },
+    )
+  }
+
+  # The platform allows 4 KB together for names, values and secrets. base64encode() counts bytes where length() counts
+  # characters; it may count two too many.
+  environment_bytes = {
+    for name, environment in local.environment : name => sum(concat(
+      [0],
+      [for key, value in environment : length(key) + floor(length(base64encode(value)) * 3 / 4)],
+      [for key in local.function_secrets[name] : length(key) + var.secrets[key].bytes],
+    ))
+  }
+
+  # Functions that use the YDB database when there is one.
+  store_functions = [
+    for name, row in local.functions : name
+    if length(setintersection(row.variables, ["STORE_URL", "REVOCATION_STORE_URL", "DIRECTORY_URL"])) > 0
+  ]
+
+  # Who may call each function: anybody, for rows with `public: true` only; the gateway; the trigger.
+  invokers = {
+    for name, row in local.functions : name => concat(
+      row.public ? ["system:allUsers"] : [],
+      contains(local.gateway_functions, name) ? ["serviceAccount:${local.gateway_account}"] : [],
+      row.timer != null ? ["serviceAccount:${local.trigger_account}"] : [],
+    )
+  }
+}

@@ -1,0 +1,110 @@
+variable "folder_id" {
+  description = "Id of the cloud folder that everything is made in."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z0-9]+$", var.folder_id))
+    error_message = "folder_id must be the id of a folder, not its name."
+  }
+}
+
+variable "name" {
+  description = "Prefix of every name, so that a folder can hold several deployments."
+  type        = string
+  default     = "unlink"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,28}[a-z0-9]$", var.name))
+    error_message = "name must be 3 to 30 lower-case letters, digits and hyphens, and begin with a letter."
+  }
+}
+
+variable "enabled_functions" {
+  description = "Names of the rows of functions.yaml to deploy; all of them by default. A cloud has a quota of 10 functions unless raised."
+  type        = set(string)
+  default     = null
+
+  validation {
+    condition     = var.enabled_functions == null ? true : length(var.enabled_functions) > 0 && length(setsubtract(var.enabled_functions, keys(local.rows))) == 0
+    error_message = "enabled_functions must name at least one row of functions.yaml, and nothing else: ${join(", ", keys(local.rows))}."
+  }
+}
+
+variable "environment" {
+  description = "Values of the names that the enabled rows of functions.yaml list under `variables`. Each function gets only its own; a name without a value is not set."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = length(setsubtract(keys(var.environment), local.variable_names)) == 0
+    error_message = "No row of functions.yaml lists these under `variables`: ${join(", ", setsubtract(keys(var.environment), local.variable_names))}. Names under `secrets` are given by the variable secrets."
+  }
+
+  validation {
+    condition     = alltrue([for value in values(var.environment) : !can(regex("://[^/?#]*:[^/?#]*@", value))])
+    error_message = "A value holds a URL with a password. Put it in Lockbox and name it in the variable secrets."
+  }
+}
+
+variable "secrets" {
+  description = "Where Lockbox keeps the values of the names under `secrets`, and of those under `variables` that must not be seen (a store URL with a password). Ids only: no secret value passes through Terraform. `bytes` is the most that the value may take, for the platform's limit of 4 KB."
+  type = map(object({
+    id         = string
+    version_id = string
+    key        = string
+    bytes      = optional(number, 256)
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = length(setsubtract(local.secret_names, keys(var.secrets))) == 0
+    error_message = "The enabled functions need these in Lockbox, named by the variable secrets: ${join(", ", setsubtract(local.secret_names, keys(var.secrets)))}."
+  }
+
+  validation {
+    condition     = length(setsubtract(keys(var.secrets), concat(local.all_secret_names, local.variable_names))) == 0
+    error_message = "No row of functions.yaml lists these: ${join(", ", setsubtract(keys(var.secrets), concat(local.all_secret_names, local.variable_names)))}."
+  }
+}
+
+variable "ydb_store" {
+  description = "Make a serverless YDB database and let the functions use it. When false, STORE_URL in environment or secrets names the store."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "deletion_protection" {
+  description = "Refuse to destroy the database; without it every revocation can be lost by one command."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "min_log_level" {
+  description = "The least level that the functions and the gateway log."
+  type        = string
+  default     = "INFO"
+  nullable    = false
+
+  validation {
+    condition     = contains(["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"], var.min_log_level)
+    error_message = "min_log_level must be TRACE, DEBUG, INFO, WARN, ERROR or FATAL."
+  }
+}
+
+variable "log_retention_hours" {
+  description = "How long log lines are kept, in hours."
+  type        = number
+  default     = 168
+  nullable    = false
+
+  validation {
+    condition     = var.log_retention_hours >= 1 && floor(var.log_retention_hours) == var.log_retention_hours
+    error_message = "log_retention_hours must be a whole number of hours, at least 1."
+  }
+}

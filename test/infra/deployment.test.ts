@@ -1,0 +1,334 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { parse as parseYaml } from 'yaml';
+import { idOf } from './reachability.ts';
+import { isObject, type Json, type JsonObject, readInfraFile, readOpenApi } from './terraform-files.ts';
+import { hasTerraform, type Rehearsal, rehearse, unlessTerraform } from './terraform-run.ts';
+
+const secret = (id: string): JsonObject => ({ id, version_id: `${id}-version`, key: 'value' });
+const given: JsonObject = { folder_id: 'b1gfolder', secrets: { TOKEN_PEPPERS: secret('peppers') } };
+
+const functionsYaml = async (rows: JsonObject): Promise<JsonObject> => {
+  const document: Json = parseYaml(await readInfraFile('functions.yaml'));
+  if (!isObject(document) || !isObject(document.functions)) throw new TypeError('functions.yaml has no functions');
+  return { ...document, functions: { ...document.functions, ...rows } };
+};
+
+const timer: JsonObject = { cron: '* * * * ? *', retry_attempts: 1, retry_interval: 10 };
+
+type Applied = Extract<Rehearsal, { status: 'applied' }>;
+
+const applied = async (...parameters: Parameters<typeof rehearse>): Promise<Applied> => {
+  const rehearsal = await rehearse(...parameters);
+  if (rehearsal.status === 'refused') throw new Error(rehearsal.message);
+  return rehearsal;
+};
+
+const addresses = (deployment: Applied, type: string): string[] =>
+  [...deployment.resources.keys()].filter((address) => address.startsWith(`${type}.`));
+
+const account = (deployment: Applied, address: string): string =>
+  `serviceAccount:${deployment.ids.get(`yandex_iam_service_account.${address}`)}`;
+
+const invokers = (deployment: Applied, name: string): Json | undefined =>
+  deployment.resources.get(`yandex_function_iam_binding.invokers["${name}"]`)?.members;
+
+/** The gateway's spec as deployed. */
+const specOf = (deployment: Applied): JsonObject => {
+  const spec: Json = JSON.parse(String(deployment.resources.get('yandex_api_gateway.this[0]')?.spec));
+  if (!isObject(spec)) throw new TypeError('the spec is not an object');
+  return spec;
+};
+
+/** `method path` of each operation of a spec. */
+const operationsOf = (spec: JsonObject): string[] =>
+  Object.entries(isObject(spec.paths) ? spec.paths : {}).flatMap(([path, item]) =>
+    Object.keys(isObject(item) ? item : {}).map((method) => `${method} ${path}`),
+  );
+
+describe.skipIf(!hasTerraform)(
+  `a deployment, rehearsed by terraform without the provider${unlessTerraform}`,
+  { timeout: 60_000 },
+  () => {
+    let whole: Applied;
+    beforeAll(async () => {
+      const rows = { maintenance: { timeout: 60, variables: ['STORE_URL'], secrets: ['OUTBOX_KEY'], timer } };
+      const variables = { ...given, secrets: { TOKEN_PEPPERS: secret('peppers'), OUTBOX_KEY: secret('outbox') } };
+      whole = await applied(
+        { ...variables, environment: { MAX_TOKEN_LIFETIME_S: '3600' } },
+        { functions: await functionsYaml(rows) },
+      );
+    }, 60_000);
+
+    test('a function gets its row with the defaults filled in', () => {
+      expect(whole.resources.get('yandex_function.this["token-authorize"]')).toMatchObject({
+        name: 'unlink-token-authorize',
+        runtime: 'nodejs22',
+        entrypoint: 'index.handler',
+        memory: 128,
+        execution_timeout: '2',
+        concurrency: 8,
+        content: [{ zip_filename: './../dist/token-authorize.zip' }],
+        metadata_options: [{ gce_http_endpoint: 2, aws_v1_http_endpoint: 2 }],
+        log_options: [{ log_group_id: whole.ids.get('yandex_logging_group.this'), min_level: 'INFO' }],
+        secrets: [
+          { environment_variable: 'TOKEN_PEPPERS', id: 'peppers', version_id: 'peppers-version', key: 'value' },
+        ],
+      });
+    });
+
+    test('a function gets the values of its own variables only, and none for a name without a value', () => {
+      const environment = (name: string) =>
+        Object.keys(whole.resources.get(`yandex_function.this["${name}"]`)?.environment ?? {});
+
+      expect(environment('smart-home-unlink').sort()).toEqual(['MAX_TOKEN_LIFETIME_S', 'STORE_URL']);
+      expect(environment('token-authorize')).toEqual(['STORE_URL']);
+    });
+
+    test('a function runs as its own account, which reads its own secrets only', () => {
+      const accounts = addresses(whole, 'yandex_function').map(
+        (address) => whole.resources.get(address)?.service_account_id,
+      );
+      const readers = addresses(whole, 'yandex_lockbox_secret_iam_member').map((address) =>
+        whole.resources.get(address),
+      );
+
+      expect(new Set(accounts).size).toBe(accounts.length);
+      expect(readers).toHaveLength(3);
+      expect(readers).toContainEqual({
+        secret_id: 'outbox',
+        role: 'lockbox.payloadViewer',
+        member: account(whole, 'function["maintenance"]'),
+      });
+      expect(readers.filter((reader) => reader?.secret_id === 'peppers').map((reader) => reader?.member)).toEqual([
+        account(whole, 'function["smart-home-unlink"]'),
+        account(whole, 'function["token-authorize"]'),
+      ]);
+    });
+
+    test('only a public row may be called by anybody, and the gateway calls what its spec names', () => {
+      expect(invokers(whole, 'smart-home-unlink')).toEqual(['system:allUsers', account(whole, 'gateway[0]')]);
+      expect(invokers(whole, 'token-authorize')).toEqual([account(whole, 'gateway[0]')]);
+    });
+
+    test('a timer function may be called by the trigger and by nobody else', () => {
+      expect(invokers(whole, 'maintenance')).toEqual([account(whole, 'trigger[0]')]);
+      expect(account(whole, 'trigger[0]')).not.toBe(account(whole, 'gateway[0]'));
+    });
+
+    test('a timer calls its function, and its failures end in the dead-letter queue', () => {
+      const trigger = whole.ids.get('yandex_iam_service_account.trigger[0]');
+
+      expect(addresses(whole, 'yandex_function_trigger')).toHaveLength(1);
+      expect(whole.resources.get('yandex_function_trigger.timer["maintenance"]')).toMatchObject({
+        timer: [{ cron_expression: '* * * * ? *' }],
+        function: [
+          {
+            id: whole.ids.get('yandex_function.this["maintenance"]'),
+            service_account_id: trigger,
+            retry_attempts: 1,
+            retry_interval: 10,
+          },
+        ],
+        dlq: [{ queue_id: whole.ids.get('yandex_message_queue.dead_letters[0]'), service_account_id: trigger }],
+      });
+    });
+
+    test('without timers there is no queue, no key and no account for them', async () => {
+      const deployment = await applied({ ...given, enabled_functions: ['token-authorize'] });
+
+      for (const type of [
+        'yandex_message_queue',
+        'yandex_function_trigger',
+        'yandex_iam_service_account_static_access_key',
+      ]) {
+        expect(addresses(deployment, type)).toEqual([]);
+      }
+      expect(addresses(deployment, 'yandex_iam_service_account')).toHaveLength(2);
+    });
+
+    test('the gateway gets the whole spec, with ids, when every function is enabled', async () => {
+      const spec = specOf(whole);
+
+      expect(operationsOf(spec).sort()).toEqual(operationsOf(await readOpenApi()).sort());
+      expect(JSON.stringify(spec)).not.toContain('${');
+      expect(spec).toMatchObject({
+        components: {
+          securitySchemes: {
+            token: {
+              'x-yc-apigateway-authorizer': {
+                function_id: whole.ids.get('yandex_function.this["token-authorize"]'),
+                service_account_id: whole.ids.get('yandex_iam_service_account.gateway[0]'),
+              },
+            },
+          },
+        },
+      });
+    });
+
+    test('without its authorizer an operation is left out, never left open', async () => {
+      const deployment = await applied({ ...given, enabled_functions: ['smart-home-unlink'] });
+
+      const spec = specOf(deployment);
+
+      expect(operationsOf(spec).filter((operation) => operation.endsWith(' /whoami'))).toEqual([]);
+      expect(operationsOf(spec)).toContain('post /v1.0/user/unlink');
+      expect(spec.components).toMatchObject({ securitySchemes: {} });
+      expect(JSON.stringify(spec)).not.toContain('x-yc-apigateway-authorizer');
+      expect(addresses(deployment, 'yandex_function')).toEqual(['yandex_function.this["smart-home-unlink"]']);
+    });
+
+    test('operations of functions that are not enabled are left out', async () => {
+      const deployment = await applied({ ...given, enabled_functions: ['token-authorize'] });
+
+      expect(operationsOf(specOf(deployment))).toEqual(['get /whoami']);
+      expect(invokers(deployment, 'token-authorize')).toEqual([account(deployment, 'gateway[0]')]);
+    });
+
+    test('without any operation there is no gateway', async () => {
+      const functions = await functionsYaml({ maintenance: { variables: ['STORE_URL'], timer } });
+
+      const deployment = await applied({ folder_id: 'b1gfolder', enabled_functions: ['maintenance'] }, { functions });
+
+      expect(addresses(deployment, 'yandex_api_gateway')).toEqual([]);
+      expect(deployment.outputs).toMatchObject({ public_functions: [] });
+      expect(Object.keys(deployment.outputs).filter((name) => name.startsWith('gateway'))).toEqual([]);
+    });
+
+    test('alternatives, a requirement for all operations, variants and any-method are filtered alike', async () => {
+      const call = (name: string): JsonObject => ({
+        'x-yc-apigateway-integration': { type: 'cloud_functions', function_id: idOf(name) },
+      });
+      const dummy: JsonObject = { 'x-yc-apigateway-integration': { type: 'dummy', http_code: 200 } };
+      const authorizer = (name: string): JsonObject => ({
+        type: 'http',
+        'x-yc-apigateway-authorizer': { function_id: idOf(name) },
+      });
+      const openapi: JsonObject = {
+        openapi: '3.0.0',
+        security: [{ disabled: [] }],
+        paths: {
+          '/inherits-disabled': { get: dummy },
+          '/open': {
+            parameters: [],
+            get: { ...dummy, security: [] },
+            post: { ...call('smart-home-unlink'), security: [] },
+          },
+          '/either': { get: { ...dummy, security: [{ disabled: [] }, { enabled: [] }] } },
+          '/both': { get: { ...dummy, security: [{ disabled: [], enabled: [] }] } },
+          '/undeclared': { get: { ...dummy, security: [{ nowhere: [] }] } },
+          '/variant': { get: { ...dummy, operationId: 'smart-home-unlink.check', security: [] } },
+          '/any': { 'x-yc-apigateway-any-method': { ...call('token-authorize'), security: [{ enabled: [] }] } },
+        },
+        components: {
+          securitySchemes: { disabled: authorizer('smart-home-unlink'), enabled: authorizer('token-authorize') },
+        },
+      };
+
+      const spec = specOf(await applied({ ...given, enabled_functions: ['token-authorize'] }, { openapi }));
+
+      expect(operationsOf(spec).sort()).toEqual([
+        'get /either',
+        'get /open',
+        'parameters /open',
+        'x-yc-apigateway-any-method /any',
+      ]);
+      expect(spec).toMatchObject({
+        paths: { '/either': { get: { security: [{ enabled: [] }] } }, '/open': { get: { security: [] } } },
+      });
+      expect(spec).not.toHaveProperty('security');
+    });
+
+    test('the outputs say what smoke and migrations need', () => {
+      const id = whole.ids.get('yandex_function.this["smart-home-unlink"]');
+      const database = whole.ids.get('yandex_ydb_database_serverless.store[0]');
+
+      expect(whole.outputs).toMatchObject({
+        functions_url: 'https://functions.yandexcloud.net',
+        gateway_url: `https://${whole.ids.get('yandex_api_gateway.this[0]')}`,
+        raw_urls: { 'smart-home-unlink': `https://functions.yandexcloud.net/${id}?integration=raw` },
+        function_ids: { 'smart-home-unlink': id },
+        public_functions: ['smart-home-unlink'],
+        document_api_endpoint: database,
+        store_url: `dynamodb+${database}?region=ru-central1&table=unlink&auth=iam`,
+      });
+    });
+
+    test('the database may be written by the functions that name a store, and is protected', () => {
+      expect(whole.resources.get('yandex_ydb_database_serverless.store[0]')).toMatchObject({
+        deletion_protection: true,
+      });
+      expect(whole.resources.get('yandex_ydb_database_iam_binding.store[0]')).toMatchObject({
+        role: 'ydb.editor',
+        members: ['maintenance', 'smart-home-unlink', 'token-authorize'].map((name) =>
+          account(whole, `function["${name}"]`),
+        ),
+      });
+    });
+
+    test('a variable given by Lockbox is in no plain environment, even where a plain value is at hand', async () => {
+      const secrets = { TOKEN_PEPPERS: secret('peppers'), STORE_URL: secret('store') };
+
+      const deployment = await applied({ ...given, secrets });
+
+      const unlink = deployment.resources.get('yandex_function.this["smart-home-unlink"]');
+      expect(unlink?.environment).toEqual({});
+      expect(unlink?.secrets).toContainEqual({
+        environment_variable: 'STORE_URL',
+        id: 'store',
+        version_id: 'store-version',
+        key: 'value',
+      });
+      expect(deployment.outputs).not.toHaveProperty('store_url');
+    });
+
+    test('with another store there is no database', async () => {
+      const environment = { STORE_URL: 'redis://valkey.example:6379' };
+
+      const deployment = await applied({ ...given, environment, ydb_store: false });
+
+      expect(addresses(deployment, 'yandex_ydb_database_serverless')).toEqual([]);
+      expect(addresses(deployment, 'yandex_ydb_database_iam_binding')).toEqual([]);
+      expect(deployment.outputs).toMatchObject({ store_url: environment.STORE_URL });
+      expect(deployment.outputs).not.toHaveProperty('document_api_endpoint');
+    });
+
+    test.each<[string, JsonObject, string]>([
+      [
+        'a function that has no row',
+        { enabled_functions: ['smart-home-unlnk'] },
+        'must name at least one row of functions.yaml',
+      ],
+      ['no function at all', { enabled_functions: [] }, 'must name at least one row of functions.yaml'],
+      [
+        'a secret that is not in Lockbox',
+        { secrets: {} },
+        'need these in Lockbox, named by the variable secrets: TOKEN_PEPPERS',
+      ],
+      [
+        'a secret as a plain value',
+        { environment: { TOKEN_PEPPERS: 'k1:x' } },
+        'No row of functions.yaml lists these under `variables`: TOKEN_PEPPERS',
+      ],
+      [
+        'a password in a plain URL',
+        { environment: { STORE_URL: 'postgres://u:obviously-fake@db/x' } },
+        'A value holds a URL with a password',
+      ],
+      [
+        'a secret that no row lists',
+        { secrets: { TOKEN_PEPPERS: secret('p'), OTHER: secret('o') } },
+        'No row of functions.yaml lists these: OTHER',
+      ],
+      [
+        'more than 4 KB of environment',
+        { environment: { STORE_URL: `redis://${'ж'.repeat(2000)}` } },
+        'the platform allows 4096',
+      ],
+      ['an unknown log level', { min_log_level: 'VERBOSE' }, 'min_log_level must be'],
+    ])('%s is refused, with the reason', async (_what, variables, reason) => {
+      const rehearsal = await rehearse({ ...given, ...variables });
+
+      expect(rehearsal).toMatchObject({ status: 'refused', message: expect.stringContaining(reason) });
+    });
+  },
+);

@@ -1,0 +1,119 @@
+import { describe, expect, test } from 'vitest';
+import { parse as parseYaml } from 'yaml';
+import { idOf, reachabilityFaults } from './reachability.ts';
+import { type JsonObject, parseRows, type Row, readInfraFile, readOpenApi, readRows } from './terraform-files.ts';
+
+describe('functions.yaml and openapi.yaml', () => {
+  test('each function is named by a gateway operation, an authorizer or a timer, and none of a timer only is public', async () => {
+    expect(reachabilityFaults(await readRows(), await readOpenApi())).toEqual([]);
+  });
+
+  test('each placeholder of openapi.yaml is a variable of the template', async () => {
+    const rows = await readRows();
+    const names = [...(await readInfraFile('openapi.yaml')).matchAll(/[$%]\{([^}]*)\}/g)].map(([, name]) => name);
+
+    const known = [...Object.keys(rows).map((name) => `functions.${name}`), 'gateway_service_account'];
+
+    expect(names.filter((name) => !known.includes(name ?? ''))).toEqual([]);
+    expect(names).toContain('gateway_service_account');
+  });
+
+  test.each(['functions.yaml', 'openapi.yaml'])(
+    '%s means the same to Terraform, which reads YAML 1.1',
+    async (name) => {
+      const text = await readInfraFile(name);
+
+      // There an unquoted on, off, yes or no is a boolean.
+      expect(parseYaml(text, { version: '1.1' })).toEqual(parseYaml(text));
+    },
+  );
+
+  test('no name is both a plain variable and a secret', async () => {
+    const rows = Object.values(await readRows());
+    const secrets = new Set(rows.flatMap((row) => row.secrets ?? []));
+
+    const plain = rows.flatMap((row) => [...(row.variables ?? []), ...Object.keys(row.environment ?? {})]);
+
+    expect(plain.filter((name) => secrets.has(name))).toEqual([]);
+    expect(plain.filter((name) => /PEPPER|PASSWORD|SECRET|PRIVATE/.test(name))).toEqual([]);
+  });
+});
+
+describe('the rules for who names a function', () => {
+  const spec: JsonObject = {
+    paths: {
+      '/unlink': {
+        post: { operationId: 'unlink.again', 'x-yc-apigateway-integration': { function_id: idOf('unlink') } },
+      },
+    },
+    components: {
+      securitySchemes: { token: { 'x-yc-apigateway-authorizer': { function_id: idOf('authorize') } } },
+    },
+  };
+  const called = 'functions: { unlink: { public: true }, authorize: {} }';
+
+  test('an operation, an authorizer and a timer each name one', () => {
+    const rows = parseRows(`${called.slice(0, -1)}, maintenance: { timer: { cron: '* * * * ? *' } } }`);
+
+    expect(reachabilityFaults(rows, spec)).toEqual([]);
+  });
+
+  test('a function that nothing names is found', () => {
+    const rows = parseRows(`${called.slice(0, -1)}, orphan: {} }`);
+
+    expect(reachabilityFaults(rows, spec)).toEqual(['orphan: no gateway operation, authorizer or timer names it']);
+  });
+
+  test('a public function of a timer only is found', () => {
+    const rows = parseRows(`${called.slice(0, -1)}, maintenance: { public: true, timer: { cron: '* * * * ? *' } } }`);
+
+    expect(reachabilityFaults(rows, spec)).toEqual(['maintenance: called by its timer only, and yet public']);
+  });
+
+  test('an operation named after one function that calls another is found', () => {
+    const paths: JsonObject = { '/unlink': { post: { operationId: 'authorize', integration: idOf('unlink') } } };
+
+    expect(reachabilityFaults(parseRows(called), { ...spec, paths })).toEqual([
+      'authorize: the operation calls unlink',
+    ]);
+  });
+
+  test('a function that only the gateway knows is found', () => {
+    expect(reachabilityFaults(parseRows('functions: { unlink: {} }'), spec)).toEqual([
+      'authorize: named by the gateway, but no row of functions.yaml',
+    ]);
+  });
+});
+
+/**
+ * The most bytes that a value is expected to take. A name that is not here counts as 256, which holds any id, number, list
+ * of scopes or URL without options; a function that comes near the limit needs its names listed with what they really take.
+ */
+const largest: Record<string, number> = {
+  STORE_URL: 512, // also a PostgreSQL URL with a host list and a certificate's path
+  MAX_TOKEN_LIFETIME_S: 10,
+  UNVERIFIED_TOKENS: 1,
+  TOKEN_PEPPERS: 256, // four of a short key id and 32 bytes in base64
+};
+
+const mostBytes = (row: Row): number => {
+  const fixed = Object.entries(row.environment ?? {}).map(([name, value]) => Buffer.byteLength(`${name}${value}`));
+  const given = [...(row.variables ?? []), ...(row.secrets ?? [])].map((name) => name.length + (largest[name] ?? 256));
+  return [...fixed, ...given].reduce((sum, bytes) => sum + bytes, 0);
+};
+
+describe('the environment of a function', () => {
+  test('takes at most 4 KB with the largest expected values, names and secrets included', async () => {
+    const tooMuch = Object.entries(await readRows()).filter(([, row]) => mostBytes(row) > 4096);
+
+    expect(tooMuch.map(([name, row]) => `${name}: ${mostBytes(row)} bytes`)).toEqual([]);
+  });
+
+  test('counts names, fixed values, given values and secrets', () => {
+    const row = parseRows(
+      'functions: { f: { environment: { A: 1234 }, variables: [BC], secrets: [TOKEN_PEPPERS] } }',
+    ).f;
+
+    expect(mostBytes(row ?? {})).toBe(5 + (2 + 256) + (13 + 256));
+  });
+});
