@@ -42,7 +42,17 @@ export class Misconfigured extends Failure {
 }
 
 /** What is wrong with a store: the closed list that tells an operator where to look. */
-export type StoreFault = 'busy' | 'closed' | 'corrupt' | 'full' | 'not_migrated' | 'read_only' | 'unreachable';
+export type StoreFault =
+  | 'busy' // locked by another writer, throttled, too many connections, a transaction that lost a race
+  | 'closed'
+  | 'corrupt'
+  | 'full' // of disk or memory
+  | 'not_migrated' // its schema or schema marker is missing or older than this code
+  | 'read_only' // or a replica
+  | 'refused' // the credentials, or the rights that they give
+  | 'timed_out'
+  | 'unreachable'
+  | 'unsafe'; // its settings could lose what was acknowledged
 
 /** The store did not do what was asked. Trying again is safe. */
 export class StoreUnavailable extends Failure {

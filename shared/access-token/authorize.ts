@@ -34,8 +34,8 @@ export async function authorize(request: AuthorizeRequest, ports: AuthorizePorts
   }
   const ids = tokenIds(token, ports.peppers);
   request.note({ token_id: ids.current });
-  const status = await retryWhileUnavailable(request.remainingMs, () =>
-    ports.revocations.check({ tokenIds: ids.all, grants: [], cutOffKeys: [] }),
+  const status = await retryWhileUnavailable(request.remainingMs, (timeoutMs) =>
+    ports.revocations.check({ tokenIds: ids.all, grants: [], cutOffKeys: [] }, timeoutMs),
   );
   if (status.revoked) request.note({ reason: `revoked_by_${status.by}` });
   return !status.revoked;

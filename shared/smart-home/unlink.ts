@@ -47,6 +47,8 @@ export async function unlink(request: UnlinkRequest, ports: UnlinkPorts): Promis
   };
   request.note({ token_id: token.current, revocation: logRevocation(revocation) });
 
-  const { first } = await retryWhileUnavailable(request.remainingMs, () => ports.revocations.revoke(revocation));
+  const { first } = await retryWhileUnavailable(request.remainingMs, (timeoutMs) =>
+    ports.revocations.revoke(revocation, timeoutMs),
+  );
   request.note({ first });
 }

@@ -35,8 +35,8 @@ export function openTokenRevocationStore(
   }
   const open = once(() => openDriver(scheme, location));
   return {
-    revoke: async (revocation) => (await open()).revoke(revocation),
-    check: async (token) => (await open()).check(token),
+    revoke: async (...revocation) => (await open()).revoke(...revocation),
+    check: async (...token) => (await open()).check(...token),
     purgeExpired: async (limit) => (await open()).purgeExpired(limit),
     close: async () => (await open()).close(),
   };

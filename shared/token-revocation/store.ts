@@ -10,11 +10,13 @@ export interface TokenRevocationStore {
   /**
    * Records a revocation, all of it or nothing, and resolves only when it is durable. Idempotent: of an id the first
    * time and the later expiry are kept, of a cut-off the latest `issuedUpTo`.
+   *
+   * @param timeoutMs How long this may take; then it rejects, and whether it was recorded is not known.
    */
-  revoke(revocation: Revocation): Promise<RecordedRevocation>;
+  revoke(revocation: Revocation, timeoutMs?: number): Promise<RecordedRevocation>;
 
-  /** Whether a token is revoked, as of now. Rejects, never guesses, when the store cannot say. */
-  check(token: PresentedToken): Promise<RevocationStatus>;
+  /** Whether a token is revoked, as of now. Rejects, never guesses, when the store cannot say within `timeoutMs`. */
+  check(token: PresentedToken, timeoutMs?: number): Promise<RevocationStatus>;
 
   /** Deletes at most `limit` rows that have expired and returns how many it deleted. */
   purgeExpired(limit: number): Promise<number>;
