@@ -3,12 +3,14 @@
  * A protocol's own form of each is made where the protocol is answered.
  */
 export type CallerErrorCode =
+  | 'invalid_client'
+  | 'invalid_grant'
   | 'invalid_request'
   | 'invalid_token'
-  | 'method_not_allowed'
   | 'not_found'
   | 'payload_too_large'
-  | 'unsupported_request_type';
+  | 'unsupported_request_type'
+  | 'unsupported_token_type';
 
 /** What may fail on our side. The caller learns the code alone. */
 export type FailureCode = 'misconfigured' | 'server_error' | 'temporarily_unavailable';

@@ -1,33 +1,52 @@
 import * as z from 'zod/mini';
+import { AuthorizeEnvironment, openAuthorizePorts } from '#shared/access-token/open-ports.ts';
+import { send } from '#shared/outgoing/send.ts';
 import { defineFunction } from '#shared/runtime/define-function.ts';
 import type { Operation } from '#shared/runtime/function-definition.ts';
-import { MaxTokenLifetime, type UnlinkPorts, unlink } from '#shared/smart-home/unlink.ts';
-import { openTokenRevocationStore, TokenRevocationStoreEnvironment } from '#shared/token-revocation/open-store.ts';
-import { TokenPeppers } from '#shared/token-revocation/token-id.ts';
+import { type ForwardPorts, FulfilmentEnvironment, forwardRaw, forwardRest } from '#shared/smart-home/forward.ts';
+import { UnlinkEnvironment, type UnlinkPorts, unlink } from '#shared/smart-home/unlink.ts';
 
-const unlinkAccount: Operation<UnlinkPorts> = async (call, ports) => {
+type Ports = UnlinkPorts & ForwardPorts;
+
+const unlinkAccount: Operation<Ports> = async (call, ports) => {
   await unlink(call, ports);
   return { status: 200, body: { request_id: call.requestId } };
 };
 
-/** Yandex Smart Home `unlink`: raw, and behind the gateway `POST /v1.0/user/unlink` and `HEAD /v1.0/`. */
+const passOn: Operation<Ports> = async (call, ports) => ({ status: 200, body: await forwardRaw(call, ports) });
+
+const passOnRest: Operation<Ports> = async (call, ports) => {
+  const { status, headers, body } = await forwardRest(call, ports);
+  const type = headers['content-type'];
+  return { status, body, ...(typeof type === 'string' && { headers: { 'Content-Type': type } }) };
+};
+
+const REST_OPERATIONS = ['devices', 'query', 'action'].map((name) => `smart-home-unlink.${name}`);
+
+/**
+ * The function of a Yandex Smart Home skill, raw and behind the gateway: answers `unlink`, and passes every other
+ * request on to the provider's own function.
+ */
 export const handler = defineFunction({
   name: 'smart-home-unlink',
-  environment: z.extend(TokenRevocationStoreEnvironment, {
-    TOKEN_PEPPERS: TokenPeppers,
-    MAX_TOKEN_LIFETIME_S: MaxTokenLifetime,
+  environment: z.object({
+    ...AuthorizeEnvironment.shape,
+    ...UnlinkEnvironment.shape,
+    ...FulfilmentEnvironment.shape,
   }),
   ports: (settings, isDeployed) => ({
-    revocations: openTokenRevocationStore(settings, isDeployed),
-    peppers: settings.TOKEN_PEPPERS,
-    maxTokenLifetimeS: settings.MAX_TOKEN_LIFETIME_S,
+    ...openAuthorizePorts(settings, isDeployed),
+    settings,
+    fulfilment: settings,
+    send,
   }),
-  raw: { unlink: unlinkAccount },
-  unsupported: ['discovery', 'query', 'action'],
+  raw: { unlink: unlinkAccount, discovery: passOn, query: passOn, action: passOn },
   gateway: {
     'smart-home-unlink': unlinkAccount,
     'smart-home-unlink.check': async () => ({ status: 200 }),
+    ...Object.fromEntries(REST_OPERATIONS.map((operationId) => [operationId, passOnRest])),
   },
+  large: ['discovery', 'query', 'action', ...REST_OPERATIONS],
   errorBody: (error, error_description) => ({ error, error_description }),
   bareRawSuccess: true,
 });

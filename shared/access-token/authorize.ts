@@ -1,11 +1,14 @@
 import { CallerError } from '../errors.ts';
 import { retryWhileUnavailable } from '../token-revocation/retry.ts';
 import type { TokenRevocationStore } from '../token-revocation/store.ts';
-import { type Pepper, tokenIds } from '../token-revocation/token-id.ts';
+import type { Pepper } from '../token-revocation/token-id.ts';
 import { bearerToken } from './bearer.ts';
+import { identifyToken } from './identify.ts';
+import type { Verification, VerifyAccessToken } from './verify.ts';
 
 /** What deciding about a token needs. */
 export interface AuthorizePorts {
+  readonly verify: VerifyAccessToken;
   readonly revocations: TokenRevocationStore;
   readonly peppers: readonly Pepper[];
 }
@@ -13,30 +16,49 @@ export interface AuthorizePorts {
 /** A credential to decide about. */
 export interface AuthorizeRequest {
   readonly authorization: string | undefined;
-  /** How long this may take, in milliseconds. */
-  readonly remainingMs: number;
+  /** How long this may still take, in milliseconds. */
+  readonly remainingMs: () => number;
   readonly note: (fields: Record<string, unknown>) => void;
 }
 
 /**
- * Whether a token may pass: it is well-formed and not revoked. Nothing else is known of it.
+ * Whether a credential may pass: a token that verifies and is not revoked, neither by itself, nor with its grant, nor
+ * by a cut-off.
  *
- * @throws {StoreUnavailable} Never "not revoked" when the store cannot say.
+ * @throws {Failure} Never "not revoked" when the issuer or the store cannot say.
  */
-export async function authorize(request: AuthorizeRequest, ports: AuthorizePorts): Promise<boolean> {
+export async function isAuthorized(request: AuthorizeRequest, ports: AuthorizePorts): Promise<boolean> {
   let token: string;
   try {
     token = bearerToken(request.authorization);
   } catch (error) {
     if (!(error instanceof CallerError)) throw error;
-    request.note({ reason: error.code });
+    request.note({ reason: request.authorization === undefined ? 'missing' : 'malformed' });
     return false;
   }
-  const ids = tokenIds(token, ports.peppers);
-  request.note({ token_id: ids.current });
-  const status = await retryWhileUnavailable(request.remainingMs, (timeoutMs) =>
-    ports.revocations.check({ tokenIds: ids.all, grants: [], cutOffKeys: [] }, timeoutMs),
-  );
-  if (status.revoked) request.note({ reason: `revoked_by_${status.by}` });
-  return !status.revoked;
+  return (await verifyUnrevoked(token, request, ports)) !== undefined;
+}
+
+/**
+ * What is known of a token that verifies and is not revoked, or undefined when it is refused; the reason is noted for
+ * the log. In this order, so that what nobody signed costs the store nothing.
+ *
+ * @throws {Failure}
+ */
+export async function verifyUnrevoked(
+  token: string,
+  { remainingMs, note }: Pick<AuthorizeRequest, 'remainingMs' | 'note'>,
+  { verify, revocations, peppers }: AuthorizePorts,
+): Promise<Extract<Verification, { status: 'verified' | 'unverified' }> | undefined> {
+  const verification = await verify(token, { timeoutMs: remainingMs() });
+  const { presented, tokenIds } = identifyToken(token, verification, peppers);
+  note({ token_id: tokenIds[0] });
+  if (verification.status === 'refused' || verification.status === 'inactive') {
+    note({ reason: verification.status === 'refused' ? verification.reason : 'inactive' });
+    return undefined;
+  }
+  const status = await retryWhileUnavailable(remainingMs(), (timeoutMs) => revocations.check(presented, timeoutMs));
+  if (!status.revoked) return verification;
+  note({ reason: `revoked_by_${status.by}` });
+  return undefined;
 }

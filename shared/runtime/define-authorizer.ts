@@ -1,11 +1,11 @@
 import type * as z from 'zod/mini';
 import { CallerError, isFailure } from '../errors.ts';
+import { isJsonObject } from '../json.ts';
 import type { Handler } from './define-function.ts';
 import { isDeployed, readEnvironment } from './environment.ts';
-import { failure } from './failure.ts';
+import { createFailure } from './failure.ts';
 import { httpCredential } from './http-transport.ts';
 import { createInvocations } from './invocation.ts';
-import { isJsonObject } from './json-limits.ts';
 
 /** What deciding about a call takes, in milliseconds, at the most: every call of every resource waits for it. */
 const MAX_DECISION_MS = 1000;
@@ -16,10 +16,10 @@ export interface AuthorizerDefinition<Schema extends z.ZodMiniObject, Ports> {
   readonly environment: Schema;
   readonly ports: (settings: z.output<Schema>, isDeployed: boolean) => Ports;
   /** Whether the credential may pass. */
-  readonly authorize: (
+  readonly isAuthorized: (
     request: {
       readonly authorization: string | undefined;
-      readonly remainingMs: number;
+      readonly remainingMs: () => number;
       readonly note: (fields: Record<string, unknown>) => void;
     },
     ports: Ports,
@@ -44,14 +44,15 @@ export function defineAuthorizer<Schema extends z.ZodMiniObject, Ports>(
     try {
       ports ??= definition.ports(readEnvironment(definition.environment), isDeployed());
       const authorization = readCredential(event);
-      const remainingMs = Math.min(invocation.remainingMs(), MAX_DECISION_MS);
-      const isAuthorized = await definition.authorize({ authorization, remainingMs, note: invocation.note }, ports);
+      const endsAt = performance.now() + MAX_DECISION_MS;
+      const remainingMs = () => Math.min(invocation.remainingMs(), endsAt - performance.now());
+      const isAuthorized = await definition.isAuthorized({ authorization, remainingMs, note: invocation.note }, ports);
       invocation.end({ outcome: isAuthorized ? 'ok' : 'denied' });
       return isAuthorized ? { isAuthorized, context: { authorization } } : { isAuthorized };
     } catch (error) {
       const code = isFailure(error) ? error.code : 'server_error';
       invocation.end({ outcome: 'error', code, error });
-      throw failure(code);
+      throw createFailure(code);
     }
   };
 }

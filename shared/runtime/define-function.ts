@@ -1,9 +1,9 @@
 import type * as z from 'zod/mini';
 import { CallerError, isFailure } from '../errors.ts';
 import { isDeployed, readEnvironment } from './environment.ts';
-import { type FunctionDefinition, STATUS } from './function-definition.ts';
+import { type Answer, errorAnswer, type FunctionDefinition, type Transport } from './function-definition.ts';
 import { httpTransport, isHttpEvent } from './http-transport.ts';
-import { createInvocations, type PlatformContext } from './invocation.ts';
+import { createInvocations, type Invocation, type PlatformContext } from './invocation.ts';
 import { rawTransport } from './raw-transport.ts';
 
 /** A handler as the platform calls it. */
@@ -19,38 +19,49 @@ export function defineFunction<Schema extends z.ZodMiniObject, Ports>(
   const begin = createInvocations(definition.name);
   let ports: Ports | undefined;
 
+  async function run(transport: Transport<Ports>, id: RequestId, invocation: Invocation): Promise<Answer> {
+    ports ??= definition.ports(readEnvironment(definition.environment), isDeployed());
+    if (id.isUnusable) {
+      throw new CallerError('invalid_request', 'The request id is not 1 to 255 printable characters.');
+    }
+    const { operation, ...read } = transport.read(invocation);
+    const { remainingMs, note } = invocation;
+    return await operation({ requestId: id.value, remainingMs, note, ...read }, ports);
+  }
+
+  function answerError(error: unknown, invocation: Invocation): Answer {
+    if (error instanceof CallerError) {
+      invocation.end({ outcome: 'denied', code: error.code });
+      return errorAnswer(error, definition);
+    }
+    const code = isFailure(error) ? error.code : 'server_error';
+    invocation.end({ outcome: 'error', code, error });
+    return errorAnswer(code, definition);
+  }
+
   return async (event, context) => {
     const invocation = begin(context);
     const transport = isHttpEvent(event) ? httpTransport(event, definition) : rawTransport(event, definition);
     const id = readRequestId(transport.requestIds, context.requestId);
     invocation.note({ request_id: id.value });
+    let answer: Answer;
     try {
-      ports ??= definition.ports(readEnvironment(definition.environment), isDeployed());
-      if (id.isUnusable) {
-        throw new CallerError('invalid_request', 'The request id is not 1 to 255 printable characters.');
-      }
-      const { operation, authorization } = transport.read(invocation);
-      const answer = await operation(
-        { requestId: id.value, authorization, remainingMs: invocation.remainingMs(), note: invocation.note },
-        ports,
-      );
-      invocation.end({ outcome: 'ok' });
-      return transport.encode(id.value, answer);
+      answer = await run(transport, id, invocation);
+      invocation.end({ outcome: answer.status >= 500 ? 'error' : answer.status >= 400 ? 'denied' : 'ok' });
     } catch (error) {
-      if (error instanceof CallerError) {
-        invocation.end({ outcome: 'denied', code: error.code });
-        const body = definition.errorBody(error.code, error.message);
-        return transport.encode(id.value, { status: STATUS[error.code], body });
-      }
-      const code = isFailure(error) ? error.code : 'server_error';
-      invocation.end({ outcome: 'error', code, error });
-      return transport.fail(id.value, code);
+      answer = answerError(error, invocation);
     }
+    return transport.encode(id.value, answer);
   };
 }
 
+interface RequestId {
+  readonly value: string;
+  readonly isUnusable: boolean;
+}
+
 /** The caller's id when it is one of 1 to 255 printable characters, else the platform's. */
-function readRequestId(given: readonly unknown[], platformId: string): { value: string; isUnusable: boolean } {
+function readRequestId(given: readonly unknown[], platformId: string): RequestId {
   if (given.length === 0) return { value: platformId, isUnusable: false };
   const [id, ...others] = given;
   const isUsable = others.length === 0 && typeof id === 'string' && /^[^\p{C}\p{Zl}\p{Zp}]{1,255}$/u.test(id);

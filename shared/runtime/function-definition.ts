@@ -1,5 +1,6 @@
 import type * as z from 'zod/mini';
-import type { CallerErrorCode, FailureCode } from '../errors.ts';
+import type { CallerError, CallerErrorCode, FailureCode } from '../errors.ts';
+import type { JsonObject } from '../json.ts';
 import type { Invocation } from './invocation.ts';
 
 /** A function as its handler declares it. */
@@ -11,12 +12,12 @@ export interface FunctionDefinition<Schema extends z.ZodMiniObject, Ports> {
   readonly ports: (settings: z.output<Schema>, isDeployed: boolean) => Ports;
   /** The operations by the `request_type` of a raw call. */
   readonly raw: Readonly<Record<string, Operation<Ports>>>;
-  /** Request types that exist, but that this function does not answer: `unsupported_request_type`. */
-  readonly unsupported?: readonly string[];
   /** The operations by the `operationId` of the gateway. */
   readonly gateway: Readonly<Record<string, Operation<Ports>>>;
   /** An error in the protocol's own form. */
   readonly errorBody: (code: ErrorCode, description: string) => object;
+  /** The request types and `operationId`s whose body may be as large as the platform lets through. */
+  readonly large?: readonly string[];
   /** A raw caller gets a success as its body alone, and not as `{request_id, status, payload}`. */
   readonly bareRawSuccess?: boolean;
 }
@@ -29,16 +30,39 @@ export interface Call {
   readonly requestId: string;
   /** The `Authorization` value: a claim, which the use case verifies. */
   readonly authorization: string | undefined;
-  /** How long the operation may take, in milliseconds. */
-  readonly remainingMs: number;
+  /** How long the operation may still take, in milliseconds. */
+  readonly remainingMs: () => number;
   /** Adds to the log line of this call. */
   readonly note: (fields: Record<string, unknown>) => void;
+  /**
+   * The fields of the native protocol's body: of the `payload` in raw, of a body of this kind over the gateway.
+   *
+   * @throws {CallerError} `invalid_request`: the body is of another kind or cannot be read.
+   */
+  readonly fields: (kind: BodyKind) => JsonObject;
+  /** The call as it came, to be passed on: the body of a raw call, the method, path and body of a gateway's. */
+  readonly passThrough: PassThrough;
+}
+
+/** How the body of a native protocol is written. */
+export type BodyKind = 'form' | 'json';
+
+/** What is passed on of a call to a service behind it. */
+export interface PassThrough {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly contentType: string | undefined;
+  readonly body: string;
 }
 
 /** What the native protocol answers: its status, its body (a JSON value) if there is one. */
 export interface Answer {
   readonly status: number;
   readonly body?: unknown;
+  /** Of the native protocol; in raw there are none. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Of a failure, what is thrown in raw. */
+  readonly failure?: FailureCode;
 }
 
 /** How calls of one kind are read and answered. */
@@ -46,27 +70,50 @@ export interface Transport<Ports> {
   /** What stands where the caller's request id belongs. */
   readonly requestIds: readonly unknown[];
   /** @throws {CallerError} */
-  read(invocation: Invocation): {
+  read(invocation: Invocation): Pick<Call, 'authorization' | 'fields' | 'passThrough'> & {
     readonly operation: Operation<Ports>;
-    readonly authorization: string | undefined;
   };
+  /** Answers; where only what is thrown shows as a failure, throws a status of 500 and above. */
   encode(requestId: string, answer: Answer): unknown;
-  /** Answers a failure, or throws where only that shows as one. */
-  fail(requestId: string, code: FailureCode): unknown;
 }
 
 /** Everything that may be answered in place of a success. */
 export type ErrorCode = CallerErrorCode | FailureCode;
 
 /** The status of each error. */
-export const STATUS: Readonly<Record<ErrorCode, number>> = {
+const STATUS: Readonly<Record<ErrorCode, number>> = {
+  invalid_client: 401,
+  invalid_grant: 400,
   invalid_request: 400,
   invalid_token: 401,
-  method_not_allowed: 405,
   not_found: 404,
   payload_too_large: 413,
   unsupported_request_type: 404,
+  unsupported_token_type: 400,
   misconfigured: 500,
   server_error: 500,
   temporarily_unavailable: 503,
 };
+
+const HEADERS: Readonly<Partial<Record<ErrorCode, Record<string, string>>>> = {
+  invalid_client: { 'WWW-Authenticate': 'Basic realm="unlink-functions", charset="UTF-8"' },
+  invalid_token: { 'WWW-Authenticate': 'Bearer' },
+  temporarily_unavailable: { 'Retry-After': '1' },
+};
+
+const FAILURE_DESCRIPTION: Readonly<Record<FailureCode, string>> = {
+  misconfigured: 'The function is not configured.',
+  server_error: 'The call failed.',
+  temporarily_unavailable: 'The call could not be completed. Try again.',
+};
+
+/** An error in the protocol's own form: the caller's mistake with its description, our failure with a fixed one. */
+export function errorAnswer(
+  error: CallerError | FailureCode,
+  { errorBody }: Pick<FunctionDefinition<z.ZodMiniObject, never>, 'errorBody'>,
+): Answer {
+  const code = typeof error === 'string' ? error : error.code;
+  const description = typeof error === 'string' ? FAILURE_DESCRIPTION[error] : error.message;
+  const answer = { status: STATUS[code], body: errorBody(code, description), headers: HEADERS[code] ?? {} };
+  return typeof error === 'string' ? { ...answer, failure: error } : answer;
+}

@@ -1,13 +1,7 @@
 import type * as z from 'zod/mini';
-import { CallerError, type FailureCode } from '../errors.ts';
-import { type Answer, type FunctionDefinition, STATUS, type Transport } from './function-definition.ts';
-import { isJsonObject, type JsonObject, MAX_BODY_BYTES } from './json-limits.ts';
-
-const FAILURE_DESCRIPTION: Readonly<Record<FailureCode, string>> = {
-  misconfigured: 'The function is not configured.',
-  server_error: 'The call failed.',
-  temporarily_unavailable: 'The call could not be completed. Try again.',
-};
+import { CallerError } from '../errors.ts';
+import { assertBodySize, isJsonObject, type JsonObject, parseJsonObject } from '../json.ts';
+import type { BodyKind, FunctionDefinition, Transport } from './function-definition.ts';
 
 /** Whether an event is an HTTP request, by the gateway or direct; a raw caller can write one too. */
 export function isHttpEvent(event: unknown): event is JsonObject {
@@ -17,11 +11,10 @@ export function isHttpEvent(event: unknown): event is JsonObject {
 /** A call through API Gateway (payload format 1.0), or by HTTPS without it, which is refused. */
 export function httpTransport<Ports>(
   event: JsonObject,
-  { gateway, errorBody }: Pick<FunctionDefinition<z.ZodMiniObject, Ports>, 'gateway' | 'errorBody'>,
+  { gateway, large }: Pick<FunctionDefinition<z.ZodMiniObject, Ports>, 'gateway' | 'large'>,
 ): Transport<Ports> {
-  const requestIds = headerValues(event, 'x-request-id');
   return {
-    requestIds,
+    requestIds: headerValues(event, 'x-request-id'),
 
     read({ note }) {
       const isGateway = event.version === '1.0';
@@ -36,24 +29,36 @@ export function httpTransport<Ports>(
       const operation = Object.hasOwn(gateway, operationId) ? gateway[operationId] : undefined;
       if (operation === undefined) throw new CallerError('not_found', 'There is no such operation.');
       note({ operation: operationId });
-      assertBodySize(event);
-      return { operation, authorization: httpCredential(event) };
+      const body = readBody(event, large?.includes(operationId) ?? false);
+      const contentType = headerValues(event, 'content-type').find((value) => typeof value === 'string');
+      return {
+        operation,
+        authorization: httpCredential(event),
+        fields: (kind) => readFields(body.toString(), contentType, kind),
+        passThrough: {
+          method: event.httpMethod === 'GET' ? 'GET' : 'POST',
+          path: typeof event.path === 'string' ? event.path : '',
+          contentType,
+          body: body.toString(),
+        },
+      };
     },
 
-    encode: encodeHttpAnswer,
-
-    fail(requestId, code) {
-      const answer = { status: STATUS[code], body: errorBody(code, FAILURE_DESCRIPTION[code]) };
-      return encodeHttpAnswer(requestId, answer, code === 'temporarily_unavailable' ? { 'Retry-After': '1' } : {});
+    encode(requestId, { status, body, headers }) {
+      return {
+        statusCode: status,
+        headers: {
+          ...(body !== undefined && { 'Content-Type': 'application/json' }),
+          'Cache-Control': 'no-store',
+          // A header cannot carry every id that a body can.
+          ...(/^[\x20-\x7e]+$/.test(requestId) && { 'X-Request-Id': requestId }),
+          ...headers,
+        },
+        body: body instanceof Buffer ? body.toString() : body === undefined ? '' : JSON.stringify(body),
+        isBase64Encoded: false,
+      };
     },
   };
-}
-
-function assertBodySize({ body, isBase64Encoded }: JsonObject): void {
-  const encoding = isBase64Encoded === true ? 'base64' : 'utf8';
-  if (typeof body === 'string' && Buffer.byteLength(body, encoding) > MAX_BODY_BYTES) {
-    throw new CallerError('payload_too_large', 'The body is larger than 256 KB.');
-  }
 }
 
 /**
@@ -85,18 +90,32 @@ function headerValues(event: JsonObject, name: string): unknown[] {
   return [...values];
 }
 
-function encodeHttpAnswer(requestId: string, { status, body }: Answer, headers: Record<string, string> = {}): object {
-  return {
-    statusCode: status,
-    headers: {
-      ...(body !== undefined && { 'Content-Type': 'application/json' }),
-      'Cache-Control': 'no-store',
-      // A header cannot carry every id that a body can.
-      ...(/^[\x20-\x7e]+$/.test(requestId) && { 'X-Request-Id': requestId }),
-      ...(status === 401 && { 'WWW-Authenticate': 'Bearer' }),
-      ...headers,
-    },
-    body: body === undefined ? '' : JSON.stringify(body),
-    isBase64Encoded: false,
-  };
+function readBody({ body, isBase64Encoded }: JsonObject, isLarge: boolean): Buffer {
+  if (typeof body !== 'string') return Buffer.alloc(0);
+  const encoding = isBase64Encoded === true ? 'base64' : 'utf8';
+  if (!isLarge) assertBodySize(body, encoding);
+  const bytes = Buffer.from(body, encoding);
+  // Node skips what is not base64; only what encodes to the same again was.
+  if (encoding === 'base64' && bytes.toString('base64').replace(/=+$/, '') !== body.replace(/=+$/, '')) {
+    throw new CallerError('invalid_request', 'The body is not base64.');
+  }
+  return bytes;
+}
+
+const MEDIA_TYPE: Readonly<Record<BodyKind, string>> = {
+  form: 'application/x-www-form-urlencoded',
+  json: 'application/json',
+};
+
+function readFields(body: string, contentType: string | undefined, kind: BodyKind): JsonObject {
+  if (contentType?.split(';')[0]?.trim().toLowerCase() !== MEDIA_TYPE[kind]) {
+    throw new CallerError('invalid_request', `The body is not ${MEDIA_TYPE[kind]}.`);
+  }
+  if (body.includes('\ufffd')) throw new CallerError('invalid_request', 'The body is not UTF-8.');
+  if (kind === 'json') return parseJsonObject(body);
+  const pairs = [...new URLSearchParams(body)];
+  const fields = new Map(pairs);
+  // RFC 6749, section 3.2: a parameter must not be repeated.
+  if (fields.size !== pairs.length) throw new CallerError('invalid_request', 'The body names a parameter twice.');
+  return Object.fromEntries(fields);
 }

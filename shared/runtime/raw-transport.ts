@@ -1,8 +1,8 @@
 import * as z from 'zod/mini';
 import { CallerError } from '../errors.ts';
-import { failure } from './failure.ts';
+import { assertBodySize, assertJsonShape, isJsonObject } from '../json.ts';
+import { createFailure } from './failure.ts';
 import type { FunctionDefinition, Transport } from './function-definition.ts';
-import { assertWithinJsonLimits, isJsonObject } from './json-limits.ts';
 
 const API_VERSION_RULE = 'must be a number of at least 1, or the same as text';
 
@@ -24,6 +24,7 @@ const Envelope = z.object(
     headers: z.object({ authorization: z.optional(z.unknown()) }, 'must be an object'),
     request_type: z.string('must be a string'),
     api_version: ApiVersion,
+    payload: z.optional(z.unknown()),
   },
   'must be an object',
 );
@@ -31,11 +32,7 @@ const Envelope = z.object(
 /** A raw call (`?integration=raw`): the event is what the platform made of the body; headers and status are out of reach. */
 export function rawTransport<Ports>(
   event: unknown,
-  {
-    raw,
-    unsupported,
-    bareRawSuccess,
-  }: Pick<FunctionDefinition<z.ZodMiniObject, Ports>, 'raw' | 'unsupported' | 'bareRawSuccess'>,
+  definition: Pick<FunctionDefinition<z.ZodMiniObject, Ports>, 'raw' | 'large' | 'bareRawSuccess'>,
 ): Transport<Ports> {
   const headers = isJsonObject(event) && isJsonObject(event.headers) ? event.headers : {};
   return {
@@ -43,30 +40,36 @@ export function rawTransport<Ports>(
 
     read({ note, warn }) {
       note({ transport: 'raw' });
-      const { request_type, api_version, headers } = readEnvelope(event);
+      const envelope = readEnvelope(event);
+      const { request_type, api_version, payload } = envelope;
+      const { authorization } = envelope.headers;
       // A bump of the protocol must not keep tokens alive: served, and made visible.
       if (api_version !== 1) warn({ api_version });
-      if (unsupported?.includes(request_type)) {
-        throw new CallerError('unsupported_request_type', 'This function does not answer that request_type.');
-      }
-      const operation = Object.hasOwn(raw, request_type) ? raw[request_type] : undefined;
-      if (operation === undefined)
+      const operation = Object.hasOwn(definition.raw, request_type) ? definition.raw[request_type] : undefined;
+      if (operation === undefined) {
         throw new CallerError('invalid_request', 'The field request_type is not a known one.');
+      }
       note({ operation: request_type });
-      const { authorization } = headers;
-      // What is neither absent nor a string is malformed, as the empty string is.
-      if (authorization === undefined) return { operation, authorization };
-      return { operation, authorization: typeof authorization === 'string' ? authorization : '' };
+      const body = JSON.stringify(event);
+      if (!definition.large?.includes(request_type)) assertBodySize(body);
+      return {
+        operation,
+        // What is neither absent nor a string is malformed, as the empty string is.
+        authorization: authorization === undefined || typeof authorization === 'string' ? authorization : '',
+        fields: () => {
+          if (payload === undefined) return {};
+          if (isJsonObject(payload)) return payload;
+          throw new CallerError('invalid_request', 'The field payload must be an object.');
+        },
+        passThrough: { method: 'POST', path: '', contentType: 'application/json', body },
+      };
     },
 
-    encode(requestId, { status, body }) {
-      if (bareRawSuccess && status < 400) return body;
+    // A raw answer is always 200: only what is thrown shows as a failure.
+    encode(requestId, { status, body, failure = 'server_error' }) {
+      if (status >= 500) throw createFailure(failure);
+      if (definition.bareRawSuccess && status < 400) return body;
       return { request_id: requestId, status, ...(body !== undefined && { payload: body }) };
-    },
-
-    // A raw answer is always 200: only what is thrown shows as a failure, and its message and stack reach the caller.
-    fail(_requestId, code) {
-      throw failure(code);
     },
   };
 }
@@ -77,7 +80,7 @@ function readEnvelope(event: unknown): z.output<typeof Envelope> {
   if (typeof event.payload === 'string' && Object.keys(event).length === 1) {
     throw new CallerError('invalid_request', 'The body is empty or is not JSON.');
   }
-  assertWithinJsonLimits(event);
+  assertJsonShape(event);
   const { data, error } = Envelope.safeParse(event);
   if (data !== undefined) return data;
   const [issue] = error.issues;

@@ -1,54 +1,131 @@
 import * as z from 'zod/mini';
 import { bearerToken } from '../access-token/bearer.ts';
+import { identifyToken } from '../access-token/identify.ts';
+import { EndpointClient, jsonOf } from '../access-token/issuers.ts';
+import type { Verification, VerifyAccessToken } from '../access-token/verify.ts';
+import { CallerError, isFailure } from '../errors.ts';
+import { basicAuthorization } from '../outgoing/json.ts';
+import type { Send } from '../outgoing/send.ts';
+import { keptUntil, MaxTokenLifetime } from '../token-revocation/lifetime.ts';
 import { retryWhileUnavailable } from '../token-revocation/retry.ts';
-import { logRevocation, type Revocation, type TokenRevocationStore } from '../token-revocation/store.ts';
-import { type Pepper, tokenIds } from '../token-revocation/token-id.ts';
+import { type CutOff, logRevocation, type Revocation, type TokenRevocationStore } from '../token-revocation/store.ts';
+import type { Pepper } from '../token-revocation/token-id.ts';
 
-/** `MAX_TOKEN_LIFETIME_S`: how long a token of the provider may live at the most, in seconds; 400 days if not set. */
-export const MaxTokenLifetime = z.pipe(
-  z._default(z.string().check(z.regex(/^[1-9]\d{0,9}$/, 'must be a whole number of seconds')), '34560000'),
-  z.transform(Number),
-);
+/** How far an unlink reaches. */
+export const UnlinkEnvironment = z.object({
+  MAX_TOKEN_LIFETIME_S: MaxTokenLifetime,
+  /** `client`: an unlink ends all links of the subject at the client, not only the grant of the token. */
+  UNLINK_CUTOFF: z.optional(z.literal('client', 'must be client or unset')),
+  /** The revocation endpoint (RFC 7009) of the provider's authorization server. */
+  REVOKE_UPSTREAM: z.optional(
+    jsonOf(EndpointClient, 'must be JSON: {"endpoint", "client_id", "client_secret"}, the endpoint by https'),
+  ),
+});
 
 /** What ending a link needs. */
 export interface UnlinkPorts {
+  readonly verify: VerifyAccessToken;
   readonly revocations: TokenRevocationStore;
   readonly peppers: readonly Pepper[];
-  /** How long a token may live at the most, in seconds: for so long its revocation is kept. */
-  readonly maxTokenLifetimeS: number;
+  readonly settings: z.output<typeof UnlinkEnvironment>;
+  readonly send: Send;
   readonly now?: () => number;
 }
 
 /** The notification that a user unlinked the accounts. */
 export interface UnlinkRequest {
   readonly authorization: string | undefined;
-  /** How long this may take, in milliseconds. */
-  readonly remainingMs: number;
+  /** How long this may still take, in milliseconds. */
+  readonly remainingMs: () => number;
   /** Adds to the log line of this call, whether it succeeds or fails. */
   readonly note: (fields: Record<string, unknown>) => void;
 }
 
+/** How long a token is kept that its issuer calls inactive: longer than anybody may believe an older "active". */
+const INACTIVE_LIFETIME_S = 3600;
+
 /**
- * Ends the link: the user's token is refused from now on. Resolves when that is durable, as often as it is asked.
+ * Ends the link: the user's token is refused from now on, and with it whatever is known to hang together with it – its
+ * grant, or everything issued for the link so far. Resolves when that is durable, as often as it is asked.
  *
- * @throws {CallerError} `invalid_token`
- * @throws {StoreUnavailable} Nothing is known to be revoked.
+ * @throws {CallerError} `invalid_token`: the token is not one of a known issuer.
+ * @throws {Failure} Nothing is known to be revoked.
  * @see https://yandex.ru/dev/dialogs/smart-home/doc/en/reference/unlink-jrpc
  */
 export async function unlink(request: UnlinkRequest, ports: UnlinkPorts): Promise<void> {
-  const token = tokenIds(bearerToken(request.authorization), ports.peppers);
-  const now = Math.floor((ports.now ?? Date.now)() / 1000);
-  const revocation: Revocation = {
-    tokenIds: [token.current],
-    grants: [],
-    cutOffs: [],
-    expiresAt: now + ports.maxTokenLifetimeS,
-    presented: { tokenIds: token.all, grants: [], cutOffKeys: [] },
-  };
-  request.note({ token_id: token.current, revocation: logRevocation(revocation) });
+  const token = bearerToken(request.authorization);
+  // A late or repeated unlink still ends the link: neither the token's expiry nor its revocation is in the way.
+  const verification = await ports.verify(token, { timeoutMs: request.remainingMs(), atAnyTime: true });
+  if (verification.status === 'refused') {
+    request.note({ reason: verification.reason });
+    throw new CallerError('invalid_token', 'The token is not an access token of a known issuer.');
+  }
+  const revocation = revocationOf(token, verification, ports);
+  const reached = [
+    ...(revocation.grants.length > 0 ? ['grant'] : []),
+    ...(revocation.cutOffs.length > 0 ? ['cut_off'] : []),
+  ];
+  request.note({ token_id: revocation.tokenIds[0], revocation: logRevocation(revocation) });
 
-  const { first } = await retryWhileUnavailable(request.remainingMs, (timeoutMs) =>
+  const { first } = await retryWhileUnavailable(request.remainingMs(), (timeoutMs) =>
     ports.revocations.revoke(revocation, timeoutMs),
   );
-  request.note({ first });
+  request.note({ first, reached: reached.length > 0 ? reached : ['access_token_only'] });
+
+  if (ports.settings.REVOKE_UPSTREAM === undefined) return;
+  const upstream = await revokeUpstream(token, ports.settings.REVOKE_UPSTREAM, ports.send, request.remainingMs());
+  request.note(upstream === 'revoked' ? { reached: [...reached, 'upstream'] } : { upstream });
+}
+
+/** All that the token's end takes with it, in one atomic write. */
+function revocationOf(
+  token: string,
+  verification: Exclude<Verification, { status: 'refused' }>,
+  { peppers, settings, now = Date.now }: UnlinkPorts,
+): Revocation {
+  const nowS = Math.floor(now() / 1000);
+  const { tokenIds, grants, linkCutOff, presented } = identifyToken(token, verification, peppers);
+  if (verification.status !== 'verified') {
+    const lifetimeS = verification.status === 'inactive' ? INACTIVE_LIFETIME_S : settings.MAX_TOKEN_LIFETIME_S;
+    return { tokenIds, grants, cutOffs: [], expiresAt: nowS + lifetimeS, presented };
+  }
+  const { issuedAt, expiresAt } = verification.token;
+  // A token that does not say when it was issued counts as older than every cut-off: it writes none, or the next
+  // link's tokens of the same kind would be born revoked.
+  const endsLink = issuedAt !== undefined && (grants.length === 0 || settings.UNLINK_CUTOFF === 'client');
+  const cutOffs: CutOff[] =
+    // An issuer's clock that is ahead of ours saves nothing.
+    endsLink && linkCutOff !== undefined ? [{ key: linkCutOff, issuedUpTo: Math.max(nowS, issuedAt) }] : [];
+  return {
+    tokenIds,
+    grants,
+    cutOffs,
+    expiresAt: keptUntil(nowS, settings.MAX_TOKEN_LIFETIME_S, expiresAt),
+    presented,
+  };
+}
+
+/** Asks the authorization server to revoke the token too (RFC 7009). Its failure changes nothing of what is done. */
+async function revokeUpstream(
+  token: string,
+  { endpoint, client_id, client_secret }: EndpointClient,
+  send: Send,
+  timeoutMs: number,
+): Promise<string> {
+  try {
+    const { status } = await send({
+      method: 'POST',
+      url: endpoint,
+      headers: {
+        Authorization: basicAuthorization(client_id, client_secret),
+        'Content-Type': 'application/x-www-form-urlencoded',
+      },
+      body: new URLSearchParams({ token, token_type_hint: 'access_token' }).toString(),
+      timeoutMs,
+    });
+    return status === 200 ? 'revoked' : `failed: status ${status}`;
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return `failed: ${error.message}`;
+  }
 }

@@ -50,8 +50,33 @@ export function tokenIds(token: string, peppers: readonly Pepper[]): KeyedIds {
   return signingInput === undefined ? keyedIds('token', token, peppers) : keyedIds('jwt', signingInput, peppers);
 }
 
+/** The ids of a verified JWT by its `jti` (RFC 7519, section 4.1.7), which is unique at its issuer. */
+export function jwtIds(issuer: string, jwtId: string, peppers: readonly Pepper[]): KeyedIds {
+  return keyedIds('jti', JSON.stringify([issuer, jwtId]), peppers);
+}
+
+/** The ids of a grant of an issuer. */
+export function grantIds(issuer: string, grant: string, peppers: readonly Pepper[]): KeyedIds {
+  return keyedIds('grant', JSON.stringify([issuer, grant]), peppers);
+}
+
+/** What a cut-off can be of, always at one issuer. A link is a subject at a client, or at one that is not named. */
+export type CutOffScope =
+  | { readonly issuer: string; readonly subject: string }
+  | { readonly issuer: string; readonly client: string }
+  | { readonly issuer: string; readonly link: readonly [subject: string, client: string | null] };
+
+/** The keys of a cut-off. */
+export function cutOffKeys(scope: CutOffScope, peppers: readonly Pepper[]): KeyedIds {
+  return keyedIds('cut-off', JSON.stringify(scope), peppers);
+}
+
 /** An HMAC-SHA-256 of `text` under each pepper; `kind` keeps what is named by equal texts apart. */
-function keyedIds(kind: 'jwt' | 'token', text: string, peppers: readonly Pepper[]): KeyedIds {
+function keyedIds(
+  kind: 'cut-off' | 'grant' | 'jti' | 'jwt' | 'token',
+  text: string,
+  peppers: readonly Pepper[],
+): KeyedIds {
   const all = peppers.map(
     ({ name, key }) => `${name}.${createHmac('sha256', key).update(`v1|${kind}|${text}`).digest('base64url')}`,
   );
@@ -60,7 +85,7 @@ function keyedIds(kind: 'jwt' | 'token', text: string, peppers: readonly Pepper[
 }
 
 /** What a JWT's signature covers (RFC 7515, section 5.2), or undefined when the token is not one. */
-function jwtSigningInput(token: string): string | undefined {
+export function jwtSigningInput(token: string): string | undefined {
   const parts = token.split('.');
   if (parts.length !== 3) return undefined;
   try {

@@ -394,6 +394,7 @@ describe('the log', () => {
       token_id: expect.stringMatching(/^k1\.[\w-]{43}$/),
       revocation: { token_ids: [line.token_id], grants: [], cut_offs: [], expires_at: expect.any(Number) },
       first: true,
+      reached: ['access_token_only'],
       outcome: 'ok',
       duration_ms: expect.any(Number),
       remaining_ms: expect.any(Number),

@@ -1,12 +1,21 @@
 import { createSecretKey } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { CallerError, StoreUnavailable } from '#shared/errors.ts';
+import { send } from '#shared/outgoing/send.ts';
 import { unlink } from '#shared/smart-home/unlink.ts';
 import { openMemoryStore } from '#shared/token-revocation/drivers/memory.ts';
 import type { TokenRevocationStore } from '#shared/token-revocation/store.ts';
 
 const peppers = [{ name: 'k1', key: createSecretKey(Buffer.alloc(32)) }];
-const request = { authorization: 'Bearer x', remainingMs: 5000, note: () => {} };
+const ports = (revocations: TokenRevocationStore, now = Date.now) => ({
+  verify: async () => ({ status: 'unverified' }) as const,
+  revocations,
+  peppers,
+  settings: { MAX_TOKEN_LIFETIME_S: 10 },
+  send,
+  now,
+});
+const request = { authorization: 'Bearer x', remainingMs: () => 5000, note: () => {} };
 
 /** A store that fails as often as it is told before it does its work. */
 function unreliable(store: TokenRevocationStore, failures: Error[]): TokenRevocationStore & { calls: number } {
@@ -28,28 +37,32 @@ test('a store that comes back in time has revoked, and the caller sees a success
     new StoreUnavailable('unreachable'),
     new StoreUnavailable('busy'),
   ]);
-  await unlink(request, { revocations, peppers, maxTokenLifetimeS: 10 });
+  await unlink(request, ports(revocations));
   expect(revocations.calls).toBe(3);
 });
 
 test('a store that is down is asked once when no time remains, and the failure is the answer', async () => {
   const revocations = unreliable(openMemoryStore(), [new StoreUnavailable('full')]);
-  const failing = unlink({ ...request, remainingMs: 0 }, { revocations, peppers, maxTokenLifetimeS: 10 });
+  const failing = unlink({ ...request, remainingMs: () => 0 }, ports(revocations));
   await expect(failing).rejects.toMatchObject({ code: 'temporarily_unavailable', fault: 'full' });
   expect(revocations.calls).toBe(1);
 });
 
 test('a defect is not tried again', async () => {
   const revocations = unreliable(openMemoryStore(), [new Error('defect')]);
-  await expect(unlink(request, { revocations, peppers, maxTokenLifetimeS: 10 })).rejects.toThrow('defect');
+  await expect(unlink(request, ports(revocations))).rejects.toThrow('defect');
   expect(revocations.calls).toBe(1);
 });
 
 test('the revocation is noted for the log before the store is asked', async () => {
   const notes: object[] = [];
   const revocations = unreliable(openMemoryStore(), [new Error('defect')]);
-  const ports = { revocations, peppers, maxTokenLifetimeS: 10, now: () => 1_000_500 };
-  await expect(unlink({ ...request, note: (fields) => notes.push(fields) }, ports)).rejects.toThrow();
+  await expect(
+    unlink(
+      { ...request, note: (fields) => notes.push(fields) },
+      ports(revocations, () => 1_000_500),
+    ),
+  ).rejects.toThrow();
   expect(notes).toEqual([
     {
       token_id: expect.stringMatching(/^k1\./),
@@ -60,7 +73,6 @@ test('the revocation is noted for the log before the store is asked', async () =
 
 test('a malformed credential reaches no store', async () => {
   const revocations = unreliable(openMemoryStore(), []);
-  const ports = { revocations, peppers, maxTokenLifetimeS: 10 };
-  await expect(unlink({ ...request, authorization: 'Bearer' }, ports)).rejects.toThrow(CallerError);
+  await expect(unlink({ ...request, authorization: 'Bearer' }, ports(revocations))).rejects.toThrow(CallerError);
   expect(revocations.calls).toBe(0);
 });

@@ -1,0 +1,42 @@
+import * as z from 'zod/mini';
+import type { JsonObject } from '../json.ts';
+import type { VerifiedToken } from './verify.ts';
+
+const Seconds = z.number().check(z.nonnegative(), z.lte(Number.MAX_SAFE_INTEGER));
+const Text = z.string().check(z.minLength(1), z.maxLength(1024));
+
+/** What is read of a token: RFC 7519, section 4.1, RFC 9068, section 2.2, RFC 7662, section 2.2. */
+const Claims = z.object({
+  sub: Text,
+  client_id: z.optional(Text),
+  azp: z.optional(Text),
+  scope: z.optional(z.union([z.string(), z.array(z.string())])),
+  scp: z.optional(z.union([z.string(), z.array(z.string())])),
+  iat: z.optional(Seconds),
+  exp: z.optional(Seconds),
+  jti: z.optional(Text),
+});
+
+/** A token's claims in our words, or undefined when one of them has no meaning. */
+export function readClaims(claims: JsonObject, issuer: string, grantClaim?: string): VerifiedToken | undefined {
+  const { success, data } = Claims.safeParse(claims);
+  if (!success) return undefined;
+  const grant = grantClaim === undefined ? undefined : claims[grantClaim];
+  if (grant !== undefined && (typeof grant !== 'string' || grant === '')) return undefined;
+  return {
+    issuer,
+    subject: data.sub,
+    client: data.client_id ?? data.azp,
+    // A scope is a word between single spaces (RFC 6749, section 3.3); of a list, each entry is one.
+    scopes: [data.scope ?? data.scp ?? []].flat().flatMap((scope) => scope.split(' ')),
+    issuedAt: wholeSeconds(data.iat),
+    expiresAt: wholeSeconds(data.exp),
+    grant,
+    jwtId: data.jti,
+    claims,
+  };
+}
+
+function wholeSeconds(seconds: number | undefined): number | undefined {
+  return seconds === undefined ? undefined : Math.floor(seconds);
+}

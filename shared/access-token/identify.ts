@@ -1,0 +1,47 @@
+import type { PresentedToken } from '../token-revocation/store.ts';
+import { cutOffKeys, grantIds, jwtIds, type KeyedIds, type Pepper, tokenIds } from '../token-revocation/token-id.ts';
+import type { Verification } from './verify.ts';
+
+/** A token as it is looked up (under every pepper) and as it is recorded (under the newest). */
+export interface IdentifiedToken {
+  readonly presented: PresentedToken;
+  readonly tokenIds: readonly string[];
+  readonly grants: readonly string[];
+  /** The key of the cut-off for the link, when it is known. */
+  readonly linkCutOff?: string | undefined;
+}
+
+/** All that a token goes by in the revocation store: by itself, and by what was verified of it. */
+export function identifyToken(token: string, verification: Verification, peppers: readonly Pepper[]): IdentifiedToken {
+  const ids = [tokenIds(token, peppers)];
+  if (verification.status !== 'verified') {
+    return { presented: { tokenIds: all(ids), grants: [], cutOffKeys: [] }, tokenIds: current(ids), grants: [] };
+  }
+  const { issuer, subject, client, grant, jwtId, issuedAt } = verification.token;
+  if (jwtId !== undefined) ids.push(jwtIds(issuer, jwtId, peppers));
+  const grants = grant === undefined ? [] : [grantIds(issuer, grant, peppers)];
+  const linkCutOff = cutOffKeys({ issuer, link: [subject, client ?? null] }, peppers);
+  const widerCutOffs = [
+    cutOffKeys({ issuer, subject }, peppers),
+    ...(client === undefined ? [] : [cutOffKeys({ issuer, client }, peppers)]),
+  ];
+  return {
+    presented: {
+      tokenIds: all(ids),
+      grants: all(grants),
+      cutOffKeys: all([linkCutOff, ...widerCutOffs]),
+      issuedAt,
+    },
+    tokenIds: current(ids),
+    grants: current(grants),
+    linkCutOff: linkCutOff.current,
+  };
+}
+
+function all(ids: readonly KeyedIds[]): string[] {
+  return ids.flatMap((id) => id.all);
+}
+
+function current(ids: readonly KeyedIds[]): string[] {
+  return ids.map((id) => id.current);
+}

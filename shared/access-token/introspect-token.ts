@@ -1,0 +1,38 @@
+import type { JsonObject } from '../json.ts';
+import { type AuthorizePorts, type AuthorizeRequest, verifyUnrevoked } from './authorize.ts';
+import { authenticateClient, type Client } from './clients.ts';
+import { tokenField } from './revoke-token.ts';
+
+/** What telling a client about a token needs. */
+export interface IntrospectTokenPorts extends AuthorizePorts {
+  readonly clients: readonly Client[];
+}
+
+/** An introspection request with the fields `token`, and `token_type_hint`, which is ignored. */
+export interface IntrospectTokenRequest extends AuthorizeRequest {
+  readonly fields: JsonObject;
+}
+
+/**
+ * What is known of a token (RFC 7662): its claims, or its issuer's own introspection of it – or `active: false` and
+ * nothing else for one that does not verify, has expired, or is revoked here.
+ *
+ * @throws {CallerError} `invalid_client`, `invalid_request`
+ * @throws {Failure} Never "not active" when the issuer or the store cannot say.
+ */
+export async function introspectToken(
+  request: IntrospectTokenRequest,
+  ports: IntrospectTokenPorts,
+): Promise<JsonObject & { active: boolean }> {
+  const client = authenticateClient(request.authorization, request.fields, ports.clients);
+  request.note({ client_id: client.id });
+  const verification = await verifyUnrevoked(tokenField(request.fields), request, ports);
+  if (verification?.status !== 'verified') return { active: false };
+  const { claims, client: tokenClient } = verification.token;
+  return {
+    token_type: 'Bearer',
+    ...(tokenClient !== undefined && { client_id: tokenClient }),
+    ...claims,
+    active: true,
+  };
+}

@@ -1,0 +1,88 @@
+import * as z from 'zod/mini';
+
+/** Signatures that a public key verifies. `none` is in no list. */
+const ASYMMETRIC = [
+  ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'],
+];
+const SYMMETRIC = ['HS256', 'HS384', 'HS512'];
+
+const Url = z.string().check(z.regex(/^https:\/\/[^\s]+$|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])[:/][^\s]*$/));
+const Text = z.string().check(z.minLength(1));
+
+/** An OAuth client at an authorization server, and the endpoint it calls there. */
+export const EndpointClient = z.strictObject({ endpoint: Url, client_id: Text, client_secret: Text });
+export type EndpointClient = z.output<typeof EndpointClient>;
+
+const Issuer = z
+  .strictObject({
+    /** As in `iss`, byte for byte. */
+    issuer: Text,
+    /** Of which audiences one must be in the token. */
+    audience: z.optional(z.union([Text, z.array(Text).check(z.minLength(1))])),
+    jwks_uri: z.optional(Url),
+    jwks: z.optional(z.object({ keys: z.array(z.looseObject({ kty: Text })) })),
+    /** The secret that the issuer signs with by HMAC, at least 32 characters. */
+    secret: z.optional(z.string().check(z.minLength(32))),
+    introspection: z.optional(EndpointClient),
+    /** Which signature algorithms are accepted; all that fit the keys if not given. */
+    algorithms: z.optional(z.array(Text).check(z.minLength(1))),
+  })
+  .check(
+    z.refine((row) => [row.jwks_uri, row.jwks, row.secret].filter(Boolean).length <= 1),
+    z.refine((row) => row.introspection !== undefined || hasKeys(row)),
+    z.refine((row) => !hasKeys(row) || row.audience !== undefined),
+    z.refine(({ algorithms, secret }) =>
+      (algorithms ?? []).every((name) => (secret === undefined ? ASYMMETRIC : SYMMETRIC).includes(name)),
+    ),
+  );
+export type Issuer = z.output<typeof Issuer>;
+
+/** Whether the JWTs of an issuer are verified by its keys; else it is asked about them as about any token. */
+export function hasKeys({ jwks_uri, jwks, secret }: Pick<Issuer, 'jwks_uri' | 'jwks' | 'secret'>): boolean {
+  return jwks_uri !== undefined || jwks !== undefined || secret !== undefined;
+}
+
+/** The signature algorithms that are accepted of an issuer. */
+export function algorithmsOf({ algorithms, secret }: Issuer): string[] {
+  return algorithms ?? (secret === undefined ? ASYMMETRIC : SYMMETRIC);
+}
+
+/** A JSON text of a schema; what is wrong with it is said in `rule` alone, since it may hold secrets. */
+export function jsonOf<Schema extends z.ZodMiniType>(schema: Schema, rule: string) {
+  return z.pipe(
+    z.string(rule),
+    z.transform((text, context): z.output<Schema> => {
+      try {
+        const { success, data } = schema.safeParse(JSON.parse(text));
+        if (success) return data;
+      } catch {
+        // Not JSON: the rule says what it must be.
+      }
+      context.issues.push({ code: 'custom', input: undefined, message: rule });
+      return z.NEVER;
+    }),
+  );
+}
+
+const Issuers = jsonOf(
+  z.array(Issuer).check(
+    z.minLength(1),
+    z.refine((issuers) => new Set(issuers.map(({ issuer }) => issuer)).size === issuers.length),
+  ),
+  'must be JSON: a list of {"issuer", "audience", one of "jwks_uri", "jwks" and "secret", and/or "introspection"}, each issuer once',
+);
+
+/** Whose access tokens are known and how they are verified. */
+export const VerifiedTokenEnvironment = z.object({
+  ISSUERS: Issuers,
+  /** The claim that names the grant and survives a refresh, such as `grant_id` or `sid`. */
+  GRANT_CLAIM: z.optional(Text),
+});
+
+/** The same for a function that also serves providers whose tokens nobody can verify. */
+export const AccessTokenEnvironment = z.object({
+  ...VerifiedTokenEnvironment.shape,
+  ISSUERS: z.optional(Issuers),
+  /** `1`: tokens cannot be verified; any string is taken for one. */
+  UNVERIFIED_TOKENS: z.optional(z.literal('1', 'must be 1 or unset')),
+});

@@ -1,0 +1,93 @@
+import { CallerError } from './errors.ts';
+
+/** The most bytes of a body; of a raw one, as compact JSON. */
+const MAX_BODY_BYTES = 256 * 1024;
+
+const MAX_DEPTH = 16;
+const MAX_KEYS = 256;
+const FORBIDDEN_KEYS = new Set(['__proto__', 'constructor', 'prototype']);
+
+/** A JSON object of which nothing is known yet. */
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** Whether a value is an object and no array. */
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Refuses a parsed JSON value that is deeper or wider than any call of ours, before anything walks it recursively:
+ * `JSON.parse` takes a million levels, `JSON.stringify` overflows at ten thousand.
+ *
+ * @throws {CallerError} `invalid_request`
+ */
+export function assertJsonShape(value: unknown): void {
+  let level = [value].filter(isContainer);
+  for (let depth = 1; level.length > 0; depth += 1) {
+    if (depth > MAX_DEPTH) {
+      throw new CallerError('invalid_request', `The body is nested deeper than ${MAX_DEPTH} levels.`);
+    }
+    level.forEach(assertKeys);
+    level = level.flatMap((container) => Object.values(container).filter(isContainer));
+  }
+}
+
+/** @throws {CallerError} `payload_too_large` */
+export function assertBodySize(text: string, encoding: 'utf8' | 'base64' = 'utf8'): void {
+  if (Buffer.byteLength(text, encoding) > MAX_BODY_BYTES) {
+    throw new CallerError('payload_too_large', 'The body is larger than 256 KB.');
+  }
+}
+
+/**
+ * Reads a JSON object out of a text that a caller wrote.
+ *
+ * @throws {CallerError} `invalid_request`
+ */
+export function parseJsonObject(text: string): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new CallerError('invalid_request', 'The body is not JSON.');
+  }
+  if (!isJsonObject(value)) throw new CallerError('invalid_request', 'The body is not a JSON object.');
+  assertJsonShape(value);
+  if (hasDuplicateKeys(text)) throw new CallerError('invalid_request', 'The body names a key twice.');
+  return value;
+}
+
+function assertKeys(container: object): void {
+  if (Array.isArray(container)) return;
+  const keys = Object.keys(container);
+  if (keys.length > MAX_KEYS) {
+    throw new CallerError('invalid_request', `An object of the body has more than ${MAX_KEYS} keys.`);
+  }
+  if (keys.some((key) => FORBIDDEN_KEYS.has(key))) {
+    throw new CallerError('invalid_request', 'A key of the body is not allowed.');
+  }
+}
+
+function isContainer(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+/**
+ * Whether an object somewhere in a JSON text names a key twice: readers differ in which one counts.
+ *
+ * @param text JSON that parses.
+ */
+export function hasDuplicateKeys(text: string): boolean {
+  // In JSON a string that a colon follows is a key, and quotes stand nowhere but around strings.
+  const written = text.match(/"(?:[^"\\]|\\.)*"\s*:/gs)?.length ?? 0;
+  return written !== countKeys(JSON.parse(text));
+}
+
+function countKeys(value: unknown): number {
+  let count = 0;
+  JSON.stringify(value, (_key, child) => {
+    if (isJsonObject(child)) count += Object.keys(child).length;
+    return child;
+  });
+  return count;
+}

@@ -1,0 +1,20 @@
+import { OutgoingFailure, type OutgoingResponse } from './send.ts';
+
+/** The JSON object of an answer. */
+export function jsonObjectOf({ body }: OutgoingResponse): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+  } catch (error) {
+    throw new OutgoingFailure('malformed', { cause: error });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new OutgoingFailure('malformed');
+  // Any object has string keys and values of which nothing is known.
+  return value as Record<string, unknown>;
+}
+
+/** `Authorization: Basic` of a client (RFC 6749, section 2.3.1). */
+export function basicAuthorization(clientId: string, clientSecret: string): string {
+  const encode = (text: string) => new URLSearchParams([['', text]]).toString().slice(1);
+  return `Basic ${Buffer.from(`${encode(clientId)}:${encode(clientSecret)}`).toString('base64')}`;
+}

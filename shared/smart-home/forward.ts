@@ -1,0 +1,95 @@
+import * as z from 'zod/mini';
+import { type AuthorizePorts, isAuthorized } from '../access-token/authorize.ts';
+import { CallerError } from '../errors.ts';
+import { OutgoingFailure, type OutgoingResponse, type Send } from '../outgoing/send.ts';
+
+const Url = z.string().check(z.regex(/^https?:\/\/\S+$/, 'must be an https URL'));
+
+/** The provider's own service, which answers what is not `unlink`. */
+export const FulfilmentEnvironment = z.object({
+  /** Of raw calls: called with the same JSON. */
+  FULFILMENT_URL: z.optional(Url),
+  /** Of REST calls: the base in front of `/v1.0/user/devices…`. */
+  FULFILMENT_REST_URL: z.optional(Url),
+});
+
+/** What passing a call on needs. */
+export interface ForwardPorts extends AuthorizePorts {
+  readonly send: Send;
+  readonly fulfilment: z.output<typeof FulfilmentEnvironment>;
+}
+
+/** A call to be passed on. */
+export interface ForwardRequest {
+  readonly requestId: string;
+  readonly authorization: string | undefined;
+  readonly remainingMs: () => number;
+  readonly note: (fields: Record<string, unknown>) => void;
+  readonly passThrough: {
+    readonly method: 'GET' | 'POST';
+    readonly path: string;
+    readonly contentType: string | undefined;
+    readonly body: string;
+  };
+}
+
+/** The most bytes that the platform lets an answer have. */
+const MAX_RAW_BYTES = 3_670_016;
+const MAX_REST_BYTES = 2_621_440;
+
+/**
+ * Passes a raw call (`discovery`, `query`, `action`) on to the provider's function, once its token verifies and is not
+ * revoked, and returns the JSON that it answers.
+ *
+ * @throws {CallerError} `unsupported_request_type` where there is no such function, `invalid_token`
+ * @throws {OutgoingFailure} The provider's function did not answer with a success.
+ */
+export async function forwardRaw(request: ForwardRequest, ports: ForwardPorts): Promise<unknown> {
+  const url = ports.fulfilment.FULFILMENT_URL;
+  if (url === undefined) {
+    throw new CallerError('unsupported_request_type', 'This function does not answer that request_type.');
+  }
+  const { status, body } = await forward(url, MAX_RAW_BYTES, request, ports);
+  if (status < 200 || status > 299) throw new OutgoingFailure('malformed');
+  try {
+    return JSON.parse(body.toString());
+  } catch (cause) {
+    throw new OutgoingFailure('malformed', { cause });
+  }
+}
+
+/**
+ * Passes a REST call (`/v1.0/user/devices…`) on to the provider's server, once its token verifies and is not revoked.
+ *
+ * @throws {CallerError} `not_found` where there is no such server, `invalid_token`
+ * @throws {OutgoingFailure} The provider's server did not answer.
+ */
+export async function forwardRest(request: ForwardRequest, ports: ForwardPorts): Promise<OutgoingResponse> {
+  const base = ports.fulfilment.FULFILMENT_REST_URL;
+  if (base === undefined) throw new CallerError('not_found', 'There is no such operation.');
+  return await forward(base.replace(/\/$/, '') + request.passThrough.path, MAX_REST_BYTES, request, ports);
+}
+
+async function forward(
+  url: string,
+  maxBytes: number,
+  request: ForwardRequest,
+  ports: ForwardPorts,
+): Promise<OutgoingResponse> {
+  if (!(await isAuthorized(request, ports))) {
+    throw new CallerError('invalid_token', 'The token is not valid, or it is revoked.');
+  }
+  const { method, contentType, body } = request.passThrough;
+  return await ports.send({
+    method,
+    url,
+    headers: {
+      Authorization: request.authorization ?? '',
+      'X-Request-Id': encodeURI(request.requestId),
+      ...(contentType !== undefined && { 'Content-Type': contentType }),
+    },
+    ...(method === 'POST' && { body }),
+    timeoutMs: request.remainingMs(),
+    maxBytes,
+  });
+}
