@@ -47,6 +47,11 @@ variable "environment" {
     condition     = alltrue([for value in values(var.environment) : !can(regex("://[^/?#]*:[^/?#]*@", value))])
     error_message = "A value holds a URL with a password. Put it in Lockbox and name it in the variable secrets."
   }
+
+  validation {
+    condition     = alltrue([for value in values(var.environment) : !can(regex("\"(client_)?secret\"", value))])
+    error_message = "A value holds a client's or an issuer's secret. Put it in Lockbox and name it in the variable secrets."
+  }
 }
 
 variable "secrets" {

@@ -1,11 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { parse as parseYaml } from 'yaml';
 import { idOf } from './reachability.ts';
-import { isObject, type Json, type JsonObject, readInfraFile, readOpenApi } from './terraform-files.ts';
+import { isObject, type Json, type JsonObject, readInfraFile, readOpenApi, readRows } from './terraform-files.ts';
 import { hasTerraform, type Rehearsal, rehearse, unlessTerraform } from './terraform-run.ts';
 
 const secret = (id: string): JsonObject => ({ id, version_id: `${id}-version`, key: 'value' });
-const given: JsonObject = { folder_id: 'b1gfolder', secrets: { TOKEN_PEPPERS: secret('peppers') } };
+const lockbox = { TOKEN_PEPPERS: secret('peppers'), CLIENTS: secret('clients') };
+const given: JsonObject = { folder_id: 'b1gfolder', secrets: lockbox };
 
 const functionsYaml = async (rows: JsonObject): Promise<JsonObject> => {
   const document: Json = parseYaml(await readInfraFile('functions.yaml'));
@@ -52,7 +53,7 @@ describe.skipIf(!hasTerraform)(
     let whole: Applied;
     beforeAll(async () => {
       const rows = { maintenance: { timeout: 60, variables: ['STORE_URL'], secrets: ['OUTBOX_KEY'], timer } };
-      const variables = { ...given, secrets: { TOKEN_PEPPERS: secret('peppers'), OUTBOX_KEY: secret('outbox') } };
+      const variables = { ...given, secrets: { ...lockbox, OUTBOX_KEY: secret('outbox') } };
       whole = await applied(
         { ...variables, environment: { MAX_TOKEN_LIFETIME_S: '3600' } },
         { functions: await functionsYaml(rows) },
@@ -84,7 +85,7 @@ describe.skipIf(!hasTerraform)(
       expect(environment('token-authorize')).toEqual(['STORE_URL']);
     });
 
-    test('a function runs as its own account, which reads its own secrets only', () => {
+    test('a function runs as its own account, which reads its own secrets only', async () => {
       const accounts = addresses(whole, 'yandex_function').map(
         (address) => whole.resources.get(address)?.service_account_id,
       );
@@ -93,16 +94,19 @@ describe.skipIf(!hasTerraform)(
       );
 
       expect(new Set(accounts).size).toBe(accounts.length);
-      expect(readers).toHaveLength(3);
       expect(readers).toContainEqual({
         secret_id: 'outbox',
         role: 'lockbox.payloadViewer',
         member: account(whole, 'function["maintenance"]'),
       });
-      expect(readers.filter((reader) => reader?.secret_id === 'peppers').map((reader) => reader?.member)).toEqual([
-        account(whole, 'function["smart-home-unlink"]'),
-        account(whole, 'function["token-authorize"]'),
-      ]);
+      const readersOf = (id: string) =>
+        readers.filter((reader) => reader?.secret_id === id).map(({ member }: JsonObject = {}) => member);
+      const listing = async (name: string) =>
+        Object.entries(await readRows()).flatMap(([row, { secrets = [] }]) =>
+          secrets.includes(name) ? [account(whole, `function["${row}"]`)] : [],
+        );
+      expect(readersOf('peppers')).toEqual((await listing('TOKEN_PEPPERS')).sort());
+      expect(readersOf('clients')).toEqual((await listing('CLIENTS')).sort());
     });
 
     test('only a public row may be called by anybody, and the gateway calls what its spec names', () => {
@@ -253,20 +257,20 @@ describe.skipIf(!hasTerraform)(
       });
     });
 
-    test('the database may be written by the functions that name a store, and is protected', () => {
+    test('the database may be written by the functions that name a store, and is protected', async () => {
       expect(whole.resources.get('yandex_ydb_database_serverless.store[0]')).toMatchObject({
         deletion_protection: true,
       });
       expect(whole.resources.get('yandex_ydb_database_iam_binding.store[0]')).toMatchObject({
         role: 'ydb.editor',
-        members: ['maintenance', 'smart-home-unlink', 'token-authorize'].map((name) =>
-          account(whole, `function["${name}"]`),
-        ),
+        members: [...Object.keys(await readRows()), 'maintenance']
+          .sort()
+          .map((name) => account(whole, `function["${name}"]`)),
       });
     });
 
     test('a variable given by Lockbox is in no plain environment, even where a plain value is at hand', async () => {
-      const secrets = { TOKEN_PEPPERS: secret('peppers'), STORE_URL: secret('store') };
+      const secrets = { ...lockbox, STORE_URL: secret('store') };
 
       const deployment = await applied({ ...given, secrets });
 
@@ -302,7 +306,7 @@ describe.skipIf(!hasTerraform)(
       [
         'a secret that is not in Lockbox',
         { secrets: {} },
-        'need these in Lockbox, named by the variable secrets: TOKEN_PEPPERS',
+        'need these in Lockbox, named by the variable secrets: CLIENTS, TOKEN_PEPPERS',
       ],
       [
         'a secret as a plain value',
@@ -315,8 +319,13 @@ describe.skipIf(!hasTerraform)(
         'A value holds a URL with a password',
       ],
       [
+        'a client secret in plain JSON',
+        { environment: { REVOKE_UPSTREAM: '{"client_secret":"obviously-fake"}' } },
+        "holds a client's or an issuer's secret",
+      ],
+      [
         'a secret that no row lists',
-        { secrets: { TOKEN_PEPPERS: secret('p'), OTHER: secret('o') } },
+        { secrets: { ...lockbox, OTHER: secret('o') } },
         'No row of functions.yaml lists these: OTHER',
       ],
       [

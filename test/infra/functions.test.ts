@@ -92,6 +92,9 @@ describe('the rules for who names a function', () => {
 const largest: Record<string, number> = {
   STORE_URL: 512, // also a PostgreSQL URL with a host list and a certificate's path
   MAX_TOKEN_LIFETIME_S: 10,
+  ISSUERS: 1024, // two issuers, one with a client for introspection
+  CLIENTS: 1536, // eight of an id, a hash and a few scopes
+  REVOKE_UPSTREAM: 512,
   UNVERIFIED_TOKENS: 1,
   TOKEN_PEPPERS: 256, // four of a short key id and 32 bytes in base64
 };
