@@ -5,6 +5,8 @@ const MAX_BODY_BYTES = 256 * 1024;
 
 const MAX_DEPTH = 16;
 const MAX_KEYS = 256;
+/** The most values in all, lists included: what is walked in some milliseconds. */
+const MAX_VALUES = 65_536;
 const FORBIDDEN_KEYS = new Set(['__proto__', 'constructor', 'prototype']);
 
 /** A JSON object of which nothing is known yet. */
@@ -23,12 +25,13 @@ export function isJsonObject(value: unknown): value is JsonObject {
  */
 export function assertJsonShape(value: unknown): void {
   let level = [value].filter(isContainer);
+  let values = 0;
   for (let depth = 1; level.length > 0; depth += 1) {
-    if (depth > MAX_DEPTH) {
-      throw new CallerError('invalid_request', `The body is nested deeper than ${MAX_DEPTH} levels.`);
-    }
-    level.forEach(assertKeys);
-    level = level.flatMap((container) => Object.values(container).filter(isContainer));
+    if (depth > MAX_DEPTH) refuse(`The body is nested deeper than ${MAX_DEPTH} levels.`);
+    const children = level.map(valuesOf);
+    values += children.reduce((sum, { length }) => sum + length, 0);
+    if (values > MAX_VALUES) refuse(`The body has more than ${MAX_VALUES} values.`);
+    level = children.flat().filter(isContainer);
   }
 }
 
@@ -57,15 +60,16 @@ export function parseJsonObject(text: string): JsonObject {
   return value;
 }
 
-function assertKeys(container: object): void {
-  if (Array.isArray(container)) return;
+function valuesOf(container: object): unknown[] {
+  if (Array.isArray(container)) return container;
   const keys = Object.keys(container);
-  if (keys.length > MAX_KEYS) {
-    throw new CallerError('invalid_request', `An object of the body has more than ${MAX_KEYS} keys.`);
-  }
-  if (keys.some((key) => FORBIDDEN_KEYS.has(key))) {
-    throw new CallerError('invalid_request', 'A key of the body is not allowed.');
-  }
+  if (keys.length > MAX_KEYS) refuse(`An object of the body has more than ${MAX_KEYS} keys.`);
+  if (keys.some((key) => FORBIDDEN_KEYS.has(key))) refuse('A key of the body is not allowed.');
+  return Object.values(container);
+}
+
+function refuse(description: string): never {
+  throw new CallerError('invalid_request', description);
 }
 
 function isContainer(value: unknown): value is object {

@@ -54,8 +54,10 @@ const DEFAULT_MAX_BYTES = 64 * 1024;
  */
 export const send: Send = async ({ method, url, headers = {}, body, timeoutMs, maxBytes = DEFAULT_MAX_BYTES }) => {
   const { protocol, hostname } = parseUrl(url);
-  if (protocol !== 'https:' && !isLoopback(hostname)) throw new OutgoingFailure('forbidden');
+  const isAllowed = protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname));
+  if (!isAllowed) throw new OutgoingFailure('forbidden');
   const { request } = protocol === 'https:' ? await import('node:https') : await import('node:http');
+  const signal = AbortSignal.timeout(Math.max(1, Math.ceil(timeoutMs)));
   try {
     const response = await open(request, url, body, {
       method,
@@ -66,7 +68,7 @@ export const send: Send = async ({ method, url, headers = {}, body, timeoutMs, m
         ...(body !== undefined && { 'Content-Length': Buffer.byteLength(body) }),
         ...headers,
       },
-      signal: AbortSignal.timeout(Math.max(1, Math.ceil(timeoutMs))),
+      signal,
     });
     const status = response.statusCode ?? 0;
     if (status >= 300 && status < 400) {
@@ -75,7 +77,9 @@ export const send: Send = async ({ method, url, headers = {}, body, timeoutMs, m
     }
     return { status, headers: response.headers, body: await readBody(response, maxBytes) };
   } catch (error) {
-    throw error instanceof OutgoingFailure ? error : new OutgoingFailure(outgoingFault(error), { cause: error });
+    if (error instanceof OutgoingFailure) throw error;
+    // An answer that the deadline cuts off looks like one that the other side cut off.
+    throw new OutgoingFailure(signal.aborted ? 'timed_out' : outgoingFault(error), { cause: error });
   }
 };
 
@@ -117,7 +121,6 @@ async function readBody(response: IncomingMessage, maxBytes: number): Promise<Bu
 
 function outgoingFault(error: unknown): OutgoingFault {
   if (!(error instanceof Error)) return 'unreachable';
-  if (error.name === 'AbortError' || error.name === 'TimeoutError') return 'timed_out';
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   if (code.startsWith('HPE_')) return 'malformed';
   return /CERT|TLS|SSL|EPROTO/.test(code) ? 'tls' : 'unreachable';

@@ -4,8 +4,9 @@ import { isJsonObject } from '../json.ts';
 import type { Handler } from './define-function.ts';
 import { isDeployed, readEnvironment } from './environment.ts';
 import { createFailure } from './failure.ts';
-import { httpCredential } from './http-transport.ts';
+import { assertEventShape, httpCredential, requestIdsOf } from './http-transport.ts';
 import { createInvocations } from './invocation.ts';
+import { readRequestId } from './request-id.ts';
 
 /** What deciding about a call takes, in milliseconds, at the most: every call of every resource waits for it. */
 const MAX_DECISION_MS = 1000;
@@ -40,7 +41,8 @@ export function defineAuthorizer<Schema extends z.ZodMiniObject, Ports>(
 
   return async (event, context) => {
     const invocation = begin(context);
-    invocation.note({ request_id: context.requestId });
+    const requestIds = isJsonObject(event) ? requestIdsOf(event) : [];
+    invocation.note({ transport: 'authorizer', request_id: readRequestId(requestIds, context.requestId).value });
     try {
       ports ??= definition.ports(readEnvironment(definition.environment), isDeployed());
       const authorization = readCredential(event);
@@ -57,10 +59,11 @@ export function defineAuthorizer<Schema extends z.ZodMiniObject, Ports>(
   };
 }
 
-/** The credential of an authorizer event. Two that differ are none. */
+/** The credential of an authorizer event. Two that differ are none; an event beyond the limits has none. */
 function readCredential(event: unknown): string | undefined {
   if (!isJsonObject(event)) return undefined;
   try {
+    assertEventShape(event);
     return httpCredential(event);
   } catch (error) {
     if (error instanceof CallerError) return undefined;

@@ -5,6 +5,7 @@ import { type Answer, errorAnswer, type FunctionDefinition, type Transport } fro
 import { httpTransport, isHttpEvent } from './http-transport.ts';
 import { createInvocations, type Invocation, type PlatformContext } from './invocation.ts';
 import { rawTransport } from './raw-transport.ts';
+import { type RequestId, readRequestId } from './request-id.ts';
 
 /** A handler as the platform calls it. */
 export type Handler = (event: unknown, context: PlatformContext) => Promise<unknown>;
@@ -53,17 +54,4 @@ export function defineFunction<Schema extends z.ZodMiniObject, Ports>(
     }
     return transport.encode(id.value, answer);
   };
-}
-
-interface RequestId {
-  readonly value: string;
-  readonly isUnusable: boolean;
-}
-
-/** The caller's id when it is one of 1 to 255 printable characters, else the platform's. */
-function readRequestId(given: readonly unknown[], platformId: string): RequestId {
-  if (given.length === 0) return { value: platformId, isUnusable: false };
-  const [id, ...others] = given;
-  const isUsable = others.length === 0 && typeof id === 'string' && /^[^\p{C}\p{Zl}\p{Zp}]{1,255}$/u.test(id);
-  return isUsable ? { value: id, isUnusable: false } : { value: platformId, isUnusable: true };
 }

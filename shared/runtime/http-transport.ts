@@ -1,11 +1,12 @@
 import type * as z from 'zod/mini';
 import { CallerError } from '../errors.ts';
-import { assertBodySize, isJsonObject, type JsonObject, parseJsonObject } from '../json.ts';
+import { assertBodySize, assertJsonShape, isJsonObject, type JsonObject, parseJsonObject } from '../json.ts';
 import type { BodyKind, FunctionDefinition, Transport } from './function-definition.ts';
 
 /** Whether an event is an HTTP request, by the gateway or direct; a raw caller can write one too. */
 export function isHttpEvent(event: unknown): event is JsonObject {
-  return isJsonObject(event) && typeof event.httpMethod === 'string' && isJsonObject(event.requestContext);
+  if (!isJsonObject(event) || typeof event.request_type === 'string') return false;
+  return typeof event.httpMethod === 'string' && isJsonObject(event.requestContext);
 }
 
 /** A call through API Gateway (payload format 1.0), or by HTTPS without it, which is refused. */
@@ -14,11 +15,12 @@ export function httpTransport<Ports>(
   { gateway, large }: Pick<FunctionDefinition<z.ZodMiniObject, Ports>, 'gateway' | 'large'>,
 ): Transport<Ports> {
   return {
-    requestIds: headerValues(event, 'x-request-id'),
+    requestIds: requestIdsOf(event),
 
     read({ note }) {
       const isGateway = event.version === '1.0';
       note({ transport: isGateway ? 'gateway' : 'https' });
+      assertEventShape(event);
       if (!isGateway) {
         throw new CallerError(
           'invalid_token',
@@ -70,7 +72,8 @@ export function httpTransport<Ports>(
 export function httpCredential(event: JsonObject): string | undefined {
   const { authorizer } = isJsonObject(event.requestContext) ? event.requestContext : {};
   const handedOn = isJsonObject(authorizer) ? authorizer.authorization : undefined;
-  const [credential, ...others] = new Set(headerValues(event, 'authorization').concat(handedOn ?? []));
+  const claimed = headerValues(event, 'authorization');
+  const [credential, ...others] = new Set(handedOn === undefined ? claimed : [...claimed, handedOn]);
   if (others.length > 0) throw new CallerError('invalid_token', 'The call carries credentials that differ.');
   if (credential !== undefined && typeof credential !== 'string') {
     throw new CallerError('invalid_token', 'The credential is not a string.');
@@ -78,16 +81,33 @@ export function httpCredential(event: JsonObject): string | undefined {
   return credential;
 }
 
+/** What stands where a caller's request id belongs. */
+export function requestIdsOf(event: JsonObject): unknown[] {
+  return headerValues(event, 'x-request-id');
+}
+
+/**
+ * Holds an event that a raw caller may have written to the limits of a body, its own body aside.
+ *
+ * @throws {CallerError} `invalid_request`
+ */
+export function assertEventShape(event: JsonObject): void {
+  assertJsonShape({ ...event, body: undefined });
+}
+
 /** The values of a header in all its spellings and repetitions, each value once. */
-function headerValues(event: JsonObject, name: string): unknown[] {
-  const values = new Set<unknown>();
-  for (const headers of [event.headers, event.multiValueHeaders]) {
-    if (!isJsonObject(headers)) continue;
-    for (const [key, value] of Object.entries(headers)) {
-      if (key.toLowerCase() === name) for (const one of [value].flat()) values.add(one);
-    }
-  }
-  return [...values];
+function headerValues({ headers, multiValueHeaders }: JsonObject, name: string): unknown[] {
+  const repeated = valuesByName(multiValueHeaders, name).flatMap((values) =>
+    Array.isArray(values) ? values : [values],
+  );
+  return [...new Set([...valuesByName(headers, name), ...repeated])];
+}
+
+function valuesByName(headers: unknown, name: string): unknown[] {
+  if (!isJsonObject(headers)) return [];
+  return Object.keys(headers)
+    .filter((key) => key.toLowerCase() === name)
+    .map((key) => headers[key]);
 }
 
 function readBody({ body, isBase64Encoded }: JsonObject, isLarge: boolean): Buffer {

@@ -14,7 +14,13 @@ export type LogFields = Readonly<Record<string, unknown>>;
 
 /** A logger of a function: https://yandex.cloud/en/docs/functions/operations/function/logs-write */
 export function createLogger(functionName: string): LineLogger {
-  const logger = new Logger({ serviceName: functionName, logFormatter: new CloudLoggingFormatter() });
+  // Level and sampling are given, or an environment variable could take away the lines that revocations are rebuilt from.
+  const logger = new Logger({
+    serviceName: functionName,
+    logFormatter: new CloudLoggingFormatter(),
+    logLevel: 'INFO',
+    sampleRateValue: 0,
+  });
   return {
     log(level, message, fields) {
       if (level === 'ERROR') logger.error(message, fields);

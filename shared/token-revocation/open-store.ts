@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { Misconfigured } from '../errors.ts';
+import { isStoreUnavailable, Misconfigured } from '../errors.ts';
 import { once } from '../once.ts';
 import type { TokenRevocationStore } from './store.ts';
 
@@ -13,7 +13,7 @@ export const TokenRevocationStoreEnvironment = z.object({
 
 /**
  * The store that the environment names, with the driver of its scheme. It is opened at the first use; a failure to
- * open is the answer to that use alone, and the next one tries again.
+ * open is the answer to that use alone, and the next one tries again. So is one whose driver has given it up.
  *
  * @param isDeployed Whether this runs in the cloud, where memory and an instance's disk are lost with the instance.
  * @throws {Misconfigured} Names the variable, never its value.
@@ -25,7 +25,7 @@ export function openTokenRevocationStore(
   const variable = environment.REVOCATION_STORE_URL === undefined ? 'STORE_URL' : 'REVOCATION_STORE_URL';
   const [, scheme, location = ''] = /^([a-z+]+):(.*)$/s.exec(environment[variable] ?? '') ?? [];
 
-  if (!(scheme === 'memory' || (scheme === 'sqlite' && location !== ''))) {
+  if (!((scheme === 'memory' && location === '') || (scheme === 'sqlite' && location !== ''))) {
     throw new Misconfigured(`${variable} must be memory: or sqlite:<path>`);
   }
   if (isDeployed && environment.ALLOW_EPHEMERAL_STORE === undefined) {
@@ -34,11 +34,20 @@ export function openTokenRevocationStore(
     );
   }
   const open = once(() => openDriver(scheme, location));
+  async function use<Result>(work: (store: TokenRevocationStore) => Promise<Result>): Promise<Result> {
+    const store = await open();
+    try {
+      return await work(store);
+    } catch (error) {
+      if (isStoreUnavailable(error) && error.fault === 'closed') open.forget();
+      throw error;
+    }
+  }
   return {
-    revoke: async (...revocation) => (await open()).revoke(...revocation),
-    check: async (...token) => (await open()).check(...token),
-    purgeExpired: async (limit) => (await open()).purgeExpired(limit),
-    close: async () => (await open()).close(),
+    revoke: (...revocation) => use((store) => store.revoke(...revocation)),
+    check: (...token) => use((store) => store.check(...token)),
+    purgeExpired: (limit) => use((store) => store.purgeExpired(limit)),
+    close: async () => (await open.kept())?.close(),
   };
 }
 

@@ -59,7 +59,7 @@ export interface PresentedToken {
 export interface RecordedRevocation {
   /** Whether it was not revoked before: true for exactly one of any number of equal calls. */
   readonly first: boolean;
-  /** When it was first revoked. */
+  /** When its ids or grants were first revoked; of cut-offs alone, now. */
   readonly at: number;
 }
 

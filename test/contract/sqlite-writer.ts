@@ -1,12 +1,14 @@
 /** A process that revokes `id-0`, `id-1`, … in one SQLite file and reports for which of them it was the first. */
 import { openSqliteStore } from '#shared/token-revocation/drivers/sqlite.ts';
+import { retryWhileUnavailable } from '#shared/token-revocation/retry.ts';
 
 const [path = '', count = '0'] = process.argv.slice(2);
 const store = await openSqliteStore(path);
 const firsts: string[] = [];
 for (let index = 0; index < Number(count); index += 1) {
   const id = `id-${index}`;
-  const { first } = await store.revoke({ tokenIds: [id], grants: [], cutOffs: [], expiresAt: 4_000_000_000 });
+  const revocation = { tokenIds: [id], grants: [], cutOffs: [], expiresAt: 4_000_000_000 };
+  const { first } = await retryWhileUnavailable(10_000, () => store.revoke(revocation));
   if (first) firsts.push(id);
 }
 await store.close();

@@ -1,11 +1,11 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { migrateSqlite } from '#scripts/migrate.ts';
-import { openSqliteDatabase } from '#shared/databases/sqlite.ts';
+import { openSqliteDatabase, sqliteFailure } from '#shared/databases/sqlite.ts';
 import { openSqliteStore } from '#shared/token-revocation/drivers/sqlite.ts';
 import { openTokenRevocationStore } from '#shared/token-revocation/open-store.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
@@ -51,13 +51,22 @@ function createDatabaseForTest(): string {
 const revocationOf = (id: string) => ({ tokenIds: [id], grants: [], cutOffs: [], expiresAt: 4_000_000_000 });
 const tokenOf = (id: string) => ({ tokenIds: [id], grants: [], cutOffKeys: [] });
 
+function caught(work: () => void): unknown {
+  try {
+    work();
+  } catch (error) {
+    return error;
+  }
+  throw new Error('it did not fail');
+}
+
 describe('a SQLite store', () => {
   test('commits survive a power cut: WAL, synchronous=FULL', () => {
     const database = openSqliteDatabase(createDatabaseForTest());
     expect(database.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'wal' });
     // 2 is FULL: https://sqlite.org/pragma.html#pragma_synchronous
     expect(database.prepare('PRAGMA synchronous').get()).toEqual({ synchronous: 2 });
-    expect(database.prepare('PRAGMA busy_timeout').get()).toEqual({ timeout: 200 });
+    expect(database.prepare('PRAGMA busy_timeout').get()).toEqual({ timeout: 25 });
     database.close();
   });
 
@@ -104,6 +113,77 @@ describe('a SQLite store', () => {
     await store.close();
   });
 
+  test.each(['removed', 'replaced by another'])(
+    'a file that is %s under it fails, and is never acknowledged',
+    async (how) => {
+      const path = createDatabaseForTest();
+      const store = openTokenRevocationStore({ STORE_URL: `sqlite:${path}` }, false);
+      await store.revoke(revocationOf('a'));
+      for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
+      if (how !== 'removed') migrateSqlite(path);
+      await expect(store.revoke(revocationOf('b'))).rejects.toMatchObject({ fault: 'unreachable' });
+
+      if (how === 'removed') migrateSqlite(path);
+      await expect(store.revoke(revocationOf('b'))).rejects.toMatchObject({ fault: 'closed' });
+      expect(await store.revoke(revocationOf('b'))).toMatchObject({ first: true });
+      const other = await openSqliteStore(path);
+      expect((await other.check(tokenOf('b'))).revoked).toBe(true);
+      await other.close();
+      await store.close();
+    },
+  );
+
+  test('a file that may not be written makes a revocation fail as read_only, and checks go on', async () => {
+    const path = createDatabaseForTest();
+    const reader = openSqliteDatabase(path);
+    reader.exec('PRAGMA query_only=ON');
+    expect(sqliteFailure(caught(() => reader.exec('DELETE FROM revoked_id')))).toMatchObject({ fault: 'read_only' });
+    reader.close();
+  });
+
+  test('a full disk makes a revocation fail as full, stores nothing, and goes on when there is room', async () => {
+    const path = createDatabaseForTest();
+    const database = openSqliteDatabase(path);
+    database.exec('PRAGMA max_page_count=1');
+    const fill = () =>
+      database.exec(
+        `INSERT INTO revoked_id SELECT hex(randomblob(2000)), 1, 2 FROM (SELECT 1 UNION SELECT 2 UNION SELECT 3)`,
+      );
+    expect(sqliteFailure(caught(fill))).toMatchObject({ fault: 'full' });
+    database.exec('PRAGMA max_page_count=1000000');
+    fill();
+    database.close();
+  });
+
+  test('a schema that is older than this code is refused', async () => {
+    const path = createDatabaseForTest();
+    const database = new DatabaseSync(path);
+    database.exec('UPDATE schema_marker SET version = version - 1');
+    database.close();
+    const store = await openSqliteStore(path);
+    await expect(store.check(tokenOf('a'))).rejects.toMatchObject({ fault: 'not_migrated' });
+    await store.close();
+  });
+
+  test.runIf(process.platform === 'linux')(
+    'opening a file again and again that cannot be used leaves nothing open',
+    async () => {
+      const folder = createTemporaryFolder();
+      onTestFinished(folder.remove);
+      const path = join(folder.path, 'empty.sqlite');
+      writeFileSync(path, '');
+      for (let index = 0; index < 50; index += 1) await openSqliteStore(path).catch(() => {});
+      const open = readdirSync('/proc/self/fd').filter((fd) => {
+        try {
+          return readlinkSync(`/proc/self/fd/${fd}`).startsWith(path);
+        } catch {
+          return false;
+        }
+      });
+      expect(open).toEqual([]);
+    },
+  );
+
   test('migrating again changes nothing', async () => {
     const path = createDatabaseForTest();
     const store = await openSqliteStore(path);
@@ -117,7 +197,15 @@ describe('a SQLite store', () => {
   test('of two processes that revoke the same ids, one is the first for each', async () => {
     const path = createDatabaseForTest();
     const writers = [1, 2].map(() => fork(new URL('sqlite-writer.ts', import.meta.url), [path, '200']));
-    const messages = await Promise.all(writers.map(async (writer) => (await once(writer, 'message'))[0] as string[]));
+    const messages = await Promise.all(
+      writers.map(async (writer) => {
+        const ended = once(writer, 'exit').then(() => {
+          throw new Error('a writer ended before it reported');
+        });
+        const [firsts] = await Promise.race([once(writer, 'message'), ended]);
+        return firsts as string[];
+      }),
+    );
     const firsts = messages.flat();
     expect(firsts).toHaveLength(200);
     expect(new Set(firsts).size).toBe(200);

@@ -83,6 +83,8 @@ export function tokenRevocationStoreContract(driver: string, createBackend: () =
         await revokeId('a');
         timeS += 10;
         expect(await revokeId('a')).toEqual({ first: false, at: START_S });
+        timeS += 10;
+        expect(await revokeId('a')).toEqual({ first: false, at: START_S });
       });
 
       test('of two expiries the later one is kept', async () => {
@@ -117,7 +119,7 @@ export function tokenRevocationStoreContract(driver: string, createBackend: () =
       test.each([
         ['of 8 KB', 'x'.repeat(8192)],
         ['that is not ASCII', 'ключ-鍵-🔑'],
-        ['with quotes and NUL-like escapes', `'";--\\0%_`],
+        ['with quotes and escapes', `'";--\\0%_`],
       ])('an id %s is kept as it is', async (_name, id) => {
         await revokeId(id);
         expect((await checkId(id)).revoked).toBe(true);

@@ -1,4 +1,4 @@
-import { inTransaction, openSqliteDatabase, sqliteFailure } from '../../databases/sqlite.ts';
+import { identifyFile, inTransaction, openSqliteDatabase, sqliteFailure } from '../../databases/sqlite.ts';
 import { StoreUnavailable } from '../../errors.ts';
 import {
   assertRevocation,
@@ -18,8 +18,9 @@ export async function openSqliteStore(
   path: string,
   { now = Date.now }: { now?: () => number } = {},
 ): Promise<TokenRevocationStore> {
+  const file = identifyFile(path);
   const database = openSqliteDatabase(path);
-  const statements = translatingErrors(() => prepareStatements(database));
+  const statements = openOrClose(() => prepareStatements(database));
 
   function prepareStatements(db: typeof database) {
     const { component, version } = TOKEN_REVOCATION_SCHEMA;
@@ -42,13 +43,40 @@ export async function openSqliteStore(
     };
   }
 
-  /** One synchronous piece of work against a store that has its schema. */
-  function withStore<Result>(work: (time: number) => Result): Result {
+  function openOrClose<Result>(prepare: () => Result): Result {
+    try {
+      return prepare();
+    } catch (error) {
+      database.close();
+      throw sqliteFailure(error);
+    }
+  }
+
+  /** One synchronous piece of work, in one transaction when it writes, against a store that has its schema. */
+  function withStore<Result>(work: (time: number) => Result, { writes }: { writes: boolean }): Result {
     if (!database.isOpen) throw new StoreUnavailable('closed');
-    return translatingErrors(() => {
+    const run = () => {
       if (statements.marker.get() === undefined) throw new StoreUnavailable('not_migrated');
       return work(Math.floor(now() / 1000));
-    });
+    };
+    try {
+      const result = writes ? inTransaction(database, run) : run();
+      assertSameFile();
+      return result;
+    } catch (error) {
+      throw sqliteFailure(error);
+    }
+  }
+
+  /** Closes a database whose file is gone or replaced, so that the next use opens what is there now. */
+  function assertSameFile(): void {
+    try {
+      if (identifyFile(path) === file) return;
+    } catch {
+      // Gone.
+    }
+    database.close();
+    throw new StoreUnavailable('unreachable');
   }
 
   function revokedAt(id: string, time: number): number | undefined {
@@ -88,8 +116,8 @@ export async function openSqliteStore(
     async revoke(revocation) {
       assertRevocation(revocation);
       const { tokenIds, grants, presented, expiresAt } = revocation;
-      return withStore((time) =>
-        inTransaction(database, () => {
+      return withStore(
+        (time) => {
           const wasRevoked = presented !== undefined && status(presented, time).revoked;
 
           const knownSince = [
@@ -103,33 +131,29 @@ export async function openSqliteStore(
 
           const isNew = tokenIds.length + grants.length > 0 ? knownSince.length === 0 : moved.length > 0;
           return { first: isNew && !wasRevoked, at: Math.min(time, ...knownSince) };
-        }),
+        },
+        { writes: true },
       );
     },
 
     async check(token) {
-      return withStore((time) => status(token, time));
+      return withStore((time) => status(token, time), { writes: false });
     },
 
     async purgeExpired(limit) {
-      return withStore((time) => {
-        const ids = Number(statements.purgeIds.run(time, limit).changes);
-        return ids + Number(statements.purgeCutOffs.run(time, limit - ids).changes);
-      });
+      return withStore(
+        (time) => {
+          const ids = Number(statements.purgeIds.run(time, limit).changes);
+          return ids + Number(statements.purgeCutOffs.run(time, limit - ids).changes);
+        },
+        { writes: true },
+      );
     },
 
     async close() {
       if (database.isOpen) database.close();
     },
   };
-}
-
-function translatingErrors<Result>(work: () => Result): Result {
-  try {
-    return work();
-  } catch (error) {
-    throw sqliteFailure(error);
-  }
 }
 
 /** An INTEGER column as the number that it is: all of ours stay below 2^53. */

@@ -1,0 +1,116 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { send } from '#shared/outgoing/send.ts';
+import { startHttpServer } from '#test/support/http-server.ts';
+
+const get = (url: string, options: { timeoutMs?: number; maxBytes?: number } = {}) =>
+  send({ method: 'GET', url, timeoutMs: 5000, ...options });
+
+test('an answer is returned whatever its status, with its body', async () => {
+  const url = await startHttpServer((request, response) => {
+    response.statusCode = 418;
+    response.setHeader('X-Method', request.method ?? '');
+    request.pipe(response);
+  });
+  const { status, headers, body } = await send({ method: 'POST', url, body: 'тело', timeoutMs: 5000 });
+  expect({ status, method: headers['x-method'], body: body.toString() }).toEqual({
+    status: 418,
+    method: 'POST',
+    body: 'тело',
+  });
+});
+
+test('nothing but what was asked for is sent: no cookies, no encoding to undo', async () => {
+  const url = await startHttpServer((request, response) => response.end(JSON.stringify(request.headers)));
+  const { body } = await send({ method: 'GET', url, headers: { Accept: 'x/y' }, timeoutMs: 5000 });
+  expect(JSON.parse(body.toString())).toEqual({
+    accept: 'x/y',
+    'accept-encoding': 'identity',
+    connection: 'close',
+    host: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
+  });
+});
+
+test('the proxy of the environment is not used', async () => {
+  const url = await startHttpServer((_request, response) => response.end('direct'));
+  process.env.HTTP_PROXY = process.env.http_proxy = 'http://127.0.0.1:9';
+  onTestFinished(() => {
+    delete process.env.HTTP_PROXY;
+    delete process.env.http_proxy;
+  });
+  expect((await get(url)).body.toString()).toBe('direct');
+});
+
+describe('what gives no answer that can be used is one failure with its fault', () => {
+  test.each([301, 302, 303, 307, 308])('a redirect (%i) is not followed', async (status) => {
+    let calls = 0;
+    const url = await startHttpServer((_request, response) => {
+      calls += 1;
+      response.writeHead(status, { Location: '/elsewhere' }).end();
+    });
+    await expect(get(url)).rejects.toMatchObject({ fault: 'redirected', code: 'temporarily_unavailable' });
+    expect(calls).toBe(1);
+  });
+
+  test('an answer that never comes', async () => {
+    const url = await startHttpServer(() => {});
+    await expect(get(url, { timeoutMs: 50 })).rejects.toMatchObject({ fault: 'timed_out' });
+  });
+
+  test('an answer whose body drips beyond the one deadline', async () => {
+    const url = await startHttpServer((_request, response) => {
+      const drip = setInterval(() => response.write('x'), 5);
+      response.on('close', () => clearInterval(drip));
+    });
+    await expect(get(url, { timeoutMs: 100 })).rejects.toMatchObject({ fault: 'timed_out' });
+  });
+
+  test('an endless answer, stopped at the cap', async () => {
+    let written = 0;
+    const url = await startHttpServer((_request, response) => {
+      const chunk = Buffer.alloc(16_384);
+      const write = () => {
+        while (!response.destroyed && response.write(chunk)) written += chunk.length;
+      };
+      response.on('drain', write);
+      write();
+    });
+    await expect(get(url, { maxBytes: 1000 })).rejects.toMatchObject({ fault: 'too_large' });
+    expect(written).toBeLessThan(50_000_000);
+  });
+
+  test('an answer of just the cap is not too large, one byte more is', async () => {
+    const url = await startHttpServer((_request, response) => response.end('x'.repeat(1000)));
+    expect((await get(url, { maxBytes: 1000 })).body).toHaveLength(1000);
+    await expect(get(url, { maxBytes: 999 })).rejects.toMatchObject({ fault: 'too_large' });
+  });
+
+  test('a connection that is refused', async () => {
+    await expect(get('http://127.0.0.1:9/')).rejects.toMatchObject({ fault: 'unreachable' });
+  });
+
+  test('a connection that is cut in the middle of the body', async () => {
+    const url = await startHttpServer((_request, response) => {
+      response.writeHead(200, { 'Content-Length': '1000' });
+      response.write('half', () => response.destroy());
+    });
+    await expect(get(url)).rejects.toMatchObject({ fault: 'unreachable' });
+  });
+
+  test('something that is no HTTP', async () => {
+    const server = createServer((socket) => socket.end('SSH-2.0-OpenSSH\r\n\r\n')).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as { port: number };
+    await expect(get(`http://127.0.0.1:${port}/`)).rejects.toMatchObject({ fault: 'malformed' });
+    await expect(get(`https://127.0.0.1:${port}/`)).rejects.toMatchObject({ fault: 'tls' });
+  });
+
+  test.each(['http://example.org/', 'http://10.0.0.1/', 'ftp://127.0.0.1/', 'file:///etc/passwd', 'nonsense', ''])(
+    'no socket is opened to %j',
+    async (url) => {
+      await expect(get(url)).rejects.toMatchObject({ fault: 'forbidden' });
+    },
+  );
+});
