@@ -25,8 +25,12 @@ export interface EmulatorOptions {
   values: Record<string, string>;
   /** Whether the gateway withholds Authorization and Cookie from integrated functions; by default it does not. */
   stripCredentialHeaders?: boolean;
+  /** The IAM token that functions find in their context; by default a random one. */
+  accessToken?: string;
   /** Gets each line that a function prints; by default they go to stdout. */
   onOutput?: (functionName: string, line: string) => void;
+  /** Functions start with their first call: quicker, but a bundle that does not load is found only then. */
+  lazy?: boolean;
   /** The gateway's clock, for its authorizer cache and the times in events. */
   now?: () => Date;
 }
@@ -53,7 +57,7 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
 
   // Both look like the platform's: an id that says nothing, and a token that no one else has.
   const functionVersion = `d4e${randomBytes(8).toString('hex')}`;
-  const accessToken = `t1.${randomBytes(48).toString('base64url')}`;
+  const { accessToken = `t1.${randomBytes(48).toString('base64url')}` } = options;
   const pools = new Map(
     definitions.map((definition) => {
       const { name } = definition;
@@ -83,7 +87,7 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
     await Promise.all([
       listen(functions, options.port),
       listen(gateway, options.gatewayPort),
-      ...[...pools.values()].map((pool) => pool.start()),
+      ...(options.lazy ? [] : [...pools.values()].map((pool) => pool.start())),
     ]);
   } catch (error) {
     await close();

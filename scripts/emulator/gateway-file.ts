@@ -39,7 +39,7 @@ export type Parameter = z.infer<typeof Parameter>;
 const CloudFunctions = z.strictObject({
   type: z.literal('cloud_functions'),
   function_id: z.string(),
-  tag: z.optional(z.string()),
+  tag: z.optional(z.literal('$latest')),
   service_account_id: z.optional(z.string()),
   payload_format_version: z.literal('1.0'),
   context: z.optional(z.record(z.string(), z.unknown())),
@@ -58,7 +58,7 @@ type Integration =
 const FunctionAuthorizer = z.strictObject({
   type: z.literal('function'),
   function_id: z.string(),
-  tag: z.optional(z.string()),
+  tag: z.optional(z.literal('$latest')),
   service_account_id: z.optional(z.string()),
   authorizer_result_ttl_in_seconds: z.int().min(0).default(0),
   authorizer_result_caching_mode: z.optional(z.string().toLowerCase()).pipe(z.enum(['path', 'uri']).default('path')),
@@ -124,8 +124,9 @@ export function readGatewayFile(file: string, functionNames: ReadonlySet<string>
     return target;
   };
 
+  const schemes = document.components?.securitySchemes ?? {};
   const authorizers = new Map<string, Authorizer>();
-  for (const [name, value] of Object.entries(document.components?.securitySchemes ?? {})) {
+  for (const [name, value] of Object.entries(schemes)) {
     const place = `${file}: components.securitySchemes.${name}`;
     const scheme = check(SecurityScheme, resolve(value, place), place);
     const extension = scheme['x-yc-apigateway-authorizer'];
@@ -143,6 +144,9 @@ export function readGatewayFile(file: string, functionNames: ReadonlySet<string>
 
   const securityOf = (security: z.infer<typeof Security>, place: string): Operation['authorizers'] =>
     (security ?? []).map((requirement) => {
+      const unknown = Object.keys(requirement).find((name) => !(name in schemes));
+      if (unknown !== undefined)
+        throw new StartError(`${place} asks for the security scheme ${unknown}, which there is not.`);
       const names = Object.keys(requirement).filter((name) => authorizers.has(name));
       if (names.length > 1) throw new StartError(`${place} needs two authorizers at once, which is not emulated.`);
       return names[0] === undefined ? undefined : authorizers.get(names[0]);

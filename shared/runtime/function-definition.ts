@@ -34,6 +34,8 @@ export interface Call {
   readonly remainingMs: () => number;
   /** Adds to the log line of this call. */
   readonly note: (fields: Record<string, unknown>) => void;
+  /** Makes the log line a warning. */
+  readonly warn: (fields: Record<string, unknown>) => void;
   /**
    * The fields of the native protocol's body: of the `payload` in raw, of a body of this kind over the gateway.
    *

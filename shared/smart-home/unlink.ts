@@ -39,6 +39,8 @@ export interface UnlinkRequest {
   readonly remainingMs: () => number;
   /** Adds to the log line of this call, whether it succeeds or fails. */
   readonly note: (fields: Record<string, unknown>) => void;
+  /** Makes the log line a warning. */
+  readonly warn: (fields: Record<string, unknown>) => void;
 }
 
 /** How long a token is kept that its issuer calls inactive: longer than anybody may believe an older "active". */
@@ -74,7 +76,8 @@ export async function unlink(request: UnlinkRequest, ports: UnlinkPorts): Promis
 
   if (ports.settings.REVOKE_UPSTREAM === undefined) return;
   const upstream = await revokeUpstream(token, ports.settings.REVOKE_UPSTREAM, ports.send, request.remainingMs());
-  request.note(upstream === 'revoked' ? { reached: [...reached, 'upstream'] } : { upstream });
+  if (upstream === 'revoked') request.note({ reached: [...reached, 'upstream'] });
+  else request.warn({ upstream });
 }
 
 /** All that the token's end takes with it, in one atomic write. */

@@ -97,6 +97,16 @@ describe('the emulator refuses to start', () => {
       'paths: { /a: { get: { x-yc-apigateway-integration: { type: http } } } }',
       /type http is not emulated/,
     ],
+    [
+      'a security scheme that is misspelt',
+      `paths: { /a: { get: { security: [{ tokn: [] }], ${dummy} } } }`,
+      /asks for the security scheme tokn, which there is not/,
+    ],
+    [
+      'a tag other than $latest',
+      `paths: { /a: { get: { x-yc-apigateway-integration: { type: cloud_functions, payload_format_version: '1.0', tag: old, function_id: web } } } }`,
+      /tag/,
+    ],
     ['no integration', 'paths: { /a: { get: {} } }', /\/a\.get\.x-yc-apigateway-integration/],
     [
       'an option that is not emulated',

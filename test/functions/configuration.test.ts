@@ -23,6 +23,13 @@ describe('a setting that is wrong stops the first call, by its name and without 
     [{ TOKEN_PEPPERS: `k1:${SECRET.slice(0, 30)}` }, 'TOKEN_PEPPERS must be name:base64'],
     [{ TOKEN_PEPPERS: `k1:${SECRET.repeat(2)},k1:${SECRET.repeat(2)}` }, 'TOKEN_PEPPERS must be name:base64'],
     [{ MAX_TOKEN_LIFETIME_S: `1 day ${SECRET}` }, 'MAX_TOKEN_LIFETIME_S must be a whole number of seconds'],
+    [{ ISSUERS: `{"${SECRET}"`, UNVERIFIED_TOKENS: null }, 'ISSUERS must be JSON'],
+    [{ UNVERIFIED_TOKENS: null }, 'ISSUERS must be set, or UNVERIFIED_TOKENS=1'],
+    [{ UNVERIFIED_TOKENS: SECRET }, 'UNVERIFIED_TOKENS must be 1 or unset'],
+    [{ REVOKE_UPSTREAM: `{"client_secret":"${SECRET}"}` }, 'REVOKE_UPSTREAM must be JSON'],
+    [{ FULFILMENT_URL: SECRET }, 'FULFILMENT_URL must be an https URL'],
+    [{ UNLINK_CUTOFF: SECRET }, 'UNLINK_CUTOFF must be client or unset'],
+    [{ STORE_URL: `memory:${SECRET}` }, 'STORE_URL must be'],
     [{ MAX_TOKEN_LIFETIME_S: '0' }, 'MAX_TOKEN_LIFETIME_S must be'],
     [{ ALLOW_EPHEMERAL_STORE: SECRET }, 'ALLOW_EPHEMERAL_STORE must be 1 or unset'],
   ])('%j: %s', async (local, names) => {
@@ -51,6 +58,11 @@ describe('a setting that is wrong stops the first call, by its name and without 
 describe('in the cloud, known by the platform’s environment', () => {
   const cloud = { LAMBDA_TASK_ROOT: '/function/code' };
 
+  test.each(['LAMBDA_TASK_ROOT', 'AWS_LAMBDA_RUNTIME_API'])('by %s alone', async (variable) => {
+    const project = await start({ local: { [variable]: 'x', STORE_URL: 'memory:' } });
+    expect((await project.raw('smart-home-unlink', CALL)).status).toBe(502);
+  });
+
   test.each(['memory:', 'sqlite:/tmp/unlink.sqlite'])('%s is refused: it is lost with its instance', async (url) => {
     const project = await start({ local: { ...cloud, STORE_URL: url } });
     expect((await project.raw('smart-home-unlink', CALL)).status).toBe(502);
@@ -61,5 +73,38 @@ describe('in the cloud, known by the platform’s environment', () => {
   test('ALLOW_EPHEMERAL_STORE=1 accepts the loss', async () => {
     const project = await start({ local: { ...cloud, ALLOW_EPHEMERAL_STORE: '1' } });
     expect((await project.raw('smart-home-unlink', CALL)).status).toBe(200);
+  });
+});
+
+describe('settings that are right', () => {
+  test('MAX_TOKEN_LIFETIME_S is how long a revocation is kept', async () => {
+    const project = await start({ local: { MAX_TOKEN_LIFETIME_S: '1000' } });
+    await project.raw('smart-home-unlink', CALL);
+    const { expires_at } = project.takeLogLine().revocation as { expires_at: number };
+    expect(Math.abs(expires_at - Date.now() / 1000 - 1000)).toBeLessThan(60);
+  });
+
+  test('a token revoked under an older pepper is refused, and unlinked again it is not the first time', async () => {
+    const key = (letter: string) => Buffer.alloc(32, letter).toString('base64url');
+    const before = await start({ local: { TOKEN_PEPPERS: `k1:${key('a')}` } });
+    await before.raw('smart-home-unlink', CALL);
+    const store = { STORE_URL: `sqlite:${before.database}` };
+
+    const after = await start({ local: { ...store, TOKEN_PEPPERS: `k2:${key('b')},k1:${key('a')}` } });
+    expect((await after.gateway('GET', '/whoami', { Authorization: 'Bearer x' })).status).toBe(403);
+    after.output.length = 0;
+    await after.raw('smart-home-unlink', CALL);
+    expect(after.takeLogLine()).toMatchObject({ token_id: expect.stringMatching(/^k2\./), first: false });
+
+    const without = await start({ local: { ...store, TOKEN_PEPPERS: `k3:${key('c')}` } });
+    expect((await without.gateway('GET', '/whoami', { Authorization: 'Bearer x' })).status).toBe(200);
+  });
+
+  test('the first call of an instance is a cold start, the next is not', async () => {
+    const project = await start({});
+    await project.raw('smart-home-unlink', CALL);
+    expect(project.takeLogLine()).toMatchObject({ cold_start: true });
+    await project.raw('smart-home-unlink', CALL);
+    expect(project.takeLogLine()).toMatchObject({ cold_start: false });
   });
 });

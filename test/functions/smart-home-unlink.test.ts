@@ -84,6 +84,20 @@ describe('raw: a link is ended', () => {
     expect(level).toBe(Number(api_version) === 1 ? 'INFO' : 'WARN');
   });
 
+  test('a stray field that an HTTP event has does not keep a token alive', async () => {
+    const call = { ...withCredential('Bearer stray'), httpMethod: 'POST', requestContext: {} };
+    expect((await unlink(call)).body).toBe('{"request_id":"1111-aaaa-2222-bbbb"}');
+  });
+
+  test('the largest call that is allowed is taken: 16 levels, 256 keys, 256 KB', async () => {
+    const wide = Object.fromEntries(Array.from({ length: 256 }, (_, index) => [`k${index}`, 1]));
+    const call = { ...SEED, payload: { deep: nested(14), wide, long: '' } };
+    call.payload.long = 'x'.repeat(262_144 - JSON.stringify(call).length);
+    expect((await unlink(call)).body).toBe('{"request_id":"1111-aaaa-2222-bbbb"}');
+    call.payload.long += 'x';
+    expect(JSON.parse((await unlink(call)).body)).toMatchObject({ status: 413 });
+  });
+
   test('fields that are unknown are ignored', async () => {
     const call = { ...SEED, payload: { a: [1] }, new_field: null, headers: { ...SEED.headers, more: {} } };
     expect((await unlink(call)).body).toBe('{"request_id":"1111-aaaa-2222-bbbb"}');

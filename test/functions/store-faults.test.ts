@@ -1,6 +1,7 @@
 import { renameSync, rmSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { migrateSqlite } from '#scripts/migrate.ts';
 import { type EmulatedProject, startProject } from '#test/support/emulated-project.ts';
 
 const CALL = {
@@ -86,6 +87,26 @@ test('another process holds the store: tried again until it lets go', async () =
   writer.exec('ROLLBACK');
   writer.close();
   expect((await answer).status).toBe(200);
+});
+
+test('eight calls of one instance that wait for a locked store are all refused in time, each with its log line', async () => {
+  const writer = new DatabaseSync(project.database);
+  writer.exec('BEGIN IMMEDIATE');
+  const answers = await Promise.all(Array.from({ length: 8 }, unlink));
+  expect(answers.map(({ body }) => JSON.parse(body))).toEqual(answers.map(() => SANITIZED));
+  expect(project.output.filter((line) => line.includes('"fault":"busy"') && line.includes('"token_ids"'))).toHaveLength(
+    8,
+  );
+  writer.exec('ROLLBACK');
+  writer.close();
+});
+
+test('a database that is replaced while an instance has it open: never a 200 for what nobody will read', async () => {
+  expect((await unlink()).status).toBe(200);
+  for (const suffix of ['', '-wal', '-shm']) rmSync(project.database + suffix, { force: true });
+  migrateSqlite(project.database);
+  expect((await overGateway()).status).toBe(200);
+  expect(project.countRows()).toBe(1);
 });
 
 test('another process does not let go of the store: refused in time, and nothing is stored', async () => {

@@ -31,6 +31,16 @@ describe('the answer to the gateway', () => {
     ['revoked, in another case of the scheme', { headers: { authorization: 'bearer  revoked' } }],
     ['missing', { headers: {} }],
     ['malformed', { headers: { Authorization: 'Bearer a b' } }],
+    ['a list of one', { headers: { Authorization: ['Bearer good'] } }],
+    [
+      'beside more headers than any call has',
+      {
+        headers: {
+          Authorization: 'Bearer good',
+          ...Object.fromEntries(Array.from({ length: 256 }, (_, index) => [`H${index}`, ''])),
+        },
+      },
+    ],
     ['no string', { headers: { Authorization: ['Bearer a', 'Bearer b'] } }],
     ['of another scheme', { headers: { Authorization: 'Basic dTpw' } }],
     ['given twice and different', { headers: { Authorization: 'Bearer a', authorization: 'Bearer b' } }],
@@ -41,6 +51,12 @@ describe('the answer to the gateway', () => {
   ])('a credential that is %s is refused, in the one form of every refusal', async (_name, event) => {
     await unlink('revoked');
     expect(await authorize(event)).toEqual({ isAuthorized: false });
+  });
+
+  test('the caller’s request id is in the log', async () => {
+    project.output.length = 0;
+    await authorize({ headers: { Authorization: 'Bearer good', 'X-Request-Id': 'auth-1' } });
+    expect(project.takeLogLine()).toMatchObject({ request_id: 'auth-1', transport: 'authorizer' });
   });
 
   test('the reason is in the log, and nowhere else', async () => {

@@ -15,7 +15,7 @@ const ports = (revocations: TokenRevocationStore, now = Date.now) => ({
   send,
   now,
 });
-const request = { authorization: 'Bearer x', remainingMs: () => 5000, note: () => {} };
+const request = { authorization: 'Bearer x', remainingMs: () => 5000, note: () => {}, warn: () => {} };
 
 /** A store that fails as often as it is told before it does its work. */
 function unreliable(store: TokenRevocationStore, failures: Error[]): TokenRevocationStore & { calls: number } {

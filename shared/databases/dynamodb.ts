@@ -1,0 +1,344 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Failure, Misconfigured, type StoreFault, StoreUnavailable } from '../errors.ts';
+
+/** How a client of the DynamoDB API says who it is. */
+export interface DynamodbOptions {
+  /** With `auth=iam`: the access token of the invocation's `context.token`. Asked for at each request. */
+  readonly iamToken?: (() => string | undefined) | undefined;
+  /** With `auth=sigv4`: what AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN hold. */
+  readonly credentials?: AwsCredentials | undefined;
+}
+
+/** An AWS key; one that is lent for a time has a session token. */
+export interface AwsCredentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
+}
+
+/** A client of one table behind the DynamoDB API, YDB's Document API or DynamoDB itself, that holds one schema. */
+export interface DynamodbClient {
+  readonly table: string;
+  /**
+   * Calls one action. What was throttled or failed on the server's side is tried again with full jitter.
+   *
+   * @param until When to give up, on the clock of `performance.now()`.
+   * @returns The answer, or undefined when a condition did not hold or another transaction was in the way: then
+   *   nothing was written.
+   * @throws {StoreUnavailable} After a write it is not known whether it was done.
+   * @throws {DynamodbRefusal} The request itself is wrong.
+   */
+  call(action: string, body: object, until: number): Promise<DynamodbAnswer | undefined>;
+  /** The items of these keys that exist, by key, each read strongly consistent and with the schema marker. */
+  read(keys: readonly string[], until: number): Promise<Map<string, Item>>;
+  /** One transaction of at most 24 actions that also checks the schema marker. Returns whether it was done. */
+  write(actions: readonly Action[], until: number): Promise<boolean>;
+  close(): void;
+}
+
+/** Writes the item of `key`, or without `put` only checks it, if the condition holds for what is there. */
+export interface Action {
+  readonly key: string;
+  /** The attributes without the key. */
+  readonly put?: Item;
+  readonly condition: string;
+  readonly values: Item;
+}
+
+/** What a table must have been migrated to. */
+export interface DynamodbSchema {
+  readonly component: string;
+  readonly version: number;
+}
+
+export type AttributeValue = { readonly S?: string; readonly N?: string };
+export type Item = Readonly<Record<string, AttributeValue>>;
+
+/** The fields of the answers that are used: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/. */
+export interface DynamodbAnswer {
+  readonly Item?: Item;
+  readonly Items?: readonly Item[];
+  readonly LastEvaluatedKey?: Item;
+  readonly Responses?: Readonly<Record<string, readonly Item[]>>;
+  readonly UnprocessedKeys?: Readonly<Record<string, { readonly Keys: readonly Item[] }>>;
+  readonly Table?: { readonly TableStatus?: string };
+  readonly TimeToLiveDescription?: { readonly TimeToLiveStatus?: string; readonly AttributeName?: string };
+}
+
+/** The API refused a request as wrong: trying again cannot help. */
+export class DynamodbRefusal extends Failure {
+  /** The API's name of the error. */
+  readonly type: string;
+
+  constructor(action: string, status: number, type: string) {
+    super('server_error', `store: ${action} was refused: ${status} ${type}`);
+    this.type = type;
+  }
+}
+
+/** The most that an answer may have, in characters. The API ends a page at 1 MB. */
+const MAX_ANSWER_LENGTH = 4_000_000;
+
+/** The longest pause before another attempt, and what the first is at the most, in milliseconds. */
+const MAX_PAUSE_MS = 1000;
+const FIRST_PAUSE_MS = 25;
+
+/** A read takes 100 keys: the marker and these. */
+const KEYS_PER_READ = 99;
+
+/** By the name of the error, here and in YDB (yandex.cloud/en/docs/ydb/docapi/common-errors). */
+const FAULTS: readonly (readonly [RegExp, StoreFault])[] = [
+  [/^(Throttling|ProvisionedThroughputExceeded|RequestLimitExceeded|LimitExceeded)/, 'busy'],
+  [/^(TransactionConflict|TransactionInProgress)/, 'busy'],
+  [/^(AccessDenied|NotAuthorized|OptInRequired|UnrecognizedClient|InvalidClientTokenId)/, 'refused'],
+  [/^(ExpiredToken|RequestExpired|InvalidSignature|IncompleteSignature|MissingAuthenticationToken)/, 'refused'],
+  [/^ItemCollectionSizeLimitExceeded/, 'full'],
+  [/^ResourceNotFound/, 'not_migrated'],
+];
+
+/**
+ * A client for `dynamodb+https://host/path?table=&auth=iam` or `…?table=&auth=sigv4&region=`. `dynamodb+http` is for a
+ * server on this machine alone, because a bearer token would be readable on its way.
+ *
+ * @throws {Misconfigured} Says what is wrong with the URL, never its value.
+ */
+export async function openDynamodb(
+  url: string,
+  schema: DynamodbSchema,
+  options: DynamodbOptions,
+): Promise<DynamodbClient> {
+  const { endpoint, isTls, table, region } = parseUrl(url);
+  const authorize = region === undefined ? bearer(options) : await signer(options, region);
+  // On demand and not imported: a function that keeps its rows elsewhere must not pay for loading them.
+  const { request, Agent }: Pick<typeof import('node:http'), 'request' | 'Agent'> = process.getBuiltinModule(
+    isTls ? 'node:https' : 'node:http',
+  );
+  const agent = new Agent({ keepAlive: true, maxSockets: 50 });
+  const target = {
+    hostname: endpoint.hostname.replace(/^\[|\]$/g, ''),
+    port: endpoint.port,
+    path: endpoint.pathname,
+    method: 'POST',
+    // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+    ...(isTls && { rejectUnauthorized: true }),
+  };
+  const markerKey = schemaKey(schema);
+  let isClosed = false;
+
+  /** @param isFresh On a connection of its own, because the pooled one was dead. */
+  function send(action: string, body: string, until: number, isFresh = false): Promise<Received> {
+    return new Promise((resolve, reject) => {
+      const headers = authorize({
+        path: target.path,
+        body,
+        headers: {
+          host: endpoint.host,
+          'content-type': 'application/x-amz-json-1.0',
+          'x-amz-target': `DynamoDB_20120810.${action}`,
+        },
+      });
+      const outgoing = request({ ...target, headers, agent: isFresh ? false : agent }, (answer) => {
+        let text = '';
+        answer.setEncoding('utf8');
+        answer.on('data', (chunk: string) => {
+          text += chunk;
+          if (text.length > MAX_ANSWER_LENGTH) fail(new Error('the answer is too large'));
+        });
+        answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text }));
+        answer.on('error', fail);
+      });
+      const fail = (cause: Error, fault: StoreFault = 'unreachable') => {
+        reject(new StoreUnavailable(fault, { cause }));
+        outgoing.destroy();
+      };
+      const timer = setTimeout(
+        () => fail(new Error(`${action} took too long`), 'timed_out'),
+        until - performance.now(),
+      );
+      outgoing.on('close', () => clearTimeout(timer));
+      outgoing.on('error', (error) => {
+        // The server, or a freeze of this instance, has ended the pooled connection: what we send is safe to repeat.
+        if (outgoing.reusedSocket && !isFresh && isConnectionLost(error)) resolve(send(action, body, until, true));
+        else fail(error);
+      });
+      outgoing.end(body);
+    });
+  }
+
+  async function call(action: string, body: object, until: number): Promise<DynamodbAnswer | undefined> {
+    const text = JSON.stringify(body);
+    for (let attempt = 0; ; attempt += 1) {
+      if (isClosed) throw new StoreUnavailable('closed');
+      if (performance.now() >= until) throw new StoreUnavailable('timed_out');
+      const outcome = interpret(action, await send(action, text, until));
+      if (!('fault' in outcome)) return outcome.answer;
+      const failure = new StoreUnavailable(outcome.fault, { cause: outcome.cause });
+      if (!outcome.isPassing) throw failure;
+      await pauseBeforeRetry(attempt, until, failure);
+    }
+  }
+
+  async function batchGet(ids: readonly string[], until: number): Promise<Item[]> {
+    const items: Item[] = [];
+    let keys: readonly Item[] = ids.map((id) => ({ id: { S: id } }));
+    for (let attempt = 0; ; attempt += 1) {
+      const body = { RequestItems: { [table]: { Keys: keys, ConsistentRead: true } } };
+      const answer = await call('BatchGetItem', body, until);
+      items.push(...Object.values(answer?.Responses ?? {}).flat());
+      keys = Object.values(answer?.UnprocessedKeys ?? {}).flatMap(({ Keys }) => Keys);
+      if (keys.length === 0) return items;
+      await pauseBeforeRetry(attempt, until);
+    }
+  }
+
+  async function readWithMarker(keys: readonly string[], until: number): Promise<[string, Item][]> {
+    const items = await batchGet([markerKey, ...keys], until);
+    const byKey = items.map((item): [string, Item] => [String(item.id?.S), item]);
+    const marker = byKey.find(([key]) => key === markerKey)?.[1];
+    if (marker === undefined || integerOf(marker.v) < schema.version) throw new StoreUnavailable('not_migrated');
+    return byKey.filter(([key]) => key !== markerKey);
+  }
+
+  return {
+    table,
+    call,
+    async read(keys, until) {
+      const all = [...new Set(keys)];
+      const batches = Array.from({ length: Math.max(1, Math.ceil(all.length / KEYS_PER_READ)) }, (_, index) =>
+        all.slice(index * KEYS_PER_READ, (index + 1) * KEYS_PER_READ),
+      );
+      return new Map((await Promise.all(batches.map((batch) => readWithMarker(batch, until)))).flat());
+    },
+    async write(actions, until) {
+      const marker = { key: markerKey, condition: 'v >= :v', values: { ':v': numberValue(schema.version) } };
+      const TransactItems = [marker, ...actions].map((action) => transactItem(table, action));
+      return (await call('TransactWriteItems', { TransactItems }, until)) !== undefined;
+    },
+    close() {
+      isClosed = true;
+      agent.destroy();
+    },
+  };
+}
+
+/** The key of the marker that says which schema a table has, in its attribute `v`. */
+export function schemaKey({ component }: DynamodbSchema): string {
+  return `schema#${component}`;
+}
+
+export function numberValue(value: number): AttributeValue {
+  return { N: String(value) };
+}
+
+/** @throws {StoreUnavailable} It is not there or none: something else has written this item. */
+export function integerOf(value: AttributeValue | undefined): number {
+  const result = Number(value?.N);
+  if (!Number.isSafeInteger(result)) throw new StoreUnavailable('corrupt');
+  return result;
+}
+
+/** Waits a random time that grows with the attempts ("full jitter"), or throws when `until` comes first. */
+export async function pauseBeforeRetry(
+  attempt: number,
+  until: number,
+  failure = new StoreUnavailable('busy'),
+): Promise<void> {
+  const pauseMs = Math.random() * Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt);
+  if (performance.now() + pauseMs >= until) throw failure;
+  await sleep(pauseMs);
+}
+
+type Received = { readonly status: number; readonly text: string };
+type Outgoing = { readonly path: string; readonly body: string; readonly headers: Record<string, string> };
+type Authorize = (request: Outgoing) => import('node:http').OutgoingHttpHeaders;
+type Outcome =
+  | { readonly answer: DynamodbAnswer | undefined }
+  | { readonly fault: StoreFault; readonly cause: Error; readonly isPassing: boolean };
+
+function bearer({ iamToken }: DynamodbOptions): Authorize {
+  if (iamToken === undefined) throw new Misconfigured('auth=iam of the store URL needs the token of a service account');
+  return ({ headers }) => {
+    const token = iamToken();
+    if (token === undefined) {
+      throw new StoreUnavailable('refused', { cause: new Error('the function has no service account') });
+    }
+    return { ...headers, authorization: `Bearer ${token}` };
+  };
+}
+
+async function signer({ credentials }: DynamodbOptions, region: string): Promise<Authorize> {
+  if (credentials === undefined) {
+    throw new Misconfigured('auth=sigv4 of the store URL needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY');
+  }
+  const { default: aws4 } = await import('aws4');
+  return (request) => aws4.sign({ ...request, method: 'POST', service: 'dynamodb', region }, credentials).headers ?? {};
+}
+
+/** With the region when requests are signed, without it when they bear a token. */
+function parseUrl(text: string): { endpoint: URL; isTls: boolean; table: string; region: string | undefined } {
+  const [, scheme = '', rest = ''] = /^dynamodb\+(https?):(.*)$/s.exec(text) ?? [];
+  const endpoint = URL.parse(`${scheme}:${rest}`);
+  const wrong = (what: string) => new Misconfigured(`the dynamodb URL of the store ${what}`);
+  if (endpoint === null || scheme === '') throw wrong('must be dynamodb+https://host/path?table=&auth=');
+  if (endpoint.username !== '' || endpoint.password !== '') throw wrong('must not hold credentials');
+  const isTls = scheme === 'https';
+  if (!isTls && !/^(localhost|127(\.\d+){3}|\[::1\])$/.test(endpoint.hostname)) {
+    throw wrong('may be dynamodb+http for this machine only');
+  }
+  const { table, region, auth } = Object.fromEntries(endpoint.searchParams);
+  if (!table) throw wrong('must name its table: ?table=');
+  if (auth === 'iam') return { endpoint, isTls, table, region: undefined };
+  if (auth !== 'sigv4') throw wrong('must say auth=iam or auth=sigv4');
+  if (!region) throw wrong('must name its region: ?region=');
+  return { endpoint, isTls, table, region };
+}
+
+/** What an answer means. The text of an error is left out: it may quote the request, its signed headers included. */
+function interpret(action: string, { status, text }: Received): Outcome {
+  const body = parseObject(text);
+  if (status === 200 && body !== undefined) return { answer: body };
+  const type = String(body?.__type ?? '').replace(/^.*#/, '');
+  if (type === 'ConditionalCheckFailedException') return { answer: undefined };
+  const reasons = (body?.CancellationReasons ?? []).map(({ Code = 'None' }) => Code);
+  const reason = reasons.find((code) => !EXPECTED_REASONS.has(code));
+  if (type === 'TransactionCanceledException' && reason === undefined) return { answer: undefined };
+
+  const fault = FAULTS.find(([name]) => name.test(reason ?? type))?.[1] ?? faultOfStatus(status);
+  if (fault === undefined) throw new DynamodbRefusal(action, status, reason ?? type);
+  const cause = new Error(`${action}: ${status} ${reason ?? type}`);
+  return { fault, cause, isPassing: fault === 'busy' || status >= 500 };
+}
+
+/** Why a transaction may be cancelled that another one, made after reading again, may get through. */
+const EXPECTED_REASONS: ReadonlySet<string> = new Set(['None', 'ConditionalCheckFailed', 'TransactionConflict']);
+
+function faultOfStatus(status: number): StoreFault | undefined {
+  if (status === 401 || status === 403) return 'refused';
+  if (status === 429) return 'busy';
+  return status >= 400 && status < 500 ? undefined : 'unreachable';
+}
+
+type Parsed = DynamodbAnswer & {
+  readonly __type?: unknown;
+  readonly CancellationReasons?: readonly { readonly Code?: string }[];
+};
+
+function transactItem(TableName: string, { key, put, condition, values }: Action): object {
+  const id = { S: key };
+  const rest = { TableName, ConditionExpression: condition, ExpressionAttributeValues: values };
+  return put === undefined ? { ConditionCheck: { Key: { id }, ...rest } } : { Put: { Item: { id, ...put }, ...rest } };
+}
+
+function parseObject(text: string): Parsed | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    // Not checked further: what is read of it is, where it decides.
+    return typeof value === 'object' && value !== null ? (value as Parsed) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isConnectionLost(error: Error): boolean {
+  return 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+}
