@@ -34,8 +34,8 @@ export const handler = defineFunction({
     ...UnlinkEnvironment.shape,
     ...FulfilmentEnvironment.shape,
   }),
-  ports: (settings, isDeployed) => ({
-    ...openAuthorizePorts(settings, isDeployed),
+  ports: (settings, platform) => ({
+    ...openAuthorizePorts(settings, platform),
     settings,
     fulfilment: settings,
     send,

@@ -14,7 +14,7 @@ const introspect: Operation<IntrospectTokenPorts> = async (call, ports) => ({
 export const handler = defineFunction({
   name: 'token-introspect',
   environment: z.object({ ...VerifiedAuthorizeEnvironment.shape, CLIENTS: Clients }),
-  ports: (settings, isDeployed) => ({ ...openAuthorizePorts(settings, isDeployed), clients: settings.CLIENTS }),
+  ports: (settings, platform) => ({ ...openAuthorizePorts(settings, platform), clients: settings.CLIENTS }),
   raw: { 'token.introspect': introspect },
   gateway: { 'token-introspect': introspect },
   errorBody: (error, error_description) => ({ error, error_description }),

@@ -19,8 +19,8 @@ export const handler = defineFunction({
     CLIENTS: Clients,
     MAX_TOKEN_LIFETIME_S: MaxTokenLifetime,
   }),
-  ports: (settings, isDeployed) => ({
-    ...openAuthorizePorts(settings, isDeployed),
+  ports: (settings, platform) => ({
+    ...openAuthorizePorts(settings, platform),
     clients: settings.CLIENTS,
     maxTokenLifetimeS: settings.MAX_TOKEN_LIFETIME_S,
   }),

@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { send } from '../outgoing/send.ts';
+import type { Platform } from '../platform.ts';
 import { openTokenRevocationStore, TokenRevocationStoreEnvironment } from '../token-revocation/open-store.ts';
 import { TokenPeppers } from '../token-revocation/token-id.ts';
 import type { AuthorizePorts } from './authorize.ts';
@@ -23,11 +24,11 @@ export const VerifiedAuthorizeEnvironment = z.object({
 /** @throws {Misconfigured} */
 export function openAuthorizePorts(
   settings: z.output<typeof AuthorizeEnvironment> | z.output<typeof VerifiedAuthorizeEnvironment>,
-  isDeployed: boolean,
+  platform: Platform,
 ): AuthorizePorts {
   return {
     verify: createAccessTokenVerifier(settings, { send }),
-    revocations: openTokenRevocationStore(settings, isDeployed),
+    revocations: openTokenRevocationStore(settings, platform),
     peppers: settings.TOKEN_PEPPERS,
   };
 }

@@ -1,8 +1,9 @@
 import type * as z from 'zod/mini';
 import { CallerError, isFailure } from '../errors.ts';
 import { isJsonObject } from '../json.ts';
+import type { Platform } from '../platform.ts';
 import type { Handler } from './define-function.ts';
-import { isDeployed, readEnvironment } from './environment.ts';
+import { readEnvironment } from './environment.ts';
 import { createFailure } from './failure.ts';
 import { assertEventShape, httpCredential, requestIdsOf } from './http-transport.ts';
 import { createInvocations } from './invocation.ts';
@@ -15,7 +16,7 @@ const MAX_DECISION_MS = 1000;
 export interface AuthorizerDefinition<Schema extends z.ZodMiniObject, Ports> {
   readonly name: string;
   readonly environment: Schema;
-  readonly ports: (settings: z.output<Schema>, isDeployed: boolean) => Ports;
+  readonly ports: (settings: z.output<Schema>, platform: Platform) => Ports;
   /** Whether the credential may pass. */
   readonly isAuthorized: (
     request: {
@@ -36,15 +37,15 @@ export interface AuthorizerDefinition<Schema extends z.ZodMiniObject, Ports> {
 export function defineAuthorizer<Schema extends z.ZodMiniObject, Ports>(
   definition: AuthorizerDefinition<Schema, Ports>,
 ): Handler {
-  const begin = createInvocations(definition.name);
+  const invocations = createInvocations(definition.name);
   let ports: Ports | undefined;
 
   return async (event, context) => {
-    const invocation = begin(context);
+    const invocation = invocations.begin(context);
     const requestIds = isJsonObject(event) ? requestIdsOf(event) : [];
     invocation.note({ transport: 'authorizer', request_id: readRequestId(requestIds, context.requestId).value });
     try {
-      ports ??= definition.ports(readEnvironment(definition.environment), isDeployed());
+      ports ??= definition.ports(readEnvironment(definition.environment), invocations.platform);
       const authorization = readCredential(event);
       const endsAt = performance.now() + MAX_DECISION_MS;
       const remainingMs = () => Math.min(invocation.remainingMs(), endsAt - performance.now());

@@ -1,6 +1,6 @@
 import type * as z from 'zod/mini';
 import { CallerError, isFailure } from '../errors.ts';
-import { isDeployed, readEnvironment } from './environment.ts';
+import { readEnvironment } from './environment.ts';
 import { type Answer, errorAnswer, type FunctionDefinition, type Transport } from './function-definition.ts';
 import { httpTransport, isHttpEvent } from './http-transport.ts';
 import { createInvocations, type Invocation, type PlatformContext } from './invocation.ts';
@@ -17,11 +17,11 @@ export type Handler = (event: unknown, context: PlatformContext) => Promise<unkn
 export function defineFunction<Schema extends z.ZodMiniObject, Ports>(
   definition: FunctionDefinition<Schema, Ports>,
 ): Handler {
-  const begin = createInvocations(definition.name);
+  const invocations = createInvocations(definition.name);
   let ports: Ports | undefined;
 
   async function run(transport: Transport<Ports>, id: RequestId, invocation: Invocation): Promise<Answer> {
-    ports ??= definition.ports(readEnvironment(definition.environment), isDeployed());
+    ports ??= definition.ports(readEnvironment(definition.environment), invocations.platform);
     if (id.isUnusable) {
       throw new CallerError('invalid_request', 'The request id is not 1 to 255 printable characters.');
     }
@@ -41,7 +41,7 @@ export function defineFunction<Schema extends z.ZodMiniObject, Ports>(
   }
 
   return async (event, context) => {
-    const invocation = begin(context);
+    const invocation = invocations.begin(context);
     const transport = isHttpEvent(event) ? httpTransport(event, definition) : rawTransport(event, definition);
     const id = readRequestId(transport.requestIds, context.requestId);
     invocation.note({ request_id: id.value });

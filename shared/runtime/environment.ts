@@ -14,7 +14,7 @@ export function readEnvironment<Schema extends z.ZodMiniObject>(schema: Schema):
   throw new Misconfigured(result.error.issues.map(({ path, message }) => `${String(path[0])} ${message}`).join('; '));
 }
 
-/** Whether this process is an instance in Yandex Cloud rather than an emulator, a test or an operator's command. */
+/** Whether this process is an instance in Yandex Cloud rather than one of the emulator. */
 export function isDeployed(): boolean {
   return process.env.LAMBDA_TASK_ROOT !== undefined || process.env.AWS_LAMBDA_RUNTIME_API !== undefined;
 }

@@ -1,6 +1,7 @@
 import type * as z from 'zod/mini';
 import type { CallerError, CallerErrorCode, FailureCode } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
+import type { Platform } from '../platform.ts';
 import type { Invocation } from './invocation.ts';
 
 /** A function as its handler declares it. */
@@ -9,7 +10,7 @@ export interface FunctionDefinition<Schema extends z.ZodMiniObject, Ports> {
   /** The settings that it needs. A bad one stops the first call. */
   readonly environment: Schema;
   /** What its operations work with, made once. */
-  readonly ports: (settings: z.output<Schema>, isDeployed: boolean) => Ports;
+  readonly ports: (settings: z.output<Schema>, platform: Platform) => Ports;
   /** The operations by the `request_type` of a raw call. */
   readonly raw: Readonly<Record<string, Operation<Ports>>>;
   /** The operations by the `operationId` of the gateway. */

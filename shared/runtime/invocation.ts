@@ -1,12 +1,14 @@
 import type { Handler } from '@yandex-cloud/function-types';
 import { type CallerErrorCode, type FailureCode, isFailure, isStoreUnavailable } from '../errors.ts';
+import type { Platform } from '../platform.ts';
+import { isDeployed } from './environment.ts';
 import { createLogger, type LineLogger } from './logger.ts';
 
 /** What is kept back of a call's time to answer and to log, in milliseconds. */
 const ANSWER_MARGIN_MS = 300;
 
-/** The part of the platform's context that is used. The rest holds the IAM token and the body: it goes nowhere. */
-export type PlatformContext = Pick<Parameters<Handler.Http>[1], 'requestId' | 'getRemainingTimeInMillis'>;
+/** The part of the platform's context that is used; neither it nor the rest, which holds the body, is ever logged. */
+export type PlatformContext = Pick<Parameters<Handler.Http>[1], 'requestId' | 'token' | 'getRemainingTimeInMillis'>;
 
 /** The outcome of a call, as its one log line has it. */
 export interface Outcome {
@@ -27,12 +29,21 @@ export interface Invocation {
   end(outcome: Outcome): void;
 }
 
-/** Begins the calls of one function in this instance. */
-export function createInvocations(functionName: string): (context: PlatformContext) => Invocation {
+/** The calls of one function in this instance. */
+export interface Invocations {
+  readonly platform: Platform;
+  begin(context: PlatformContext): Invocation;
+}
+
+/** Makes what begins the calls of one function. */
+export function createInvocations(functionName: string): Invocations {
   let logger: LineLogger | undefined;
   let isColdStart = true;
+  let iamToken: string | undefined;
 
-  return (context) => {
+  function begin(context: PlatformContext): Invocation {
+    // The platform sends one with each call; the latest is good for any call that is under way.
+    iamToken = context.token?.access_token;
     const startedAt = performance.now();
     const fields: Record<string, unknown> = { invocation_id: context.requestId, cold_start: isColdStart };
     let isWarning = false;
@@ -60,7 +71,9 @@ export function createInvocations(functionName: string): (context: PlatformConte
         });
       },
     };
-  };
+  }
+
+  return { platform: { isDeployed: isDeployed(), iamToken: () => iamToken }, begin };
 }
 
 /** What an operator needs of a failure. */

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { isStoreUnavailable, Misconfigured } from '../errors.ts';
 import { once } from '../once.ts';
+import type { Platform } from '../platform.ts';
 import type { TokenRevocationStore } from './store.ts';
 
 /** Where revocations are kept. `REVOCATION_STORE_URL` wins over `STORE_URL`. */
@@ -15,12 +16,11 @@ export const TokenRevocationStoreEnvironment = z.object({
  * The store that the environment names, with the driver of its scheme. It is opened at the first use; a failure to
  * open is the answer to that use alone, and the next one tries again. So is one whose driver has given it up.
  *
- * @param isDeployed Whether this runs in the cloud, where memory and an instance's disk are lost with the instance.
  * @throws {Misconfigured} Names the variable, never its value.
  */
 export function openTokenRevocationStore(
   environment: z.output<typeof TokenRevocationStoreEnvironment>,
-  isDeployed: boolean,
+  { isDeployed }: Platform,
 ): TokenRevocationStore {
   const variable = environment.REVOCATION_STORE_URL === undefined ? 'STORE_URL' : 'REVOCATION_STORE_URL';
   const [, scheme, location = ''] = /^([a-z+]+):(.*)$/s.exec(environment[variable] ?? '') ?? [];

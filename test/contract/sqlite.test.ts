@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { migrateSqlite } from '#scripts/migrate.ts';
 import { openSqliteDatabase, sqliteFailure } from '#shared/databases/sqlite.ts';
+import { LOCAL_PLATFORM } from '#shared/platform.ts';
 import { openSqliteStore } from '#shared/token-revocation/drivers/sqlite.ts';
 import { openTokenRevocationStore } from '#shared/token-revocation/open-store.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
@@ -74,7 +75,7 @@ describe('a SQLite store', () => {
     const folder = createTemporaryFolder();
     onTestFinished(folder.remove);
     const path = join(folder.path, 'late.sqlite');
-    const store = openTokenRevocationStore({ STORE_URL: `sqlite:${path}` }, false);
+    const store = openTokenRevocationStore({ STORE_URL: `sqlite:${path}` }, LOCAL_PLATFORM);
     await expect(store.revoke(revocationOf('a'))).rejects.toMatchObject({ fault: 'unreachable' });
     await expect(store.check(tokenOf('a'))).rejects.toMatchObject({ fault: 'unreachable' });
 
@@ -117,7 +118,7 @@ describe('a SQLite store', () => {
     'a file that is %s under it fails, and is never acknowledged',
     async (how) => {
       const path = createDatabaseForTest();
-      const store = openTokenRevocationStore({ STORE_URL: `sqlite:${path}` }, false);
+      const store = openTokenRevocationStore({ STORE_URL: `sqlite:${path}` }, LOCAL_PLATFORM);
       await store.revoke(revocationOf('a'));
       for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
       if (how !== 'removed') migrateSqlite(path);

@@ -1,0 +1,10 @@
+/** What a driver must know of where it runs. */
+export interface Platform {
+  /** Whether this is an instance in the cloud, where memory and disk are lost with the instance. */
+  readonly isDeployed: boolean;
+  /** The IAM token of the latest call; undefined where the function has no service account. A secret: never logged. */
+  readonly iamToken: () => string | undefined;
+}
+
+/** No cloud: a test, an operator's command. */
+export const LOCAL_PLATFORM: Platform = { isDeployed: false, iamToken: () => undefined };
