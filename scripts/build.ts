@@ -1,64 +1,118 @@
+import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, styleText } from 'node:util';
-import { type BuildOptions, build as bundle, type Plugin } from 'esbuild';
+import { type BuildOptions, build as esbuild, type Metafile, type Plugin } from 'esbuild';
 import { zipSync } from 'fflate';
 
 /** The drivers that a build can hold. */
-const DRIVERS = ['memory', 'sqlite'] as const;
-type Driver = (typeof DRIVERS)[number];
+export const DRIVERS = ['memory', 'sqlite'] as const;
+export type Driver = (typeof DRIVERS)[number];
 
 /** The most minified bytes of a function with one driver. */
-const BUDGET_BYTES: Readonly<Partial<Record<Driver, number>>> = { sqlite: 90_000 };
+const BUDGET_BYTES: Readonly<Partial<Record<Driver, number>>> = { sqlite: 110_000 };
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 
-/** A function as built: its code with its drivers, in bytes, and the zip that is deployed. */
+/** What a build is made of and where it goes. */
+export interface BuildSettings {
+  /**
+   * The drivers to put in. One is part of `index.js`; several are files of their own under `drivers/`, loaded on
+   * demand, because an unused one in the same file costs its parse at every cold start.
+   */
+  readonly stores?: readonly Driver[];
+  readonly outDir?: string;
+  /** The folder that holds `functions/`. */
+  readonly root?: string;
+}
+
+/** A function's code as bundled. */
+export interface BundledFunction {
+  readonly name: string;
+  /** What is deployed: path inside the zip → content. */
+  readonly files: Readonly<Record<string, Uint8Array>>;
+  /** The drivers whose code is in it. */
+  readonly drivers: readonly string[];
+  /** Absolute paths of the sources that it is made of. */
+  readonly sources: readonly string[];
+}
+
+/** A function as built, as the manifest lists it. */
 export interface BuiltFunction {
   readonly name: string;
+  /** Of its code with its drivers, minified. */
   readonly bytes: number;
   readonly zipBytes: number;
+  /** Of the zip, in hexadecimal. */
+  readonly sha256: string;
+  readonly drivers: readonly string[];
 }
 
 /**
- * Builds every function into `<outDir>/<function>/index.js`, one CommonJS file, and `<outDir>/<function>.zip`.
- *
- * @param stores The drivers to put in. One is part of `index.js`; several are files of their own under `drivers/`,
- *   loaded on demand, because an unused one in the same file costs its parse at every cold start.
+ * Builds every function into `<outDir>/<function>/index.js`, one CommonJS file, and `<outDir>/<function>.zip`, and
+ * lists the zips in `<outDir>/manifest.json`. Equal sources make equal bytes.
  */
-export async function build({
-  stores = DRIVERS as readonly Driver[],
-  outDir = join(ROOT, 'dist'),
-} = {}): Promise<BuiltFunction[]> {
+export async function build(settings: BuildSettings = {}): Promise<BuiltFunction[]> {
+  const { outDir, root } = withDefaults(settings);
   rmSync(outDir, { recursive: true, force: true });
+  const bundled = await Promise.all(functionNames(root).map((name) => bundleFunction(name, settings)));
+  const built = bundled.map((bundle) => zipFunction(bundle, outDir));
+  const manifest = Object.fromEntries(
+    built.map(({ name, sha256, zipBytes, drivers }) => [`${name}.zip`, { sha256, bytes: zipBytes, drivers }]),
+  );
+  writeFileSync(join(outDir, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+  return built;
+}
+
+/** The functions that there are: the folders of `functions/`, sorted. */
+export function functionNames(root = ROOT): string[] {
+  const entries = readdirSync(join(root, 'functions'), { withFileTypes: true });
+  return entries.flatMap((entry) => (entry.isDirectory() ? entry.name : [])).sort();
+}
+
+/** Writes one function's files into `<outDir>/<name>/`, without a zip. Rejects, and keeps what is there, when it does not compile. */
+export async function bundleFunction(name: string, settings: BuildSettings = {}): Promise<BundledFunction> {
+  const { stores, outDir, root } = withDefaults(settings);
   mkdirSync(outDir, { recursive: true });
   // In this repository `.js` means ESM; what is deployed has no package.json and is CommonJS.
   writeFileSync(join(outDir, 'package.json'), '{"type":"commonjs"}\n');
-  const names = readdirSync(join(ROOT, 'functions')).sort();
-  return await Promise.all(names.map((name) => buildFunction(name, stores, outDir)));
-}
-
-async function buildFunction(name: string, stores: readonly Driver[], outDir: string): Promise<BuiltFunction> {
-  const drivers = new Map<string, string>();
-  await bundle({
-    ...OPTIONS,
-    entryPoints: { index: join(ROOT, 'functions', name, 'handler.ts') },
-    outdir: join(outDir, name),
-    plugins: [driverPlugin(stores, drivers)],
+  const options = { ...BUNDLE_OPTIONS, absWorkingDir: root, outdir: join(outDir, name) };
+  const separate = new Map<string, string>();
+  const handler = await esbuild({
+    ...options,
+    entryPoints: { index: join(root, 'functions', name, 'handler.ts') },
+    plugins: [driverPlugin(stores, separate)],
   });
-  if (drivers.size > 0) {
-    await bundle({ ...OPTIONS, entryPoints: Object.fromEntries(drivers), outdir: join(outDir, name) });
+  const metafiles: Metafile[] = [handler.metafile];
+  const driverFiles = [...separate.keys()].sort();
+  if (driverFiles.length > 0) {
+    const drivers = await esbuild({ ...options, entryPoints: Object.fromEntries(separate) });
+    metafiles.push(drivers.metafile);
   }
-  const files = ['index.js', ...[...drivers.keys()].map((file) => `${file}.js`)];
-  const contents = Object.fromEntries(files.map((file) => [file, readFileSync(join(outDir, name, file))]));
-  const zip = zipSync(contents, { level: 9, mtime: ZIP_TIME });
-  writeFileSync(join(outDir, `${name}.zip`), zip);
-  const bytes = Object.values(contents).reduce((sum, content) => sum + content.length, 0);
-  return { name, bytes, zipBytes: zip.length };
+  const paths = ['index', ...driverFiles].map((path) => `${path}.js`);
+  return {
+    name,
+    files: Object.fromEntries(paths.map((path) => [path, readFileSync(join(outDir, name, path))])),
+    drivers: driversIn(metafiles),
+    sources: metafiles.flatMap(({ inputs }) => Object.keys(inputs).map((path) => resolve(root, path))),
+  };
 }
 
-const OPTIONS = {
+function withDefaults({ stores = DRIVERS, outDir, root = ROOT }: BuildSettings): Required<BuildSettings> {
+  return { stores, outDir: outDir ?? join(root, 'dist'), root };
+}
+
+function zipFunction({ name, files, drivers }: BundledFunction, outDir: string): BuiltFunction {
+  const zip = zipSync(files, { level: 9, mtime: ZIP_TIME });
+  writeFileSync(join(outDir, `${name}.zip`), zip);
+  const bytes = Object.values(files).reduce((sum, content) => sum + content.length, 0);
+  const sha256 = createHash('sha256').update(zip).digest('hex');
+  return { name, bytes, zipBytes: zip.length, sha256, drivers };
+}
+
+/** How every function is bundled. */
+export const BUNDLE_OPTIONS = {
   bundle: true,
   platform: 'node',
   target: 'node22',
@@ -69,12 +123,21 @@ const OPTIONS = {
   minify: true,
   sourcemap: 'external',
   legalComments: 'none',
-  absWorkingDir: ROOT,
-  logLevel: 'error',
+  metafile: true,
+  logLevel: 'silent',
 } satisfies BuildOptions;
 
 /** The same in every build, so that equal code makes equal zips. */
 const ZIP_TIME = '2020-01-01T00:00:00';
+
+const DRIVER_SOURCE = /([a-z-]+)\/drivers\/([a-z]+)\.ts$/;
+
+/** The drivers of which something is left after the bundler has dropped what nothing uses. */
+function driversIn(metafiles: readonly Metafile[]): string[] {
+  const outputs = metafiles.flatMap((metafile) => Object.values(metafile.outputs));
+  const used = outputs.flatMap(({ inputs }) => Object.keys(inputs).map((path) => DRIVER_SOURCE.exec(path)?.[2]));
+  return [...new Set(used.filter((driver) => driver !== undefined))].sort();
+}
 
 /**
  * Puts the one driver that is asked for into the file, makes several files of their own, and leaves the others out.
@@ -88,7 +151,7 @@ function driverPlugin(stores: readonly Driver[], separate: Map<string, string>):
       onResolve({ filter: /\/drivers\/[a-z]+\.ts$/ }, async ({ path, importer, resolveDir, kind, pluginData }) => {
         if (kind !== 'dynamic-import' || pluginData === 'resolved') return undefined;
         const source = await resolve(path, { importer, resolveDir, kind, pluginData: 'resolved' });
-        const [, domain, driver] = /([a-z-]+)\/drivers\/([a-z]+)\.ts$/.exec(source.path) ?? [];
+        const [, domain, driver] = DRIVER_SOURCE.exec(source.path) ?? [];
         if (!stores.some((store) => store === driver)) return { path: `${driver}`, namespace: 'absent-driver' };
         if (stores.length === 1) return source;
         separate.set(`drivers/${domain}-${driver}`, source.path);
@@ -101,15 +164,21 @@ function driverPlugin(stores: readonly Driver[], separate: Map<string, string>):
   };
 }
 
-/** The command line: `npm run build -- [--store sqlite]…`. */
+/** The command line: `npm run build -- [--store sqlite]… [--root .] [--out-dir dist]`. */
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { store: { type: 'string', multiple: true } } });
+  const { values } = parseArgs({
+    options: { store: { type: 'string', multiple: true }, root: { type: 'string' }, 'out-dir': { type: 'string' } },
+  });
   const stores = (values.store ?? DRIVERS).map((name) => {
     const driver = DRIVERS.find((known) => known === name);
     if (driver === undefined) throw new Error(`--store must be one of ${DRIVERS.join(', ')}`);
     return driver;
   });
-  const built = await build({ stores });
+  const built = await build({
+    stores,
+    ...(values.root !== undefined && { root: resolve(values.root) }),
+    ...(values['out-dir'] !== undefined && { outDir: resolve(values['out-dir']) }),
+  });
   const [store] = stores;
   const budget = stores.length === 1 && store !== undefined ? BUDGET_BYTES[store] : undefined;
   console.log(`stores: ${stores.join(', ')}`);
@@ -125,4 +194,10 @@ function kilobytes(bytes: number): string {
   return `${(bytes / 1000).toFixed(1).padStart(7)} KB`;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  main().catch((error: unknown) => {
+    // What esbuild fails with names the file, the line and the reason.
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  });
+}

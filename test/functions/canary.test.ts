@@ -172,7 +172,7 @@ describe('no secret is found anywhere after', () => {
   test.each([
     ['TOKEN_PEPPERS', () => `k1:${secret('bad-pepper')}`],
     ['STORE_URL', () => `postgres://user:${secret('password')}@host/db`],
-    ['STORE_URL', () => `sqlite:/nowhere/${secret('path').replaceAll('/', '')}`],
+    ['STORE_URL', () => 'sqlite:/nowhere/unlink.sqlite'],
   ])('calls that throw because %s is wrong', async (name, makeValue) => {
     await start({ timeout: 1, local: { [name]: makeValue() } });
 

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { inject } from 'vitest';
@@ -30,10 +30,14 @@ export interface EmulatedProject extends Emulator {
 
 /** Settings of the functions that a test changes: `timeout` in seconds, `local` values by name. */
 export interface Changes {
+  /** The authorization server whose tokens are verified; without one, tokens are not. */
+  readonly authUrl?: string;
   readonly timeout?: number;
   readonly local?: Readonly<Record<string, string | null>>;
   readonly stripCredentialHeaders?: boolean;
   readonly migrate?: boolean;
+  /** The IAM token that functions find in their context. */
+  readonly accessToken?: string;
 }
 
 /** 32 bytes of the letter p. */
@@ -49,10 +53,16 @@ export async function startProject(changes: Changes = {}): Promise<EmulatedProje
     functionsFile: changedFunctionsFile(folder.path, changes),
     gatewayFile: 'infra/openapi.yaml',
     bundles: inject('bundles'),
+    lazy: true,
     port: 0,
     gatewayPort: 0,
-    values: { DATA_DIR: folder.path, DEVELOPMENT_PEPPERS: TEST_PEPPERS },
+    values: {
+      DATA_DIR: folder.path,
+      DEVELOPMENT_PEPPERS: TEST_PEPPERS,
+      ...(changes.authUrl !== undefined && { AUTH_URL: changes.authUrl }),
+    },
     stripCredentialHeaders: changes.stripCredentialHeaders ?? false,
+    ...(changes.accessToken !== undefined && { accessToken: changes.accessToken }),
     onOutput: (_functionName, line) => output.push(line),
   });
   return {
@@ -91,7 +101,19 @@ async function send(url: string, init: RequestInit): Promise<Received> {
   return { status: response.status, headers: response.headers, body: await response.text() };
 }
 
-function changedFunctionsFile(folder: string, { timeout, local = {} }: Changes): string {
+/** What `local:` of functions.yaml says of tokens where there is no authorization server. */
+const UNVERIFIED = { ISSUERS: null, GRANT_CLAIM: null, UNVERIFIED_TOKENS: '1' };
+
+/** Writes what the emulator reads of the project, so changed that no tokens are verified, and returns its root. */
+export function writeUnverifiedProject(root: string): string {
+  const infra = join(root, 'infra');
+  mkdirSync(infra, { recursive: true });
+  copyFileSync('infra/openapi.yaml', join(infra, 'openapi.yaml'));
+  changedFunctionsFile(infra, {});
+  return root;
+}
+
+function changedFunctionsFile(folder: string, { timeout, authUrl, local = {} }: Changes): string {
   // The shape that the emulator checks when it reads the file.
   const file = yaml.parse(readFileSync('infra/functions.yaml', 'utf8')) as {
     local: Record<string, string | null>;
@@ -101,7 +123,7 @@ function changedFunctionsFile(folder: string, { timeout, local = {} }: Changes):
     if (timeout !== undefined) row.timeout = timeout;
     row.variables = [...(row.variables ?? []), ...Object.keys(local)];
   }
-  for (const [name, value] of Object.entries(local)) {
+  for (const [name, value] of Object.entries({ ...(authUrl === undefined && UNVERIFIED), ...local })) {
     if (value === null) delete file.local[name];
     else file.local[name] = value;
   }

@@ -1,0 +1,192 @@
+/** What `npm start` and `npm run dev` share: their command line, the data folder, the emulator on it. */
+import { randomBytes } from 'node:crypto';
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import type { AuthorizationServer } from './authorization-server/server.ts';
+import { type Emulator, type EmulatorOptions, startEmulator } from './emulator/emulator.ts';
+import { StartError } from './emulator/start-error.ts';
+import { migrateSqlite } from './migrate.ts';
+
+const ROOT = fileURLToPath(new URL('../', import.meta.url));
+
+const USAGE = `[--port 8080] [--gateway-port 8081] [--auth-port 8082] [--data-dir .data] [--strip-credential-headers]
+The same in the environment: PORT, GATEWAY_PORT, AUTH_PORT, DATA_DIR, STRIP_CREDENTIAL_HEADERS=1.`;
+
+/** Where the emulator listens, what it keeps, and which files it runs. */
+export interface LocalSettings {
+  readonly port: number;
+  readonly gatewayPort: number;
+  /** Of the authorization server, in a project that has one. */
+  readonly authPort: number;
+  readonly dataDir: string;
+  /** The folder of the built functions. */
+  readonly bundles: string;
+  /** The project that runs. */
+  readonly root: string;
+  readonly stripCredentialHeaders: boolean;
+}
+
+/**
+ * The settings of the command line and the environment.
+ *
+ * @param command How the program is called, for the usage.
+ * @throws {StartError}
+ */
+export function readLocalSettings(command: string): LocalSettings {
+  const options = {
+    port: { type: 'string', default: process.env.PORT ?? '8080' },
+    'gateway-port': { type: 'string', default: process.env.GATEWAY_PORT ?? '8081' },
+    'auth-port': { type: 'string', default: process.env.AUTH_PORT ?? '8082' },
+    'data-dir': { type: 'string', default: process.env.DATA_DIR ?? join(ROOT, '.data') },
+    root: { type: 'string', default: ROOT },
+    bundles: { type: 'string' },
+    'strip-credential-headers': { type: 'boolean', default: process.env.STRIP_CREDENTIAL_HEADERS === '1' },
+  } as const;
+  try {
+    const { values } = parseArgs({ options });
+    return {
+      port: portNumber('port', values.port),
+      gatewayPort: portNumber('gateway-port', values['gateway-port']),
+      authPort: portNumber('auth-port', values['auth-port']),
+      dataDir: resolve(values['data-dir']),
+      bundles: resolve(values.bundles ?? join(values.root, 'dist')),
+      root: resolve(values.root),
+      stripCredentialHeaders: values['strip-credential-headers'],
+    };
+  } catch (error) {
+    throw new StartError(`${error instanceof Error ? error.message : error}\n${command} ${USAGE}`);
+  }
+}
+
+function portNumber(name: string, text: string): number {
+  const port = Number(text);
+  if (!/^\d{1,5}$/.test(text) || port > 65_535) throw new Error(`The ${name} must be a number from 0 to 65535.`);
+  return port;
+}
+
+/** The emulator, and the authorization server that it trusts. */
+export interface LocalEmulator extends Emulator {
+  /** Undefined in a project whose functions verify no tokens of it. */
+  readonly authUrl: string | undefined;
+}
+
+/**
+ * Starts the emulator on the SQLite store of the data folder, which is made or migrated where need be, and the
+ * authorization server if `functions.yaml` names its URL.
+ *
+ * @throws {StartError}
+ */
+export async function startLocalEmulator(
+  settings: LocalSettings,
+  onOutput?: NonNullable<EmulatorOptions['onOutput']>,
+): Promise<LocalEmulator> {
+  const { dataDir, bundles, port, gatewayPort, stripCredentialHeaders } = settings;
+  openDataFolder(dataDir);
+  const values = placeholderValues(settings);
+  try {
+    migrateSqlite(databasePath(settings));
+  } catch (error) {
+    throw new StartError(`The store in the data folder ${dataDir} cannot be opened or migrated.`, { cause: error });
+  }
+  let gatewayUrl = '';
+  const authorizationServer = await startAuthorizationServer(settings, () => `${gatewayUrl}/oauth/introspect`);
+  try {
+    const emulator = await startEmulator({
+      ...configurationFiles(settings),
+      bundles,
+      port,
+      gatewayPort,
+      values: { ...values, ...(authorizationServer && { AUTH_URL: authorizationServer.url }) },
+      stripCredentialHeaders,
+      ...(onOutput && { onOutput }),
+    });
+    gatewayUrl = emulator.gatewayUrl;
+    return {
+      ...emulator,
+      authUrl: authorizationServer?.url,
+      async close() {
+        await Promise.all([emulator.close(), authorizationServer?.close()]);
+      },
+    };
+  } catch (error) {
+    await authorizationServer?.close();
+    throw error;
+  }
+}
+
+async function startAuthorizationServer(
+  settings: LocalSettings,
+  introspectionUrl: () => string,
+): Promise<AuthorizationServer | undefined> {
+  const { functionsFile } = configurationFiles(settings);
+  if (!existsSync(functionsFile) || !readFileSync(functionsFile, 'utf8').includes('{AUTH_URL}')) return undefined;
+  // Loaded on demand: its library takes 200 ms.
+  const server = await import('./authorization-server/server.ts');
+  return await server.startAuthorizationServer({
+    port: settings.authPort,
+    database: join(settings.dataDir, 'authorization-server.sqlite'),
+    introspectionUrl,
+  });
+}
+
+/** The two files that say what runs. */
+export function configurationFiles({ root }: LocalSettings): { functionsFile: string; gatewayFile: string } {
+  return { functionsFile: join(root, 'infra/functions.yaml'), gatewayFile: join(root, 'infra/openapi.yaml') };
+}
+
+/**
+ * What stands for the placeholders of `functions.yaml`. The peppers are this data folder's alone: what is revoked stays
+ * so over a restart, and nothing secret is in the project.
+ *
+ * @throws {StartError}
+ */
+export function placeholderValues({ dataDir, authPort }: LocalSettings): Record<string, string> {
+  const file = join(dataDir, 'peppers');
+  try {
+    if (!existsSync(file)) writeFileSync(file, `k1:${randomBytes(32).toString('base64')}`, { mode: 0o600 });
+    return {
+      DATA_DIR: dataDir,
+      DEVELOPMENT_PEPPERS: readFileSync(file, 'utf8'),
+      AUTH_URL: `http://127.0.0.1:${authPort}`,
+    };
+  } catch (error) {
+    throw new StartError(`The file peppers in the data folder ${dataDir} cannot be read or written.`, { cause: error });
+  }
+}
+
+/** The file of the store. */
+export function databasePath({ dataDir }: LocalSettings): string {
+  return join(dataDir, 'unlink.sqlite');
+}
+
+/** Ends the process, with status 0, when it is told to. */
+export function exitOnSignals(close: () => Promise<void>): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      close().then(
+        () => process.exit(0),
+        () => process.exit(1),
+      );
+    });
+  }
+}
+
+/** Runs a program; what keeps it from starting is one sentence on stderr and status 1. */
+export function runProgram(main: () => Promise<void>): void {
+  main().catch((error: unknown) => {
+    if (!(error instanceof StartError)) throw error;
+    console.error(error.message);
+    process.exit(1);
+  });
+}
+
+function openDataFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new StartError(`The data folder ${path} cannot be made, read or written.`, { cause: error });
+  }
+}

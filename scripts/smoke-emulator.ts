@@ -1,0 +1,26 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { linkDemoUser } from './authorization-server/demo.ts';
+import { endEmulator, startEmulatorProcess } from './emulator-process.ts';
+
+/** The smoke calls against an emulator that is started for them, on free ports and an empty store, with what is built. */
+const dataDir = mkdtempSync(join(tmpdir(), 'unlink-smoke-'));
+try {
+  const emulator = await startEmulatorProcess(dataDir);
+  try {
+    const program = fileURLToPath(new URL('./smoke.ts', import.meta.url));
+    const urls = ['--functions-url', emulator.functionsUrl, '--gateway-url', emulator.gatewayUrl];
+    const { accessToken } = await linkDemoUser(emulator.authUrl ?? '', 'ann');
+    const smoke = spawn(process.execPath, [program, ...urls, '--token', accessToken], { stdio: 'inherit' });
+    const [status] = await once(smoke, 'exit');
+    process.exitCode = status ?? 1;
+  } finally {
+    await endEmulator(emulator, 'SIGINT');
+  }
+} finally {
+  rmSync(dataDir, { recursive: true, force: true });
+}

@@ -1,0 +1,215 @@
+/** What each function is called with, in this order: one entry a call. A new function adds its own. */
+export interface SmokeCall {
+  /** The functions that it takes; it is tried where all of them are deployed. */
+  readonly functions: readonly [string, ...string[]];
+  readonly title: string;
+  readonly request: (run: Run) => SmokeRequest;
+  /** What is expected, as it is printed. */
+  readonly expected: string;
+  readonly isExpected: (answer: SmokeAnswer, run: Run) => boolean;
+  /** What the answer tells of the platform where its documentation is silent; it is no verdict. */
+  readonly observe?: (answer: SmokeAnswer) => string;
+}
+
+/** What a run is given. */
+export interface Run {
+  /** A token of its own, to be revoked. */
+  readonly token: string;
+  readonly requestId: string;
+}
+
+/** `raw` and `https` go to a function's own URL, with `?integration=raw` and without; `gateway` goes to a path. */
+export type SmokeRequest =
+  | { readonly via: 'raw'; readonly body: string }
+  | { readonly via: 'https'; readonly headers: Readonly<Record<string, string>> }
+  | {
+      readonly via: 'gateway';
+      readonly method: string;
+      readonly path: string;
+      readonly headers?: Readonly<Record<string, string>>;
+      readonly body?: string;
+    };
+
+/** An answer; `json` is undefined where the body is not JSON. */
+export interface SmokeAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  readonly json: unknown;
+}
+
+const unlinkEnvelope = ({ token, requestId }: Run) => ({
+  headers: { request_id: requestId, authorization: `Bearer ${token}` },
+  request_type: 'unlink',
+  api_version: 1.0,
+});
+const raw = (event: unknown): SmokeRequest => ({ via: 'raw', body: JSON.stringify(event) });
+const whoAmI = (headers: Record<string, string> = {}): SmokeRequest => ({
+  via: 'gateway',
+  method: 'GET',
+  path: '/whoami',
+  headers,
+});
+const bearer = ({ token }: Run) => ({ Authorization: `Bearer ${token}` });
+
+/** Whether JSON holds at least these fields. */
+function holds(json: unknown, fields: Readonly<Record<string, unknown>>): boolean {
+  if (typeof json !== 'object' || json === null) return false;
+  return Object.entries(fields).every(([name, value]) => {
+    const found: unknown = Object.getOwnPropertyDescriptor(json, name)?.value;
+    return typeof value === 'object' && value !== null ? holds(found, { ...value }) : found === value;
+  });
+}
+
+/** A caller's mistake as a raw answer tells it. */
+const isRawRefusal =
+  (status: number, error: string) =>
+  ({ status: http, json }: SmokeAnswer) =>
+    http === 200 && holds(json, { status, payload: { error } });
+
+function descriptionOf(json: unknown): string {
+  // Called for answers that were found to have this shape.
+  const payload = json as { payload?: { error_description?: unknown } } | undefined;
+  return `${payload?.payload?.error_description}`;
+}
+
+const isWithheld = ({ status, json }: SmokeAnswer) => status === 401 && holds(json, { error: 'invalid_token' });
+
+export const SMOKE_CALLS: readonly SmokeCall[] = [
+  {
+    functions: ['token-authorize'],
+    title: 'GET /whoami without a credential',
+    request: () => whoAmI(),
+    expected: '401',
+    isExpected: ({ status }) => status === 401,
+  },
+  {
+    functions: ['token-authorize'],
+    title: 'GET /whoami with a token',
+    request: (run) => whoAmI(bearer(run)),
+    expected: '200',
+    isExpected: ({ status }) => status === 200,
+  },
+  {
+    functions: ['smart-home-unlink'],
+    title: 'HEAD /v1.0/',
+    request: () => ({ via: 'gateway', method: 'HEAD', path: '/v1.0/' }),
+    expected: '200 without a body',
+    isExpected: ({ status, text }) => status === 200 && text === '',
+    observe: ({ headers }) =>
+      `an answer to HEAD has Content-Type ${headers.get('content-type')}, Content-Length ${headers.get('content-length')}`,
+  },
+  {
+    functions: ['smart-home-unlink'],
+    title: 'raw, no credential',
+    request: (run) => raw({ ...unlinkEnvelope(run), headers: { request_id: run.requestId } }),
+    expected: '200 {"status":401,"payload":{"error":"invalid_token"}}',
+    isExpected: isRawRefusal(401, 'invalid_token'),
+  },
+  {
+    functions: ['smart-home-unlink'],
+    title: 'raw, a request_type that there is not',
+    request: (run) => raw({ ...unlinkEnvelope(run), request_type: 'no-such-type' }),
+    expected: '200 {"status":400,"payload":{"error":"invalid_request"}}',
+    isExpected: isRawRefusal(400, 'invalid_request'),
+  },
+  {
+    functions: ['smart-home-unlink'],
+    title: 'raw, empty body',
+    request: () => ({ via: 'raw', body: '' }),
+    expected: '200 {"status":400,"payload":{"error":"invalid_request"}}',
+    isExpected: isRawRefusal(400, 'invalid_request'),
+    observe: ({ json }) => `an empty raw body is told to be: ${descriptionOf(json)}`,
+  },
+  {
+    functions: ['smart-home-unlink'],
+    title: 'raw, body null',
+    request: () => raw(null),
+    expected: '200 {"status":400,"payload":{"error":"invalid_request"}}',
+    isExpected: isRawRefusal(400, 'invalid_request'),
+    observe: ({ json }) => `a raw body null is told to be: ${descriptionOf(json)}`,
+  },
+  {
+    functions: ['smart-home-unlink'],
+    title: 'HTTPS without integration=raw',
+    request: (run) => ({ via: 'https', headers: bearer(run) }),
+    expected: '401 {"error":"invalid_token"}',
+    isExpected: isWithheld,
+    observe: ({ headers }) =>
+      `WWW-Authenticate of a direct call arrives as ${headers.has('www-authenticate') ? 'itself' : headers.has('x-yf-remapped-www-authenticate') ? 'X-Yf-Remapped-Www-Authenticate' : 'nothing'}`,
+  },
+  {
+    functions: ['smart-home-unlink'],
+    title: 'POST /v1.0/user/unlink without a credential',
+    request: ({ requestId }) => ({
+      via: 'gateway',
+      method: 'POST',
+      path: '/v1.0/user/unlink',
+      headers: { 'X-Request-Id': requestId },
+    }),
+    expected: '401 {"error":"invalid_token"}',
+    isExpected: isWithheld,
+  },
+  {
+    functions: ['smart-home-unlink'],
+    title: 'POST /v1.0/user/unlink with an unusable X-Request-Id',
+    request: (run) => ({
+      via: 'gateway',
+      method: 'POST',
+      path: '/v1.0/user/unlink',
+      headers: { ...bearer(run), 'X-Request-Id': 'x'.repeat(256) },
+    }),
+    expected: '400 {"error":"invalid_request"}',
+    isExpected: ({ status, json }) => status === 400 && holds(json, { error: 'invalid_request' }),
+  },
+  {
+    functions: ['smart-home-unlink'],
+    title: 'raw unlink',
+    request: (run) => raw(unlinkEnvelope(run)),
+    expected: '200 {"request_id":"<the same>"}',
+    isExpected: isUnlinked,
+    observe: ({ headers }) => `a raw answer has Content-Type ${headers.get('content-type')}`,
+  },
+  {
+    functions: ['smart-home-unlink'],
+    title: 'POST /v1.0/user/unlink',
+    request: (run) => ({
+      via: 'gateway',
+      method: 'POST',
+      path: '/v1.0/user/unlink',
+      headers: { ...bearer(run), 'X-Request-Id': run.requestId },
+    }),
+    expected: '200 {"request_id":"<the same>"}, or 401 where the gateway withholds Authorization',
+    isExpected: (answer, run) => isUnlinked(answer, run) || isWithheld(answer),
+    observe: (answer) =>
+      isWithheld(answer)
+        ? 'the gateway withholds Authorization from functions: only raw calls and operations behind an authorizer carry a credential'
+        : 'the gateway hands Authorization on to functions',
+  },
+  ...(['revoke', 'introspect'] as const).map(
+    (operation): SmokeCall => ({
+      functions: [`token-${operation}`],
+      title: `POST /oauth/${operation} without a client`,
+      request: ({ token }) => ({
+        via: 'gateway',
+        method: 'POST',
+        path: `/oauth/${operation}`,
+        headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
+        body: new URLSearchParams({ token }).toString(),
+      }),
+      expected: '401 {"error":"invalid_client"}',
+      isExpected: ({ status, json }) => status === 401 && holds(json, { error: 'invalid_client' }),
+    }),
+  ),
+  {
+    functions: ['token-authorize', 'smart-home-unlink'],
+    title: 'GET /whoami with the token, now revoked',
+    request: (run) => whoAmI(bearer(run)),
+    expected: '403',
+    isExpected: ({ status }) => status === 403,
+  },
+];
+
+function isUnlinked({ status, json }: SmokeAnswer, { requestId }: Run): boolean {
+  return status === 200 && JSON.stringify(json) === JSON.stringify({ request_id: requestId });
+}

@@ -1,0 +1,145 @@
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, inject, onTestFinished, test } from 'vitest';
+import { type ScriptProcess, startScript } from '#test/support/script-process.ts';
+import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
+
+function temporaryFolder(): string {
+  const folder = createTemporaryFolder();
+  onTestFinished(folder.remove);
+  return folder.path;
+}
+
+/** Runs scripts/emulate.ts on free ports and a folder of its own, unless the arguments say otherwise. */
+function emulate(args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): ScriptProcess {
+  const defaults = [
+    '--port=0',
+    '--gateway-port=0',
+    '--auth-port=0',
+    `--bundles=${inject('bundles')}`,
+    `--data-dir=${temporaryFolder()}`,
+  ];
+  const script = startScript('emulate', [...defaults, ...args], env);
+  onTestFinished(async () => {
+    script.signal('SIGKILL');
+    await script.ended;
+  });
+  return script;
+}
+
+/** What it says when it refuses to start. */
+async function refusal(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<string> {
+  const script = emulate(args, env);
+  const status = await script.ended;
+  expect(status).toBe(1);
+  expect(script.printed.stdout).not.toContain('curl');
+  return script.printed.stderr.trimEnd();
+}
+
+test.each(['port', 'gateway-port', 'auth-port'])('a --%s in use is one sentence and status 1', async (option) => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  // It listens on a port, not on a pipe.
+  const { port } = server.address() as AddressInfo;
+
+  expect(await refusal([`--${option}=${port}`])).toBe(`Port ${port} is in use.`);
+});
+
+test('a data folder that is a file is one sentence and status 1', async () => {
+  const file = join(temporaryFolder(), 'file');
+  writeFileSync(file, '');
+
+  expect(await refusal([`--data-dir=${file}`])).toBe(`The data folder ${file} cannot be made, read or written.`);
+});
+
+test('a store that is no database is one sentence and status 1', async () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'unlink.sqlite'), 'no database'.repeat(100));
+
+  expect(await refusal([`--data-dir=${folder}`])).toBe(
+    `The store in the data folder ${folder} cannot be opened or migrated.`,
+  );
+});
+
+test('bundles that are missing are one sentence and status 1', async () => {
+  expect(await refusal([`--bundles=${temporaryFolder()}`])).toMatch(
+    /^The bundle of the function \S+ is missing: .+\.$/,
+  );
+});
+
+test('a broken bundle is one sentence and status 1', async () => {
+  const bundles = temporaryFolder();
+  cpSync(inject('bundles'), bundles, { recursive: true });
+  writeFileSync(join(bundles, 'smart-home-unlink/index.js'), 'exports.handler = {');
+
+  expect(await refusal([`--bundles=${bundles}`])).toMatch(
+    /^The bundle of the function smart-home-unlink does not load: SyntaxError: .+$/,
+  );
+});
+
+test.each([
+  [['--floppy'], {}, /^Unknown option '--floppy'/],
+  [['--port', 'eighty'], {}, /^The port must be a number from 0 to 65535\./],
+  [['--gateway-port', '65536'], {}, /^The gateway-port must be a number from 0 to 65535\./],
+])('the flag %j is told with the usage, and status 1', async (args, env, message) => {
+  const said = await refusal(args, env);
+
+  expect(said).toMatch(message);
+  expect(said).toContain('npm start -- [--port 8080]');
+});
+
+test('a wrong PORT in the environment is told like the flag', async () => {
+  const script = startScript('emulate', [`--data-dir=${temporaryFolder()}`], { PORT: 'x' });
+
+  expect(await script.ended).toBe(1);
+  expect(script.printed.stderr).toMatch(/^The port must be a number from 0 to 65535\.\n/);
+});
+
+test('/healthz answers once it says where it runs', async () => {
+  const script = emulate();
+  const [, url] = await script.next(/functions {2}(http:\/\/[^/]+)/);
+
+  const health = await fetch(`${url}/healthz`);
+
+  expect(health.status).toBe(200);
+  expect(await health.json()).toEqual({ status: 'ok' });
+});
+
+test.each(['SIGINT', 'SIGTERM'] as const)('%s ends it with status 0, and no process is left', async (signal) => {
+  const script = emulate();
+  await script.next(/Ctrl-C ends it\./);
+
+  script.signal(signal);
+
+  expect(await script.ended).toBe(0);
+  expect(script.signal(0)).toBe(false);
+  expect(script.printed.stderr).toBe('');
+});
+
+test('the lines that it prints can be pasted into a shell, and are answered as promised', async () => {
+  const script = emulate();
+  await script.next(/Ctrl-C ends it\./);
+  const [, walkThrough = ''] = /^A user links.*?:\n(.*)^Each call/ms.exec(script.printed.stdout) ?? [];
+  const lines = walkThrough.split('\n').filter((line) => line.startsWith('  '));
+  expect(lines).toHaveLength(10);
+
+  // A proxy that the machine may have is not asked for loopback.
+  const env = { ...process.env, NO_PROXY: '*', no_proxy: '*' };
+  const { stdout } = await promisify(execFile)('sh', ['-c', lines.join('\n')], { env });
+
+  const answers = [...stdout.matchAll(/HTTP\/1\.1 (\d{3}) .*?\r\n\r\n(\{.*?\})/gs)];
+  expect(answers.map(([, status, body]) => [Number(status), JSON.parse(body ?? '')])).toEqual([
+    [200, { authorized: true }],
+    [200, { request_id: '1111-aaaa-2222-bbbb' }],
+    [403, expect.anything()],
+    [400, expect.objectContaining({ error: 'invalid_grant' })],
+    [200, { authorized: true }],
+    [200, { request_id: '2222-cccc' }],
+  ]);
+});

@@ -1,0 +1,218 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { unzipSync } from 'fflate';
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
+import { functionNames } from '#scripts/build.ts';
+import { readFunctionsFile } from '#scripts/emulator/functions-file.ts';
+import { migrateSqlite } from '#scripts/migrate.ts';
+import { TEST_PEPPERS } from '#test/support/emulated-project.ts';
+import { startScript } from '#test/support/script-process.ts';
+import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
+
+const folder = createTemporaryFolder();
+afterAll(folder.remove);
+
+const forSqlite = join(folder.path, 'sqlite');
+const everyDriver = inject('bundles');
+const names = functionNames();
+
+beforeAll(async () => {
+  await buildByCommand('--store', 'sqlite', '--out-dir', forSqlite);
+});
+
+async function buildByCommand(...args: string[]): Promise<{ status: unknown; stderr: string }> {
+  const script = startScript('build', args);
+  return { status: await script.ended, stderr: script.printed.stderr };
+}
+
+/** All files below a folder but source maps, which are not deployed and say where the sources lie. */
+function filesOf(path: string): Map<string, Buffer> {
+  const files = readdirSync(path, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !entry.name.endsWith('.map'))
+    .map(({ parentPath, name }) => join(parentPath, name));
+  return new Map(files.map((file) => [relative(path, file), readFileSync(file)]));
+}
+
+function unzip(zip: string): Record<string, Uint8Array> {
+  return unzipSync(readFileSync(zip));
+}
+
+describe('two builds of the same sources', () => {
+  test.each([
+    ['one driver', forSqlite, ['--store', 'sqlite']],
+    ['every driver', everyDriver, []],
+  ])('with %s are equal to the byte, zips and manifest included', async (_, first, args) => {
+    const second = createTemporaryFolder();
+    onTestFinished(second.remove);
+    await buildByCommand(...args, '--out-dir', second.path);
+
+    const [before, after] = [filesOf(first), filesOf(second.path)];
+
+    expect([...after.keys()]).toEqual([...before.keys()]);
+    expect([...after.keys()].filter((file) => !before.get(file)?.equals(after.get(file) ?? Buffer.alloc(0)))).toEqual(
+      [],
+    );
+    expect(after.has('manifest.json')).toBe(true);
+  });
+});
+
+describe.each([
+  ['one driver', forSqlite],
+  ['every driver', everyDriver],
+])('what is built with %s', (_, dist) => {
+  test('the manifest lists SHA-256 and bytes of each zip, and no other', () => {
+    const manifest = JSON.parse(readFileSync(join(dist, 'manifest.json'), 'utf8'));
+
+    const zips = readdirSync(dist).filter((file) => file.endsWith('.zip'));
+
+    expect(Object.keys(manifest)).toEqual(names.map((name) => `${name}.zip`));
+    expect(zips.sort()).toEqual(Object.keys(manifest));
+    for (const zip of zips) {
+      const content = readFileSync(join(dist, zip));
+      const sha256 = createHash('sha256').update(content).digest('hex');
+      expect(manifest[zip]).toMatchObject({ sha256, bytes: content.length });
+    }
+  });
+
+  test.each(names)('%s.zip holds the code and nothing else, and no dot in a path', (name) => {
+    const paths = Object.keys(unzip(join(dist, `${name}.zip`)));
+
+    expect(paths).toContain('index.js');
+    // The platform's loader cuts the path of the entry point at its first dot.
+    expect(paths.filter((path) => !/^(index|drivers\/[a-z]+(-[a-z]+)*)\.js$/.test(path))).toEqual([]);
+  });
+
+  test.each(names)('%s.zip is what runs in the emulator', (name) => {
+    for (const [path, content] of Object.entries(unzip(join(dist, `${name}.zip`)))) {
+      expect(Buffer.from(content).equals(readFileSync(join(dist, name, path)))).toBe(true);
+    }
+  });
+});
+
+describe('--store sqlite', () => {
+  test.each(names)('%s.zip is one file, with no other driver in it', (name) => {
+    const manifest = JSON.parse(readFileSync(join(forSqlite, 'manifest.json'), 'utf8'));
+    const files = unzip(join(forSqlite, `${name}.zip`));
+
+    expect(Object.keys(files)).toEqual(['index.js']);
+    expect(['sqlite', undefined]).toContain(manifest[`${name}.zip`].drivers[0]);
+    expect(manifest[`${name}.zip`].drivers.length).toBeLessThan(2);
+  });
+
+  test('the driver is in the functions that use it, its statements included; the others leave only a refusal', () => {
+    const manifest = JSON.parse(readFileSync(join(forSqlite, 'manifest.json'), 'utf8'));
+    const code = Buffer.from(unzip(join(forSqlite, 'smart-home-unlink.zip'))['index.js'] ?? []).toString();
+
+    expect(manifest['smart-home-unlink.zip'].drivers).toEqual(['sqlite']);
+    expect(code).toContain('INSERT INTO revoked_id');
+    expect(code).toContain('the driver memory is not in this build');
+  });
+});
+
+describe('a build fails', () => {
+  function project(handler: string): string {
+    const { path, remove } = createTemporaryFolder();
+    onTestFinished(remove);
+    mkdirSync(join(path, 'functions/heavy'), { recursive: true });
+    writeFileSync(join(path, 'functions/heavy/handler.ts'), handler);
+    return path;
+  }
+  const handlerOf = (bytes: number) => `export const handler = async () => '${'x'.repeat(bytes)}';`;
+
+  test('above the budget, naming the function', async () => {
+    const { status, stderr } = await buildByCommand('--store', 'sqlite', '--root', project(handlerOf(110_000)));
+
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^heavy is above its budget of 110000 bytes$/m);
+  });
+
+  test('not below it', async () => {
+    const { status } = await buildByCommand('--store', 'sqlite', '--root', project(handlerOf(100_000)));
+
+    expect(status).toBe(0);
+  });
+
+  test('where a source does not compile, naming the place', async () => {
+    const { status, stderr } = await buildByCommand('--root', project('export const handler = ;'));
+
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/functions\/heavy\/handler\.ts:1:23.*Unexpected ";"/);
+  });
+
+  test('for a store that it does not know, naming those that it does', async () => {
+    const { status, stderr } = await buildByCommand('--store', 'floppy', '--root', project(handlerOf(1)));
+
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^--store must be one of .*sqlite/);
+  });
+});
+
+/** What the platform does with a zip, with nothing of this project near: load it, call it, tell of what is thrown. */
+const BARE_PROCESS = `
+  const { handler } = require('./index');
+  for (const file of process.argv.slice(1)) require('./' + file);
+  const context = { requestId: 'request-1', functionName: 'f', getRemainingTimeInMillis: () => 3000 };
+  const tell = (outcome) => process.send(outcome, () => process.exit());
+  handler(null, context).then(
+    (answer) => tell({ answer }),
+    ({ name, message, stack }) => tell({ error: { name, message, stack } }),
+  );`;
+
+describe.each([
+  ['one driver', forSqlite],
+  ['every driver', everyDriver],
+])('a zip with %s, unpacked where nothing else is', (_, dist) => {
+  test.each(names)('%s loads in a bare Node and answers, or fails with a code and nothing else', async (name) => {
+    const place = createTemporaryFolder();
+    onTestFinished(place.remove);
+    const files = unzip(join(dist, `${name}.zip`));
+    for (const [path, content] of Object.entries(files)) {
+      mkdirSync(dirname(join(place.path, path)), { recursive: true });
+      writeFileSync(join(place.path, path), content);
+    }
+    migrateSqlite(join(place.path, 'unlink.sqlite'));
+    const values = { DATA_DIR: place.path, DEVELOPMENT_PEPPERS: TEST_PEPPERS, AUTH_URL: 'http://127.0.0.1:1' };
+    const row = readFunctionsFile('infra/functions.yaml', values).find((definition) => definition.name === name);
+
+    const { outcome, stderr } = await runBare(place.path, Object.keys(files), row?.environment ?? {});
+
+    expect(stderr).toBe('');
+    if (outcome.error !== undefined) {
+      expect(outcome.error).toMatchObject({ name: 'Failure', stack: '' });
+      expect(outcome.error.message).toMatch(/^[a-z_]+$/);
+    } else {
+      expect(outcome.answer).toBeTypeOf('object');
+    }
+  });
+});
+
+interface BareOutcome {
+  readonly answer?: unknown;
+  readonly error?: { readonly name: string; readonly message: string; readonly stack: string };
+}
+
+/** Runs the code in `cwd` with the environment of the function alone; the outcome comes over a channel of its own. */
+async function runBare(
+  cwd: string,
+  files: readonly string[],
+  env: Record<string, string>,
+): Promise<{ outcome: BareOutcome; stderr: string }> {
+  const child = spawn(process.execPath, ['-e', BARE_PROCESS, ...files], {
+    cwd,
+    env,
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  });
+  let outcome: BareOutcome | undefined;
+  child.on('message', (message: BareOutcome) => {
+    outcome = message;
+  });
+  // It is there: stderr is piped.
+  const [stderr] = await Promise.all([text(child.stderr as Readable), once(child, 'close')]);
+  if (outcome === undefined) throw new Error(`it ended without an outcome: ${stderr}`);
+  return { outcome, stderr };
+}

@@ -1,0 +1,60 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+
+/** A script of the project, run as a user runs it, in a process group of its own. */
+export interface ScriptProcess {
+  /** What it has printed so far. */
+  readonly printed: { stdout: string; stderr: string };
+  /** Resolves to its exit status, or to the signal that ended it, once all that it printed is here. */
+  readonly ended: Promise<number | NodeJS.Signals | null>;
+  /** Resolves to the first match in what it prints, on stdout or stderr, after the match before; rejects when it ends without. */
+  next(pattern: RegExp): Promise<RegExpExecArray>;
+  /** Sends a signal to it and to the processes that it started, as a terminal does; 0 only asks. Returns whether any is there. */
+  signal(name: NodeJS.Signals | 0): boolean;
+}
+
+/** Starts `scripts/<script>.ts` with arguments. */
+export function startScript(script: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): ScriptProcess {
+  const child = spawn(process.execPath, [`scripts/${script}.ts`, ...args], {
+    detached: true,
+    env: { ...process.env, NODE_OPTIONS: '--disable-warning=ExperimentalWarning', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const printed = { stdout: '', stderr: '' };
+  let unread = '';
+  for (const stream of ['stdout', 'stderr'] as const) {
+    child[stream].setEncoding('utf8').on('data', (text: string) => {
+      printed[stream] += text;
+      unread += text;
+      child.emit('printed');
+    });
+  }
+  let hasEnded = false;
+  const ended = once(child, 'close').then(([status, signal]) => {
+    hasEnded = true;
+    child.emit('printed');
+    return status ?? signal;
+  });
+  return {
+    printed,
+    ended,
+    async next(pattern) {
+      for (;;) {
+        const match = pattern.exec(unread);
+        if (match !== null) {
+          unread = unread.slice(match.index + match[0].length);
+          return match;
+        }
+        if (hasEnded) throw new Error(`it ended without ${pattern}: ${printed.stdout}${printed.stderr}`);
+        await once(child, 'printed');
+      }
+    },
+    signal(name) {
+      try {
+        return process.kill(-Number(child.pid), name);
+      } catch {
+        return false;
+      }
+    },
+  };
+}
