@@ -8,7 +8,7 @@ import { type StoreFault, StoreUnavailable } from '../errors.ts';
  * How long a statement waits for another writer, in milliseconds. It blocks the whole instance: all calls of one, one
  * after another, must wait for less than a call keeps back for its answer. Waiting longer is left to retries.
  */
-const BUSY_TIMEOUT_MS = 25;
+const BUSY_TIMEOUT_MS = 10;
 
 /**
  * Opens a SQLite database in which what is committed survives a power cut: WAL with `synchronous=FULL`.

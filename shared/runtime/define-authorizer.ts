@@ -1,4 +1,5 @@
 import type * as z from 'zod/mini';
+import { monotonicMs } from '../clock.ts';
 import { CallerError, isFailure } from '../errors.ts';
 import { isJsonObject } from '../json.ts';
 import type { Platform } from '../platform.ts';
@@ -47,8 +48,8 @@ export function defineAuthorizer<Schema extends z.ZodMiniObject, Ports>(
     try {
       ports ??= definition.ports(readEnvironment(definition.environment), invocations.platform);
       const authorization = readCredential(event);
-      const endsAt = performance.now() + MAX_DECISION_MS;
-      const remainingMs = () => Math.min(invocation.remainingMs(), endsAt - performance.now());
+      const endsAt = monotonicMs() + MAX_DECISION_MS;
+      const remainingMs = () => Math.min(invocation.remainingMs(), endsAt - monotonicMs());
       const isAuthorized = await definition.isAuthorized({ authorization, remainingMs, note: invocation.note }, ports);
       invocation.end({ outcome: isAuthorized ? 'ok' : 'denied' });
       return isAuthorized ? { isAuthorized, context: { authorization } } : { isAuthorized };

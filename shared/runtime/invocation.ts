@@ -1,4 +1,5 @@
 import type { Handler } from '@yandex-cloud/function-types';
+import { monotonicMs } from '../clock.ts';
 import { type CallerErrorCode, type FailureCode, isFailure, isStoreUnavailable } from '../errors.ts';
 import type { Platform } from '../platform.ts';
 import { isDeployed } from './environment.ts';
@@ -44,7 +45,7 @@ export function createInvocations(functionName: string): Invocations {
   function begin(context: PlatformContext): Invocation {
     // The platform sends one with each call; the latest is good for any call that is under way.
     iamToken = context.token?.access_token;
-    const startedAt = performance.now();
+    const startedAt = monotonicMs();
     const fields: Record<string, unknown> = { invocation_id: context.requestId, cold_start: isColdStart };
     let isWarning = false;
     isColdStart = false;
@@ -66,7 +67,7 @@ export function createInvocations(functionName: string): Invocations {
           outcome,
           ...(code !== undefined && { code }),
           ...(error !== undefined && { error: describeFailure(error) }),
-          duration_ms: Math.round((performance.now() - startedAt) * 1000) / 1000,
+          duration_ms: Math.round((monotonicMs() - startedAt) * 1000) / 1000,
           remaining_ms: Math.round(context.getRemainingTimeInMillis()),
         });
       },

@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs';
 import { LogFormatter, Logger, LogItem } from '@aws-lambda-powertools/logger';
 import type { LogAttributes, UnformattedAttributes } from '@aws-lambda-powertools/logger/types';
 
@@ -41,5 +42,26 @@ class CloudLoggingFormatter extends LogFormatter {
         ...fields,
       },
     });
+  }
+}
+
+// The Logger makes itself a Console on both standard streams, which costs a cold start several milliseconds before a
+// line is written. It needs no more of it than these methods; there is no option for it (docs/decisions/0005).
+Object.defineProperty(Logger.prototype, 'setConsole', {
+  value: function setConsole(this: { console: object }) {
+    this.console = { info: writeLine, warn: writeLine, error: writeLine };
+  },
+});
+
+/** Writes to standard output, all of the line before it returns: what is not out when a call ends may never be. */
+function writeLine(line: string): void {
+  let rest = Buffer.from(`${line}\n`);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(1, rest));
+    } catch (error) {
+      // A pipe that is full and does not block.
+      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error;
+    }
   }
 }

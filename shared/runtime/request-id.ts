@@ -13,6 +13,11 @@ export interface RequestId {
 export function readRequestId(given: readonly unknown[], platformId: string): RequestId {
   if (given.length === 0) return { value: platformId, isUnusable: false };
   const [id, ...others] = given;
-  const isUsable = others.length === 0 && typeof id === 'string' && /^[^\p{C}\p{Zl}\p{Zp}]{1,255}$/u.test(id);
+  const isUsable = others.length === 0 && typeof id === 'string' && isPrintable(id);
   return isUsable ? { value: id, isUnusable: false } : { value: platformId, isUnusable: true };
+}
+
+function isPrintable(id: string): boolean {
+  // The second expression says it all, and costs a cold start half a millisecond to compile.
+  return /^[\x20-\x7e]{1,255}$/.test(id) || /^[^\p{C}\p{Zl}\p{Zp}]{1,255}$/u.test(id);
 }

@@ -1,4 +1,4 @@
-import pRetry from 'p-retry';
+import { monotonicMs } from '../clock.ts';
 import { isStoreUnavailable } from '../errors.ts';
 
 /** What one attempt gets at the least of the time, in milliseconds, while there is that much. */
@@ -8,21 +8,28 @@ const MIN_ATTEMPT_MS = 400;
  * Retries a store's idempotent operation, with growing random pauses, while the store is unavailable and `remainingMs`
  * lasts. An attempt gets half of what remains, so that one that hangs leaves time for another.
  */
-export function retryWhileUnavailable<Result>(
+export async function retryWhileUnavailable<Result>(
   remainingMs: number,
   operation: (timeoutMs: number) => Promise<Result>,
 ): Promise<Result> {
-  const startedAt = performance.now();
+  const endsAt = monotonicMs() + remainingMs;
   const attempt = () => {
-    const leftMs = Math.max(0, remainingMs - (performance.now() - startedAt));
+    const leftMs = Math.max(0, endsAt - monotonicMs());
     return operation(Math.max(leftMs / 2, Math.min(leftMs, MIN_ATTEMPT_MS)));
   };
-  return pRetry(attempt, {
+  try {
+    return await attempt();
+  } catch (error) {
+    if (!isStoreUnavailable(error) || monotonicMs() >= endsAt) throw error;
+  }
+  // Loaded only now: a cold start that meets a working store does without.
+  const { default: pRetry } = await import('p-retry');
+  return await pRetry(attempt, {
     retries: Number.POSITIVE_INFINITY,
     minTimeout: 20,
     maxTimeout: 500,
     randomize: true,
-    maxRetryTime: Math.max(0, remainingMs),
+    maxRetryTime: Math.max(0, endsAt - monotonicMs()),
     shouldRetry: ({ error }) => isStoreUnavailable(error),
   });
 }

@@ -67,7 +67,7 @@ describe('a SQLite store', () => {
     expect(database.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'wal' });
     // 2 is FULL: https://sqlite.org/pragma.html#pragma_synchronous
     expect(database.prepare('PRAGMA synchronous').get()).toEqual({ synchronous: 2 });
-    expect(database.prepare('PRAGMA busy_timeout').get()).toEqual({ timeout: 25 });
+    expect(database.prepare('PRAGMA busy_timeout').get()).toEqual({ timeout: 10 });
     database.close();
   });
 

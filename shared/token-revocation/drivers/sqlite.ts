@@ -1,3 +1,4 @@
+import type { StatementSync } from 'node:sqlite';
 import { identifyFile, inTransaction, openSqliteDatabase, sqliteFailure } from '../../databases/sqlite.ts';
 import { StoreUnavailable } from '../../errors.ts';
 import {
@@ -8,6 +9,24 @@ import {
   TOKEN_REVOCATION_SCHEMA,
   type TokenRevocationStore,
 } from '../store.ts';
+
+const { component, version } = TOKEN_REVOCATION_SCHEMA;
+
+const SQL = {
+  marker: `SELECT 1 FROM schema_marker WHERE component = '${component}' AND version >= ${version}`,
+  findId: 'SELECT revoked_at FROM revoked_id WHERE id = ? AND expires_at > ?',
+  findCutOff: 'SELECT issued_up_to FROM revocation_cut_off WHERE key = ? AND expires_at > ?',
+  putId: `
+    INSERT INTO revoked_id (id, revoked_at, expires_at) VALUES (?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET revoked_at = excluded.revoked_at, expires_at = max(expires_at, excluded.expires_at)`,
+  putCutOff: `
+    INSERT INTO revocation_cut_off (key, issued_up_to, expires_at) VALUES (?, ?, ?)
+    ON CONFLICT (key) DO UPDATE
+    SET issued_up_to = excluded.issued_up_to, expires_at = max(expires_at, excluded.expires_at)`,
+  purgeIds: 'DELETE FROM revoked_id WHERE id IN (SELECT id FROM revoked_id WHERE expires_at <= ? LIMIT ?)',
+  purgeCutOffs: `
+    DELETE FROM revocation_cut_off WHERE key IN (SELECT key FROM revocation_cut_off WHERE expires_at <= ? LIMIT ?)`,
+};
 
 /**
  * A store in one SQLite file, shared by the processes of one machine.
@@ -20,43 +39,26 @@ export async function openSqliteStore(
 ): Promise<TokenRevocationStore> {
   const file = identifyFile(path);
   const database = openSqliteDatabase(path);
-  const statements = openOrClose(() => prepareStatements(database));
-
-  function prepareStatements(db: typeof database) {
-    const { component, version } = TOKEN_REVOCATION_SCHEMA;
-    return {
-      marker: db.prepare(`SELECT 1 FROM schema_marker WHERE component = '${component}' AND version >= ${version}`),
-      findId: db.prepare('SELECT revoked_at FROM revoked_id WHERE id = ? AND expires_at > ?'),
-      findCutOff: db.prepare('SELECT issued_up_to FROM revocation_cut_off WHERE key = ? AND expires_at > ?'),
-      putId: db.prepare(`
-        INSERT INTO revoked_id (id, revoked_at, expires_at) VALUES (?, ?, ?)
-        ON CONFLICT (id) DO UPDATE SET revoked_at = excluded.revoked_at, expires_at = max(expires_at, excluded.expires_at)`),
-      putCutOff: db.prepare(`
-        INSERT INTO revocation_cut_off (key, issued_up_to, expires_at) VALUES (?, ?, ?)
-        ON CONFLICT (key) DO UPDATE SET issued_up_to = excluded.issued_up_to, expires_at = max(expires_at, excluded.expires_at)`),
-      purgeIds: db.prepare(
-        'DELETE FROM revoked_id WHERE id IN (SELECT id FROM revoked_id WHERE expires_at <= ? LIMIT ?)',
-      ),
-      purgeCutOffs: db.prepare(
-        'DELETE FROM revocation_cut_off WHERE key IN (SELECT key FROM revocation_cut_off WHERE expires_at <= ? LIMIT ?)',
-      ),
-    };
+  const prepared = new Map<keyof typeof SQL, StatementSync>();
+  try {
+    statement('marker');
+  } catch (error) {
+    database.close();
+    throw sqliteFailure(error);
   }
 
-  function openOrClose<Result>(prepare: () => Result): Result {
-    try {
-      return prepare();
-    } catch (error) {
-      database.close();
-      throw sqliteFailure(error);
-    }
+  /** Prepared at its first use and kept. */
+  function statement(name: keyof typeof SQL): StatementSync {
+    const known = prepared.get(name) ?? database.prepare(SQL[name]);
+    prepared.set(name, known);
+    return known;
   }
 
   /** One synchronous piece of work, in one transaction when it writes, against a store that has its schema. */
   function withStore<Result>(work: (time: number) => Result, { writes }: { writes: boolean }): Result {
     if (!database.isOpen) throw new StoreUnavailable('closed');
     const run = () => {
-      if (statements.marker.get() === undefined) throw new StoreUnavailable('not_migrated');
+      if (statement('marker').get() === undefined) throw new StoreUnavailable('not_migrated');
       return work(Math.floor(now() / 1000));
     };
     try {
@@ -80,11 +82,11 @@ export async function openSqliteStore(
   }
 
   function revokedAt(id: string, time: number): number | undefined {
-    return integer(statements.findId.get(id, time)?.revoked_at);
+    return integer(statement('findId').get(id, time)?.revoked_at);
   }
 
   function issuedUpTo(cutOffKey: string, time: number): number | undefined {
-    return integer(statements.findCutOff.get(cutOffKey, time)?.issued_up_to);
+    return integer(statement('findCutOff').get(cutOffKey, time)?.issued_up_to);
   }
 
   function status({ tokenIds, grants, cutOffKeys, issuedAt }: PresentedToken, time: number): RevocationStatus {
@@ -101,14 +103,14 @@ export async function openSqliteStore(
   /** Returns when the id was revoked before, or undefined when it was not. */
   function record(id: string, time: number, expiresAt: number): number | undefined {
     const known = revokedAt(id, time);
-    statements.putId.run(id, known ?? time, expiresAt);
+    statement('putId').run(id, known ?? time, expiresAt);
     return known;
   }
 
   /** Returns whether the cut-off is new or later than it was. */
   function move(key: string, to: number, time: number, expiresAt: number): boolean {
     const before = issuedUpTo(key, time) ?? Number.NEGATIVE_INFINITY;
-    statements.putCutOff.run(key, Math.max(before, to), expiresAt);
+    statement('putCutOff').run(key, Math.max(before, to), expiresAt);
     return to > before;
   }
 
@@ -143,8 +145,8 @@ export async function openSqliteStore(
     async purgeExpired(limit) {
       return withStore(
         (time) => {
-          const ids = Number(statements.purgeIds.run(time, limit).changes);
-          return ids + Number(statements.purgeCutOffs.run(time, limit - ids).changes);
+          const ids = Number(statement('purgeIds').run(time, limit).changes);
+          return ids + Number(statement('purgeCutOffs').run(time, limit - ids).changes);
         },
         { writes: true },
       );

@@ -1,0 +1,206 @@
+import pg from 'pg';
+import { type StoreFault, StoreUnavailable } from '../errors.ts';
+import { CONNECT_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, withinTime } from './deadline.ts';
+import { hostOf, isLoopback, readCertificate, readStoreUrl } from './store-url.ts';
+
+/** Connections of one instance: it serves one call, or a few, at a time. */
+const MAX_CONNECTIONS = 2;
+
+/** Longer than this an idle connection is not trusted: while an instance is frozen, its connections die unseen. */
+const IDLE_TIMEOUT_MS = 60_000;
+
+/** A statement and the name that it is prepared under on each connection. */
+export interface Statement {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** A PostgreSQL database in which what is committed survives a crash of the server's machine. */
+export interface PostgresDatabase {
+  /**
+   * The rows of one idempotent statement. On a connection that turns out to be dead it is tried again on another.
+   *
+   * @throws {StoreUnavailable} At the latest after `timeoutMs`; whether the statement took effect is then not known.
+   */
+  query<Row extends pg.QueryResultRow>(statement: Statement, values: unknown[], timeoutMs?: number): Promise<Row[]>;
+
+  /** Lets go of the connections. May be called twice. */
+  close(): Promise<void>;
+}
+
+/** Opens a database at its first query; a failure to connect is the answer to that query alone. */
+export function openPostgres(url: string): PostgresDatabase {
+  const { connection, isPrepared } = readPostgresUrl(url);
+  const pool = new pg.Pool({
+    ...connection,
+    Client: ConnectingInTime,
+    max: MAX_CONNECTIONS,
+    idleTimeoutMillis: IDLE_TIMEOUT_MS,
+    allowExitOnIdle: true,
+    keepAlive: true,
+    onConnect: (client) => withinTime(CONNECT_TIMEOUT_MS, assertSafe(client, isPrepared)),
+  });
+  // A connection that dies is noticed by the query that it was to serve; unheard, these events end the process.
+  pool.on('error', () => {});
+  pool.on('connect', (client) => client.on('error', () => {}));
+  const isUsed = new WeakSet<pg.PoolClient>();
+
+  async function connect(timeoutMs: number): Promise<pg.PoolClient> {
+    const connecting = pool.connect();
+    try {
+      return await withinTime(timeoutMs, connecting);
+    } catch (error) {
+      connecting.then(
+        (late) => late.release(),
+        () => {},
+      );
+      throw error;
+    }
+  }
+
+  return {
+    async query<Row extends pg.QueryResultRow>(
+      { name, text }: Statement,
+      values: unknown[],
+      timeoutMs = DEFAULT_TIMEOUT_MS,
+    ) {
+      const deadline = performance.now() + timeoutMs;
+      for (;;) {
+        if (pool.ending) throw new StoreUnavailable('closed');
+        let client: pg.PoolClient | undefined;
+        try {
+          client = await connect(deadline - performance.now());
+          const query = client.query<Row>({ ...(isPrepared && { name }), text, values });
+          const { rows } = await withinTime(deadline - performance.now(), query);
+          client.release();
+          isUsed.add(client);
+          return rows;
+        } catch (error) {
+          client?.release(true);
+          const failure = postgresFailure(error);
+          const wasStale = client !== undefined && isUsed.has(client);
+          if (!(wasStale && failure instanceof StoreUnavailable && failure.fault === 'unreachable')) throw failure;
+        }
+      }
+    },
+
+    async close() {
+      // A server that hangs does not say goodbye; the process need not wait for it.
+      if (!pool.ending) await withinTime(CONNECT_TIMEOUT_MS, pool.end()).catch(() => {});
+    },
+  };
+}
+
+/** A client that gives up connecting in time. The pool's own setting would limit the wait for a busy one as well. */
+class ConnectingInTime extends pg.Client {
+  constructor(config?: pg.ClientConfig) {
+    // The pool hides the password from enumeration.
+    super({ ...config, password: config?.password, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
+  }
+
+  override connect(): Promise<pg.Client>;
+  override connect(callback: (error: Error) => void): void;
+  override connect(callback?: (error: Error) => void): Promise<pg.Client> | undefined {
+    if (callback === undefined) return super.connect();
+    super.connect((error: Error | null) => {
+      // Where the client itself gives up, as without a password, it would leave the server waiting for a minute.
+      if (error !== null) this.connection.stream.destroy();
+      callback(error as Error); // its type in pg: null only beside a client, which the pool does not look at
+    });
+    return undefined;
+  }
+}
+
+/**
+ * Reads `postgres://user:password@host:port/database`, with `sslmode` (`disable`, `require`: encrypted to whomever,
+ * `verify-full`; the default but on this machine), `sslrootcert` (a file), `host` (of a Unix socket) and
+ * `prepare=false` (for poolers in transaction mode).
+ *
+ * @throws {Misconfigured}
+ */
+export function readPostgresUrl(text: string): { connection: pg.ClientConfig; isPrepared: boolean } {
+  const { url, parameters } = readStoreUrl(text, {
+    host: 'any',
+    prepare: ['true', 'false'],
+    sslmode: ['disable', 'require', 'verify-full'],
+    sslrootcert: 'any',
+  });
+  const host = parameters.host ?? hostOf(url);
+  const isLocal = isLoopback(host) || host.startsWith('/');
+  const sslmode = parameters.sslmode ?? (isLocal ? 'disable' : 'verify-full');
+  const ca = parameters.sslrootcert === undefined ? {} : { ca: readCertificate(parameters.sslrootcert) };
+  return {
+    connection: {
+      host,
+      port: Number(url.port || 5432),
+      user: decodeURIComponent(url.username),
+      password: decodeURIComponent(url.password),
+      database: decodeURIComponent(url.pathname.slice(1)),
+      // The host is named for addresses: without it the certificate would be compared with `localhost`.
+      ssl: sslmode === 'disable' ? false : { host, rejectUnauthorized: sslmode === 'verify-full', ...ca },
+    },
+    isPrepared: parameters.prepare !== 'false',
+  };
+}
+
+/**
+ * Refuses a server that answers before what it answers is durable, or that is a copy.
+ *
+ * @param isSession Whether the connection is ours alone: then the server ends, after a while, what we gave up.
+ */
+export async function assertSafe(client: pg.ClientBase, isSession: boolean): Promise<void> {
+  const { rows } = await client.query(`
+    SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only,
+      current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync,
+      current_setting('transaction_isolation') AS isolation
+      ${isSession ? `, set_config('statement_timeout', '${DEFAULT_TIMEOUT_MS}', false)` : ''}`);
+  const { read_only, synchronous_commit, fsync, isolation } = rows[0] ?? {};
+  if (read_only) throw new StoreUnavailable('read_only');
+  for (const [isUnsafe, reason] of [
+    [synchronous_commit === 'off', 'synchronous_commit is off'],
+    [fsync === 'off', 'fsync is off'],
+    [isolation !== 'read committed', 'default_transaction_isolation is not "read committed"'],
+  ] as const) {
+    if (isUnsafe) throw new StoreUnavailable('unsafe', { cause: new Error(`PostgreSQL: ${reason}`) });
+  }
+}
+
+/** What a failed call says of the database. A statement that PostgreSQL refuses for what is in it stays as it is. */
+export function postgresFailure(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof StoreUnavailable) return error;
+  const fault = error instanceof pg.DatabaseError ? sqlFault(error.code ?? '') : connectionFault(error.message);
+  return fault === undefined ? error : new StoreUnavailable(fault, { cause: error });
+}
+
+/** By class and code: https://www.postgresql.org/docs/current/errcodes-appendix.html. */
+function sqlFault(sqlState: string): StoreFault | undefined {
+  return FAULT_OF_SQLSTATE[sqlState] ?? FAULT_OF_SQLSTATE[sqlState.slice(0, 2)];
+}
+
+const FAULT_OF_SQLSTATE: Readonly<Record<string, StoreFault>> = {
+  '08': 'unreachable', // connection exception
+  '25006': 'read_only', // read_only_sql_transaction
+  '28': 'refused', // invalid authorization
+  '3D000': 'not_migrated', // no such database
+  '3F000': 'not_migrated', // no such schema
+  '40': 'busy', // serialization failure, deadlock
+  '42501': 'refused', // insufficient_privilege
+  '42703': 'not_migrated', // no such column
+  '42883': 'not_migrated', // no such function
+  '42P01': 'not_migrated', // no such table
+  '53': 'busy', // out of memory, connections and other resources
+  '53100': 'full', // disk_full
+  '53400': 'full', // configuration_limit_exceeded, as temp_file_limit
+  '55P03': 'busy', // lock_not_available
+  '57014': 'timed_out', // query_canceled, as by statement_timeout
+  57: 'unreachable', // shut down, crashed, starting
+  '58': 'unreachable', // system error
+  XX001: 'corrupt', // data_corrupted
+  XX002: 'corrupt', // index_corrupted
+};
+
+/** What the client says without the server: sockets, TLS, a password that it does not have. */
+function connectionFault(message: string): StoreFault {
+  if (message.startsWith('SASL')) return 'refused';
+  return /timeout/.test(message) ? 'timed_out' : 'unreachable';
+}

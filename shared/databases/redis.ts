@@ -1,0 +1,257 @@
+import { createHash } from 'node:crypto';
+import { Redis, type RedisOptions } from 'iovalkey';
+import { Misconfigured, type StoreFault, StoreUnavailable } from '../errors.ts';
+import { CONNECT_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, withinTime } from './deadline.ts';
+import { hostOf, readCertificate, readStoreUrl } from './store-url.ts';
+
+/** A Redis 7 or Valkey server on which what is acknowledged survives a crash of its machine, or a named loss is accepted. */
+export interface RedisDatabase {
+  /**
+   * What an idempotent command comes to. On a connection that turns out to be dead it is tried once more on another.
+   *
+   * @throws {StoreUnavailable} At the latest after `timeoutMs`; whether the command took effect is then not known.
+   */
+  run<Result>(command: (redis: Redis) => Promise<Result>, timeoutMs?: number): Promise<Result>;
+
+  /** Lets go of the connection. May be called twice. */
+  close(): Promise<void>;
+}
+
+/** A Lua script. Its first line is `#!lua`: then the server looks at its own state and rights before it begins. */
+export interface Script {
+  readonly text: string;
+  readonly sha1: string;
+}
+
+/** The loss of acknowledged writes that a URL accepts: of the last second, or of whatever the server's settings allow. */
+type AcceptedLoss = 'everysec' | 'unknown';
+
+/**
+ * Opens a server at its first command; a failure to connect is the answer to that command alone.
+ *
+ * @param warn Is told, at each new connection, which loss was accepted there.
+ */
+export function openRedis(url: string, warn: (sentence: string) => void): RedisDatabase {
+  const settings = readRedisUrl(url);
+  let current: Promise<Redis> | undefined;
+  let isClosed = false;
+
+  async function connect(): Promise<Redis> {
+    const redis = new Redis(settings.options);
+    let reason: unknown;
+    // Commands are told only that the connection is closed, not why; an event that nobody hears is printed.
+    redis.on('error', (error) => {
+      reason = error;
+    });
+    try {
+      await redis.connect();
+      const loss = await withinTime(CONNECT_TIMEOUT_MS, prepare(redis, settings));
+      if (loss !== undefined) warn(LOSS[loss]);
+      return redis;
+    } catch (error) {
+      redis.disconnect();
+      throw redisFailure(reason ?? error);
+    }
+  }
+
+  /** The connection that there is, or a new one; one that fails is forgotten. */
+  function connected(): Promise<Redis> {
+    if (isClosed) throw new StoreUnavailable('closed');
+    if (current === undefined) {
+      const connecting = connect();
+      connecting.catch(() => forget(connecting));
+      current = connecting;
+    }
+    return current;
+  }
+
+  function forget(connection: Promise<Redis>): void {
+    if (current === connection) current = undefined;
+  }
+
+  async function attempt<Result>(command: (redis: Redis) => Promise<Result>, deadline: number): Promise<Result> {
+    const connection = connected();
+    const redis = await withinTime(deadline - performance.now(), connection);
+    try {
+      return await withinTime(deadline - performance.now(), command(redis));
+    } catch (error) {
+      const failure = redisFailure(error);
+      if (failure instanceof StoreUnavailable && LEAVES.has(failure.fault)) {
+        forget(connection);
+        redis.disconnect();
+      }
+      throw failure;
+    }
+  }
+
+  return {
+    async run(command, timeoutMs = DEFAULT_TIMEOUT_MS) {
+      const deadline = performance.now() + timeoutMs;
+      const wasConnected = current !== undefined;
+      try {
+        return await attempt(command, deadline);
+      } catch (error) {
+        const isStale = wasConnected && error instanceof StoreUnavailable && error.fault === 'unreachable';
+        if (!isStale) throw error;
+        return await attempt(command, deadline);
+      }
+    },
+
+    async close() {
+      isClosed = true;
+      await current?.then(
+        (redis) => redis.disconnect(),
+        () => {},
+      );
+    },
+  };
+}
+
+/** Runs a script that the server may not know yet: after a restart it knows none. */
+export async function runScript(redis: Redis, script: Script, keys: string[], values: (string | number)[]) {
+  try {
+    return await redis.evalsha(script.sha1, keys.length, ...keys, ...values);
+  } catch (error) {
+    if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
+    return await redis.eval(script.text, keys.length, ...keys, ...values);
+  }
+}
+
+/** A script with the name that the server will know it by. */
+export function createScript(text: string): Script {
+  return { text, sha1: createHash('sha1').update(text).digest('hex') };
+}
+
+/** After these a connection is of no use, or leads to the wrong server. */
+const LEAVES: ReadonlySet<StoreFault> = new Set<StoreFault>(['unreachable', 'timed_out', 'read_only', 'refused']);
+
+const LOSS: Readonly<Record<AcceptedLoss, string>> = {
+  everysec: 'Redis: a crash may lose what was acknowledged in the last second (accept-loss=everysec)',
+  unknown: 'Redis: its settings cannot be read, a crash may lose what was acknowledged (accept-loss=unknown)',
+};
+
+/** What a URL of a Redis server says. */
+interface RedisSettings {
+  readonly options: RedisOptions;
+  readonly credentials: readonly string[];
+  readonly databaseNumber: number;
+  readonly acceptedLoss: AcceptedLoss | undefined;
+}
+
+/**
+ * Reads `redis://user:password@host:port/number`, or `rediss://` for TLS, with `sslrootcert` (a file) and
+ * `accept-loss`: `everysec` allows `appendfsync everysec`, `unknown` a server that bars `CONFIG`.
+ *
+ * @throws {Misconfigured}
+ */
+export function readRedisUrl(text: string): RedisSettings {
+  const { url, parameters } = readStoreUrl(text, { 'accept-loss': ['everysec', 'unknown'], sslrootcert: 'any' });
+  const host = hostOf(url) || 'localhost';
+  const [, databaseNumber] = /^\/?(\d{0,6})$/.exec(url.pathname) ?? [];
+  if (databaseNumber === undefined) throw new Misconfigured("the path of the store's URL must be a number or absent");
+  const ca = parameters.sslrootcert === undefined ? {} : { ca: readCertificate(parameters.sslrootcert) };
+  const password = decodeURIComponent(url.password);
+  return {
+    options: {
+      host,
+      port: Number(url.port || 6379),
+      family: 0,
+      ...(url.protocol === 'rediss:' && { tls: { host, ...ca } }),
+      connectTimeout: CONNECT_TIMEOUT_MS,
+      keepAlive: 10_000,
+      lazyConnect: true,
+      // A command fails when the connection does: whoever asked decides whether there is time for another try.
+      enableOfflineQueue: false,
+      retryStrategy: () => null,
+      enableReadyCheck: false,
+    },
+    credentials: password === '' ? [] : ['AUTH', decodeURIComponent(url.username) || 'default', password],
+    databaseNumber: Number(databaseNumber),
+    acceptedLoss: parameters['accept-loss'] as AcceptedLoss | undefined, // one of the values allowed above
+  };
+}
+
+/**
+ * Authenticates, and refuses a copy and a server that answers before what it answers is durable: one round trip.
+ *
+ * @returns The loss that was accepted, if there can be one.
+ */
+async function prepare(
+  redis: Redis,
+  { credentials, databaseNumber, acceptedLoss }: RedisSettings,
+): Promise<AcceptedLoss | undefined> {
+  const [hello, , config] = await Promise.all([
+    redis.call('HELLO', '2', ...credentials),
+    redis.call('SELECT', String(databaseNumber)),
+    redis.call('CONFIG', 'GET', ...Object.keys(REQUIRED)).catch((error: unknown) => {
+      const isBarred = error instanceof Error && /^NOPERM|^ERR unknown command/.test(error.message);
+      if (!isBarred) throw error;
+    }),
+  ]);
+  if (fields(hello).get('role') !== 'master') throw new StoreUnavailable('read_only');
+  if (config === undefined) {
+    if (acceptedLoss !== 'unknown') throw unsafe('CONFIG is barred, accept-loss=unknown would accept that');
+    return 'unknown';
+  }
+  const settings = fields(config);
+  const [wrong] = Object.entries(REQUIRED).filter(([name, value]) => settings.get(name) !== value);
+  if (wrong === undefined) return undefined;
+  const [name, value] = wrong;
+  const isAccepted = acceptedLoss === 'everysec' && name === 'appendfsync' && settings.get(name) === 'everysec';
+  if (!isAccepted) throw unsafe(`${name} is "${settings.get(name)}", not "${value}"`);
+  return 'everysec';
+}
+
+/** What lets an acknowledged write survive; `appendfsync` last, for it is the one that may be waived. */
+const REQUIRED = {
+  'maxmemory-policy': 'noeviction',
+  appendonly: 'yes',
+  'no-appendfsync-on-rewrite': 'no',
+  appendfsync: 'always',
+} as const;
+
+function unsafe(reason: string): StoreUnavailable {
+  return new StoreUnavailable('unsafe', { cause: new Error(`Redis: ${reason}`) });
+}
+
+/** A reply of names and values in turn. */
+function fields(reply: unknown): Map<unknown, unknown> {
+  const list = Array.isArray(reply) ? reply : [];
+  return new Map(list.flatMap((name, index) => (index % 2 === 0 ? [[name, list[index + 1]]] : [])));
+}
+
+/** What a failed command says of the server. A command that it refuses for what is in it stays as it is. */
+export function redisFailure(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof StoreUnavailable) return error;
+  const fault = error.name === 'ReplyError' ? replyFault(error.message) : connectionFault(error);
+  return fault === undefined ? error : new StoreUnavailable(fault, { cause: error });
+}
+
+/** By the first word of an error reply. */
+function replyFault(message: string): StoreFault | undefined {
+  if (message.startsWith('ERR max number of clients')) return 'busy';
+  if (message.startsWith('ERR DB index')) return 'not_migrated';
+  return FAULT_OF_REPLY[message.split(' ', 1)[0] ?? ''];
+}
+
+const FAULT_OF_REPLY: Readonly<Record<string, StoreFault>> = {
+  BUSY: 'busy', // with a script that does not end
+  CLUSTERDOWN: 'unreachable',
+  CORRUPT: 'corrupt', // of our scripts
+  LOADING: 'busy', // its data after a start
+  MASTERDOWN: 'read_only',
+  MISCONF: 'full', // it cannot write to its disk
+  NOAUTH: 'refused',
+  NOPERM: 'refused',
+  NOREPLICAS: 'busy',
+  OOM: 'full',
+  READONLY: 'read_only',
+  TRYAGAIN: 'busy',
+  WRONGPASS: 'refused',
+  WRONGTYPE: 'corrupt',
+};
+
+/** What the client says without the server: sockets, TLS. */
+function connectionFault(error: Error): StoreFault {
+  return 'code' in error && error.code === 'ETIMEDOUT' ? 'timed_out' : 'unreachable';
+}

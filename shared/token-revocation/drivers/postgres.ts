@@ -1,0 +1,108 @@
+import { openPostgres } from '../../databases/postgres.ts';
+import { StoreUnavailable } from '../../errors.ts';
+import { assertRevocation, TOKEN_REVOCATION_SCHEMA, type TokenRevocationStore } from '../store.ts';
+
+const { component, version } = TOKEN_REVOCATION_SCHEMA;
+
+/** Joined to each statement: without the marker there is no row, in the same look at the database. */
+const MARKER = `schema_marker WHERE component = '${component}' AND version >= ${version}`;
+
+const REVOKE = {
+  name: 'revoke',
+  text: `SELECT first, since FROM record_revocation(${version}, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+};
+
+const CHECK = {
+  name: 'check',
+  text: `SELECT
+    EXISTS (SELECT FROM revoked_id WHERE id = ANY ($1::text[]) AND expires_at > $4) AS token,
+    EXISTS (SELECT FROM revoked_id WHERE id = ANY ($2::text[]) AND expires_at > $4) AS "grant",
+    EXISTS (
+      SELECT FROM revocation_cut_off
+      WHERE key = ANY ($3::text[]) AND expires_at > $4 AND ($5::bigint IS NULL OR $5 <= issued_up_to)
+    ) AS cut_off
+    FROM ${MARKER}`,
+};
+
+const PURGE = {
+  name: 'purge',
+  text: `WITH
+    marker AS (SELECT FROM ${MARKER}),
+    purged_id AS (
+      DELETE FROM revoked_id
+      -- Asked twice: a row may have been revoked anew since it was found.
+      WHERE expires_at <= $1 AND id IN (SELECT id FROM marker, revoked_id WHERE expires_at <= $1 LIMIT $2)
+      RETURNING 1
+    ),
+    purged_cut_off AS (
+      DELETE FROM revocation_cut_off
+      WHERE expires_at <= $1 AND key IN (
+        SELECT key FROM marker, revocation_cut_off WHERE expires_at <= $1
+        LIMIT $2 - (SELECT count(*) FROM purged_id)
+      )
+      RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM purged_id) + (SELECT count(*) FROM purged_cut_off) AS deleted FROM marker`,
+};
+
+/**
+ * A store in a PostgreSQL database, of as many instances as it has connections for. The URL: `readPostgresUrl`.
+ *
+ * @throws {Misconfigured}
+ */
+export async function openPostgresStore(
+  url: string,
+  { now = Date.now }: { now?: () => number } = {},
+): Promise<TokenRevocationStore> {
+  const database = openPostgres(url);
+  const currentTime = () => Math.floor(now() / 1000);
+
+  return {
+    async revoke(revocation, timeoutMs) {
+      assertRevocation(revocation);
+      const { tokenIds, grants, cutOffs, expiresAt, presented } = revocation;
+      const rows = await database.query<{ first: boolean; since: string }>(
+        REVOKE,
+        [
+          currentTime(),
+          expiresAt,
+          tokenIds,
+          grants,
+          cutOffs.map(({ key }) => key),
+          cutOffs.map(({ issuedUpTo }) => issuedUpTo),
+          presented?.tokenIds ?? [],
+          presented?.grants ?? [],
+          presented?.cutOffKeys ?? [],
+          presented?.issuedAt,
+        ],
+        timeoutMs,
+      );
+      const { first, since } = migrated(rows);
+      return { first, at: Number(since) };
+    },
+
+    async check({ tokenIds, grants, cutOffKeys, issuedAt }, timeoutMs) {
+      const rows = await database.query<{ token: boolean; grant: boolean; cut_off: boolean }>(
+        CHECK,
+        [tokenIds, grants, cutOffKeys, currentTime(), issuedAt],
+        timeoutMs,
+      );
+      const found = migrated(rows);
+      const by = (['token', 'grant', 'cut_off'] as const).find((kind) => found[kind]);
+      return by === undefined ? { revoked: false } : { revoked: true, by };
+    },
+
+    async purgeExpired(limit) {
+      const rows = await database.query<{ deleted: string }>(PURGE, [currentTime(), limit]);
+      return Number(migrated(rows).deleted);
+    },
+
+    close: () => database.close(),
+  };
+}
+
+/** The one row of a statement that found the schema marker. */
+function migrated<Row>([row]: Row[]): Row {
+  if (row === undefined) throw new StoreUnavailable('not_migrated');
+  return row;
+}
