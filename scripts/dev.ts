@@ -79,7 +79,7 @@ async function main(): Promise<void> {
   console.log(`
   functions  ${first.functionsUrl}/<function>?integration=raw   ${functionNames(settings.root).join(', ')}
   gateway    ${first.gatewayUrl}
-
+${first.authUrl === undefined ? '' : `  auth       ${first.authUrl}\n`}
 Changes in ${WATCHED.join(', ')} are run when they are saved. Ctrl-C ends it.
 `);
 }

@@ -58,6 +58,7 @@ export type StoreFault =
 
 /** The store did not do what was asked. Trying again is safe. */
 export class StoreUnavailable extends Failure {
+  readonly source = 'store';
   readonly fault: StoreFault;
 
   constructor(fault: StoreFault, options?: ErrorOptions) {
@@ -73,7 +74,7 @@ export function isFailure(error: unknown): error is Failure {
 
 /** Whether an error is a {@link StoreUnavailable}, of whatever copy of the class. */
 export function isStoreUnavailable(error: unknown): error is StoreUnavailable {
-  return isFailure(error) && 'fault' in error;
+  return isFailure(error) && 'source' in error && error.source === 'store';
 }
 
 const FAILURE_CODES: ReadonlySet<unknown> = new Set<FailureCode>([

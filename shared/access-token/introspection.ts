@@ -30,6 +30,8 @@ export function createIntrospectionVerifier(
       body: new URLSearchParams({ token }).toString(),
       timeoutMs,
     });
+    // A server that does not introspect this kind of token says so: the token is nothing that it would call active.
+    if (response.status === 400) return { status: 'inactive' };
     if (response.status !== 200) throw new OutgoingFailure('malformed');
     return read(jsonObjectOf(response));
   }
@@ -39,6 +41,8 @@ export function createIntrospectionVerifier(
     if (claims.active !== true) return { status: 'inactive' };
     if (claims.iss !== undefined && claims.iss !== issuer) return { status: 'refused', reason: 'unknown_issuer' };
     if (!isMeantFor(audience, claims.aud)) return { status: 'refused', reason: 'wrong_audience' };
+    // Some servers introspect refresh tokens too.
+    if (!isAccessTokenType(claims.token_type)) return { status: 'refused', reason: 'wrong_type' };
     // A token that names no subject speaks for its client alone.
     const verified = readClaims({ sub: claims.client_id, ...claims }, issuer, grantClaim);
     return verified === undefined
@@ -62,9 +66,14 @@ export function createIntrospectionVerifier(
   };
 }
 
-/** An issuer need not say for whom a token is; what it says must be one of ours. */
+/** Whether a token is for us; any is where `ISSUERS` names no audience, as for a server that does not tell. */
 function isMeantFor(audience: string | string[] | undefined, claimed: unknown): boolean {
-  if (audience === undefined || claimed === undefined) return true;
+  if (audience === undefined) return true;
   const ours = [audience].flat();
   return [claimed].flat().some((one) => typeof one === 'string' && ours.includes(one));
+}
+
+/** A server need not say of what type a token is (RFC 7662, section 2.2). */
+function isAccessTokenType(type: unknown): boolean {
+  return type === undefined || (typeof type === 'string' && /^(bearer|dpop)$/i.test(type));
 }

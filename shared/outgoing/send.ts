@@ -36,6 +36,7 @@ export type OutgoingFault =
 
 /** The other service gave no answer that can be used. What it did is not known. */
 export class OutgoingFailure extends Failure {
+  readonly source = 'outgoing';
   readonly fault: OutgoingFault;
 
   constructor(fault: OutgoingFault, options?: ErrorOptions) {

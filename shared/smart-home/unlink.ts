@@ -4,7 +4,7 @@ import { identifyToken } from '../access-token/identify.ts';
 import { EndpointClient, jsonOf } from '../access-token/issuers.ts';
 import type { Verification, VerifyAccessToken } from '../access-token/verify.ts';
 import { CallerError, isFailure } from '../errors.ts';
-import { basicAuthorization } from '../outgoing/json.ts';
+import { basicAuthorization, jsonObjectOf } from '../outgoing/json.ts';
 import type { Send } from '../outgoing/send.ts';
 import { keptUntil, MaxTokenLifetime } from '../token-revocation/lifetime.ts';
 import { retryWhileUnavailable } from '../token-revocation/retry.ts';
@@ -63,21 +63,24 @@ export async function unlink(request: UnlinkRequest, ports: UnlinkPorts): Promis
     throw new CallerError('invalid_token', 'The token is not an access token of a known issuer.');
   }
   const revocation = revocationOf(token, verification, ports);
-  const reached = [
-    ...(revocation.grants.length > 0 ? ['grant'] : []),
-    ...(revocation.cutOffs.length > 0 ? ['cut_off'] : []),
-  ];
+  const reached = reachOf(revocation);
   request.note({ token_id: revocation.tokenIds[0], revocation: logRevocation(revocation) });
 
   const { first } = await retryWhileUnavailable(request.remainingMs(), (timeoutMs) =>
     ports.revocations.revoke(revocation, timeoutMs),
   );
-  request.note({ first, reached: reached.length > 0 ? reached : ['access_token_only'] });
+  request.note({ first, reached });
 
   if (ports.settings.REVOKE_UPSTREAM === undefined) return;
   const upstream = await revokeUpstream(token, ports.settings.REVOKE_UPSTREAM, ports.send, request.remainingMs());
   if (upstream === 'revoked') request.note({ reached: [...reached, 'upstream'] });
   else request.warn({ upstream });
+}
+
+/** What a revocation ends besides the token. */
+function reachOf({ grants, cutOffs }: Revocation): string[] {
+  if (grants.length + cutOffs.length === 0) return ['access_token_only'];
+  return [...(grants.length > 0 ? ['grant'] : []), ...(cutOffs.length > 0 ? ['cut_off'] : [])];
 }
 
 /** All that the token's end takes with it, in one atomic write. */
@@ -116,7 +119,7 @@ async function revokeUpstream(
   timeoutMs: number,
 ): Promise<string> {
   try {
-    const { status } = await send({
+    const response = await send({
       method: 'POST',
       url: endpoint,
       headers: {
@@ -126,7 +129,11 @@ async function revokeUpstream(
       body: new URLSearchParams({ token, token_type_hint: 'access_token' }).toString(),
       timeoutMs,
     });
-    return status === 200 ? 'revoked' : `failed: status ${status}`;
+    if (response.status === 200) return 'revoked';
+    const error = response.status === 400 ? jsonObjectOf(response).error : undefined;
+    // The server knows no such token any more.
+    if (error === 'invalid_token' || error === 'invalid_grant') return 'revoked';
+    return error === 'unsupported_token_type' ? error : `failed: status ${response.status}`;
   } catch (error) {
     if (!isFailure(error)) throw error;
     return `failed: ${error.message}`;

@@ -27,7 +27,7 @@ export async function retryWhileUnavailable<Result>(
   return await pRetry(attempt, {
     retries: Number.POSITIVE_INFINITY,
     minTimeout: 20,
-    maxTimeout: 500,
+    maxTimeout: 100,
     randomize: true,
     maxRetryTime: Math.max(0, endsAt - monotonicMs()),
     shouldRetry: ({ error }) => isStoreUnavailable(error),

@@ -68,7 +68,14 @@ export type CutOffScope =
 
 /** The keys of a cut-off. */
 export function cutOffKeys(scope: CutOffScope, peppers: readonly Pepper[]): KeyedIds {
-  return keyedIds('cut-off', JSON.stringify(scope), peppers);
+  const { issuer } = scope;
+  const of =
+    'link' in scope
+      ? ['link', ...scope.link]
+      : 'client' in scope
+        ? ['client', scope.client]
+        : ['subject', scope.subject];
+  return keyedIds('cut-off', JSON.stringify([issuer, ...of]), peppers);
 }
 
 /** An HMAC-SHA-256 of `text` under each pepper; `kind` keeps what is named by equal texts apart. */

@@ -148,6 +148,13 @@ test.each<[name: string, token: () => Promise<string>]>([
 });
 
 describe('the provider’s own authorization server', () => {
+  test('knows no such token any more: that is as good as revoked', async () => {
+    const url = await startHttpServer((_request, response) => response.writeHead(400).end('{"error":"invalid_token"}'));
+    const told = await start({ REVOKE_UPSTREAM: upstream(`${url}/revoke`) });
+    const token = await issueToken({ iat: undefined });
+    expect((await unlink(token, told)).line).toMatchObject({ reached: ['access_token_only', 'upstream'] });
+  });
+
   const upstream = (endpoint: string) =>
     JSON.stringify({ endpoint, client_id: 'unlink', client_secret: 'obviously-fake' });
 
@@ -166,6 +173,11 @@ describe('the provider’s own authorization server', () => {
   });
 
   test.each<[name: string, endpoint: () => Promise<string>, says: string]>([
+    [
+      'not revoking tokens of this kind',
+      () => startHttpServer((_request, response) => response.writeHead(400).end('{"error":"unsupported_token_type"}')),
+      'unsupported_token_type',
+    ],
     ['down', async () => 'http://127.0.0.1:9/', 'failed: outgoing: unreachable'],
     ['refusing us', () => startHttpServer((_request, response) => response.writeHead(401).end()), 'failed: status 401'],
   ])('%s, it changes nothing of the answer, and the log says so', async (_name, endpoint, says) => {

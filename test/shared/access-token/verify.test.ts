@@ -336,7 +336,15 @@ describe('introspection (RFC 7662)', () => {
   let opaque: ReturnType<typeof createAccessTokenVerifier>;
 
   beforeEach(async () => {
-    answer = { active: true, sub: 'user-1', client_id: 'skill', iat: NOW_S - 10, exp: NOW_S + 3600, sid: 'grant-1' };
+    answer = {
+      active: true,
+      aud: AUDIENCE,
+      sub: 'user-1',
+      client_id: 'skill',
+      iat: NOW_S - 10,
+      exp: NOW_S + 3600,
+      sid: 'grant-1',
+    };
     status = 200;
     requests = [];
     nowMs = NOW_S * 1000;
@@ -373,6 +381,9 @@ describe('introspection (RFC 7662)', () => {
     ['another audience', { aud: ['https://other.example'] }, refused('wrong_audience')],
     ['a subject that is a number', { sub: 7 }, refused('bad_claims')],
     ['neither subject nor client', { sub: undefined, client_id: undefined }, refused('bad_claims')],
+    ['no audience, where one is asked for', { aud: undefined }, refused('wrong_audience')],
+    ['the type of a refresh token', { token_type: 'refresh_token' }, refused('wrong_type')],
+    ['the type Bearer', { token_type: 'bearer' }, { status: 'verified' }],
     ['our audience', { aud: [AUDIENCE] }, { status: 'verified' }],
     ['the client alone', { sub: undefined }, { status: 'verified', token: { subject: 'skill' } }],
   ])('an answer with %s', async (_name, more, verification) => {
@@ -408,6 +419,12 @@ describe('introspection (RFC 7662)', () => {
   ])('an answer that cannot be used is a failure, never a refusal: %s', async (_name, set) => {
     set();
     await expect(ask()).rejects.toMatchObject({ code: 'temporarily_unavailable' });
+  });
+
+  test('a server that does not introspect this kind of token says that it is nothing of its own', async () => {
+    status = 400;
+    answer = { error: 'unsupported_token_type' };
+    expect(await ask()).toEqual({ status: 'inactive' });
   });
 
   test('"active" is believed for 30 seconds, or until the token expires', async () => {

@@ -1,0 +1,74 @@
+import { isStoreUnavailable, Misconfigured } from '#shared/errors.ts';
+import { OutgoingFailure } from '#shared/outgoing/send.ts';
+import { SETTINGS_HELP } from './admin/settings.ts';
+import { check, purge, revoke } from './admin/token-revocation.ts';
+import { describeOptions, EXIT, formatRows, UsageError, type Verb } from './admin/verb.ts';
+
+/** A verb is one word or two: `purge`, `outbox list`. */
+const VERBS: Readonly<Record<string, Verb>> = { revoke, check, purge };
+
+const EXIT_HELP = `
+Exit status:
+
+  0  done; of check: not revoked
+  2  nothing was done: a wrong option, setting or token, or it was not confirmed
+  3  the store or an issuer failed: what was asked is not known to be done, and may be repeated
+  4  of check: revoked
+`;
+
+/** The operator's command line: one verb, its outcome on standard output, all else on standard error. */
+async function main(args: readonly string[]): Promise<number> {
+  const [name, verb, rest] = findVerb(args);
+  if (verb === undefined) {
+    if (['--help', '-h', 'help'].includes(args[0] ?? '')) {
+      process.stdout.write(help());
+      return EXIT.done;
+    }
+    throw new UsageError(`The first word must be one of: ${Object.keys(VERBS).join(', ')}. --help tells more.`);
+  }
+  const result = await verb.run(rest);
+  if (result === 'help') {
+    process.stdout.write(verbHelp(name, verb));
+    return EXIT.done;
+  }
+  const { document, text, exitCode = EXIT.done } = result.outcome;
+  process.stdout.write(result.asJson ? `${JSON.stringify(document)}\n` : text);
+  return exitCode;
+}
+
+function findVerb(args: readonly string[]): [name: string, verb: Verb | undefined, rest: readonly string[]] {
+  const words = [2, 1].find((count) => Object.hasOwn(VERBS, args.slice(0, count).join(' '))) ?? 0;
+  const name = args.slice(0, words).join(' ');
+  return [name, VERBS[name], args.slice(words)];
+}
+
+function help(): string {
+  const verbs = formatRows(Object.entries(VERBS).map(([name, { summary }]) => [name, summary]));
+  return `npm run admin -- <verb> [options]\n\n${verbs}\n<verb> --help tells more of one.\n${SETTINGS_HELP}${EXIT_HELP}`;
+}
+
+function verbHelp(name: string, { summary, options, notes }: Verb): string {
+  return `npm run admin -- ${name} [options]: ${summary}\n\n${describeOptions(options)}${notes}${SETTINGS_HELP}${EXIT_HELP}`;
+}
+
+/** What went wrong, in one sentence: a stack helps nobody at a command line, and a cause may quote a secret. */
+function complain(error: unknown): number {
+  if (error instanceof UsageError || error instanceof Misconfigured) {
+    console.error(error.message);
+    return EXIT.usage;
+  }
+  // Before the store: its failures are known by what they look like, and an issuer's look the same.
+  if (error instanceof OutgoingFailure) console.error(`An issuer failed (${error.fault}): nothing was done.`);
+  else if (isStoreUnavailable(error)) console.error(`The store failed (${error.fault}): nothing is known to be done.`);
+  else console.error(`This command failed (${error instanceof Error ? error.name : typeof error}): please report it.`);
+  return EXIT.trouble;
+}
+
+main(process.argv.slice(2)).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    process.exitCode = complain(error);
+  },
+);

@@ -1,0 +1,68 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type * as z from 'zod/mini';
+import { readEnvironment } from '#shared/runtime/environment.ts';
+import { UsageError } from './verb.ts';
+
+/** The settings that every help names. */
+export const SETTINGS_HELP = `
+Settings, from the environment, the same as the functions':
+
+  STORE_URL             or REVOCATION_STORE_URL: where revocations are kept
+  TOKEN_PEPPERS         the keys of what is stored; not needed to purge
+  ISSUERS               whose tokens are verified; without it a token is known by itself alone
+  GRANT_CLAIM           the claim that names the grant
+  MAX_TOKEN_LIFETIME_S  how long a revocation is kept at the least
+`;
+
+/**
+ * The settings that `schema` asks for, from the environment, or the store and the peppers from an emulator's folder.
+ *
+ * @throws {Misconfigured}
+ * @throws {UsageError} There is no emulator's store in the folder.
+ */
+export function readSettings<Schema extends z.ZodMiniObject>(
+  schema: Schema,
+  dataDir: string | undefined,
+): z.output<Schema> {
+  if (dataDir !== undefined) useDataFolder(resolve(dataDir));
+  return readEnvironment(schema);
+}
+
+/** The environment is what settings are read from: the folder's take the place of those that are set. */
+function useDataFolder(folder: string): void {
+  const database = join(folder, 'unlink.sqlite');
+  const peppers = join(folder, 'peppers');
+  if (!existsSync(database) || !existsSync(peppers)) {
+    throw new UsageError(`The folder ${folder} is not one of the emulator: it has no unlink.sqlite or no peppers.`);
+  }
+  process.env.STORE_URL = `sqlite:${database}`;
+  delete process.env.REVOCATION_STORE_URL;
+  try {
+    process.env.TOKEN_PEPPERS = readFileSync(peppers, 'utf8');
+  } catch {
+    throw new UsageError(`The file ${peppers} cannot be read.`);
+  }
+}
+
+/**
+ * The store in words, without its credentials.
+ *
+ * @throws {UsageError} It would be lost with this command.
+ */
+export function storeName({
+  STORE_URL,
+  REVOCATION_STORE_URL,
+}: {
+  readonly STORE_URL?: string | undefined;
+  readonly REVOCATION_STORE_URL?: string | undefined;
+}): string {
+  const url = REVOCATION_STORE_URL ?? STORE_URL ?? '';
+  if (url.startsWith('memory:')) {
+    throw new UsageError('The store is memory: it belongs to one process, and this command cannot reach it.');
+  }
+  if (url.startsWith('sqlite:')) return url;
+  if (!URL.canParse(url)) return url.slice(0, url.indexOf(':') + 1);
+  const { protocol, host, pathname } = new URL(url);
+  return `${protocol}//${host}${pathname}`;
+}

@@ -1,0 +1,259 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import {
+  type Configuration,
+  errors,
+  type JWKS,
+  type KoaContextWithOIDC,
+  Provider,
+  type ResourceServer,
+  type TokenEndpointGrantContext,
+} from 'oidc-provider';
+import { StartError } from '../emulator/start-error.ts';
+import { DEMO_GRANT_TYPE, DEMO_SECRET } from './demo.ts';
+import { openServerStore } from './sqlite-adapter.ts';
+
+/** The audience of all access tokens. */
+const API = 'https://api.example.test';
+/** The resource indicator (RFC 8707) that asks for an opaque access token for the same API. */
+const OPAQUE_API = `${API}/opaque`;
+const SCOPE = 'smart-home';
+
+const DAY_S = 86_400;
+const ACCESS_TOKEN_S = 3600;
+/** How long the token may live that a refresh is asked about. */
+const QUESTION_S = 60;
+const QUESTION_TIMEOUT_MS = 2500;
+
+export interface AuthorizationServerOptions {
+  /** On 127.0.0.1; 0 takes a free one. */
+  readonly port: number;
+  /** The file of its keys, grants and tokens, or `:memory:`. */
+  readonly database: string;
+  /** The URL of our `token-introspect`, known once the gateway runs; undefined: refreshes are given unasked. */
+  readonly introspectionUrl: () => string | undefined;
+}
+
+/** A running server; its URL is its issuer. */
+export interface AuthorizationServer {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/**
+ * Starts an OpenID provider for development: `oidc-provider`, in which any name is a user, with the client `smart-home`
+ * and, for our functions, `unlink-functions`. Before a refresh it asks whether the link has ended, as
+ * `docs/authorization-server.md` tells a provider to do. Its clock is `Date.now`, which the library has no parameter
+ * for: a test that moves it runs the server in a process of its own.
+ *
+ * @throws {StartError}
+ */
+export async function startAuthorizationServer(options: AuthorizationServerOptions): Promise<AuthorizationServer> {
+  const store = openServerStore(options.database);
+  const http = createServer();
+  const url = await listen(http, options.port).catch((error: unknown) => {
+    store.close();
+    throw error;
+  });
+  const configuration = configure({ adapter: store.adapter, jwks: JSON.parse(store.keep('jwks', createKeys)) });
+  const provider = createProvider(url, {
+    ...configuration,
+    // The library asks this when the refresh token has proved good and nothing is issued yet.
+    async rotateRefreshToken(ctx) {
+      const introspectionUrl = options.introspectionUrl();
+      if (introspectionUrl !== undefined) await assertLinkLives(provider, ctx.oidc, introspectionUrl);
+      // As the library's default does for a confidential client.
+      return (ctx.oidc.entities.RefreshToken?.ttlPercentagePassed() ?? 0) >= 70;
+    },
+  });
+  provider.registerGrantType<{ username?: string; token?: string }>(
+    DEMO_GRANT_TYPE,
+    (ctx) => giveTokens(provider, ctx),
+    ['username', 'token'],
+  );
+  provider.on('server_error', (_ctx, error) => console.error(error));
+  http.on('request', provider.callback());
+  return {
+    url,
+    async close() {
+      const closed = once(http, 'close');
+      http.close();
+      http.closeAllConnections();
+      await closed;
+      store.close();
+    },
+  };
+}
+
+/** The library warns that its login pages are for development. So is this server. */
+function createProvider(issuer: string, configuration: Configuration): Provider {
+  const { warn } = console;
+  console.warn = () => {};
+  try {
+    return new Provider(issuer, configuration);
+  } finally {
+    console.warn = warn;
+  }
+}
+
+function configure(kept: { adapter: Configuration['adapter']; jwks: JWKS }): Configuration {
+  return {
+    ...kept,
+    clients: [
+      {
+        client_id: 'smart-home',
+        client_secret: DEMO_SECRET,
+        grant_types: ['authorization_code', 'refresh_token', DEMO_GRANT_TYPE],
+        redirect_uris: ['https://social.yandex.net/broker/redirect'],
+      },
+      {
+        client_id: 'unlink-functions',
+        client_secret: DEMO_SECRET,
+        // It gets no token: the library lets a revocation end refresh tokens only for a client that may have some.
+        grant_types: ['refresh_token'],
+        redirect_uris: [],
+        response_types: [],
+      },
+    ],
+    clientDefaults: { id_token_signed_response_alg: 'ES256' },
+    cookies: { keys: [randomBytes(32).toString('base64url')] },
+    scopes: ['openid', 'offline_access', SCOPE],
+    // What a refresh leaves as it is: the name of the consent that all its tokens hang on.
+    extraTokenClaims: (_ctx, token) => (token.kind === 'AccessToken' ? { grant_id: token.grantId } : undefined),
+    findAccount: (_ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
+    issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+    // Revoking an access token ends its grant (RFC 7009, section 2.1: "may").
+    revokeGrantPolicy: () => true,
+    // Yandex sends none; the client is confidential.
+    pkce: { required: () => false },
+    ttl: {
+      AccessToken: ACCESS_TOKEN_S,
+      AuthorizationCode: 60,
+      Grant: 400 * DAY_S,
+      IdToken: 3600,
+      Interaction: 3600,
+      RefreshToken: 180 * DAY_S,
+      Session: DAY_S,
+    },
+    features: {
+      introspection: {
+        enabled: true,
+        // A refresh token that it called active would be let in as an access token.
+        allowedPolicy: (_ctx, client, token) =>
+          token.kind !== 'RefreshToken' &&
+          (client.clientId === 'unlink-functions' || client.clientId === token.clientId),
+      },
+      revocation: {
+        enabled: true,
+        allowedPolicy: (_ctx, client, token) =>
+          client.clientId === 'unlink-functions' || client.clientId === token.clientId,
+      },
+      resourceIndicators: {
+        enabled: true,
+        // Yandex names no resource. Whoever asks for an ID token alone gets an access token for userinfo.
+        defaultResource: (ctx, client, oneOf) =>
+          oneOf ?? (client.clientId === 'smart-home' && !ctx.oidc.requestParamScopes.has('openid') ? API : []),
+        getResourceServerInfo: (_ctx, resource) => resourceServer(resource),
+      },
+    },
+  };
+}
+
+function resourceServer(resource: string): ResourceServer {
+  if (resource !== API && resource !== OPAQUE_API) throw new errors.InvalidTarget();
+  return {
+    scope: SCOPE,
+    audience: API,
+    accessTokenTTL: ACCESS_TOKEN_S,
+    accessTokenFormat: resource === API ? 'jwt' : 'opaque',
+  };
+}
+
+/** What the end of the code flow does, without the user: a grant of its own, an access token, a refresh token. */
+async function giveTokens(
+  provider: Provider,
+  ctx: TokenEndpointGrantContext<{ username?: string; token?: string }>,
+): Promise<void> {
+  const { client, params } = ctx.oidc;
+  const { username: accountId, token: format = 'jwt' } = params;
+  if (accountId === undefined || (format !== 'jwt' && format !== 'opaque')) {
+    throw new errors.InvalidRequest('username must be given; token may be jwt or opaque');
+  }
+  const resource = format === 'jwt' ? API : OPAQUE_API;
+  const grant = new provider.Grant({ accountId, clientId: client.clientId });
+  grant.addResourceScope(resource, SCOPE);
+  const issued = { client, accountId, grantId: await grant.save(), gty: DEMO_GRANT_TYPE, scope: SCOPE };
+  const accessToken = new provider.AccessToken(issued);
+  accessToken.resourceServer = new provider.ResourceServer(resource, resourceServer(resource));
+  const refreshToken = new provider.RefreshToken({ ...issued, resource });
+  ctx.body = {
+    access_token: await accessToken.save(),
+    token_type: accessToken.tokenType,
+    expires_in: accessToken.expiration,
+    refresh_token: await refreshToken.save(),
+    scope: SCOPE,
+  };
+}
+
+/**
+ * Refuses the refresh of a link that has ended. Asked about is not the refresh token, which nobody else should see, but
+ * a short-lived access token of the same link, as old as the link. The link's tokens are not deleted here: an
+ * `active: false` that a wrong setting caused would end every link.
+ *
+ * @throws {errors.OIDCProviderError} `invalid_grant`: the link has ended. `temporarily_unavailable`: nobody can say.
+ */
+async function assertLinkLives(
+  provider: Provider,
+  { client, entities: { RefreshToken } }: KoaContextWithOIDC['oidc'],
+  introspectionUrl: string,
+): Promise<void> {
+  if (client === undefined || RefreshToken?.grantId === undefined) throw new errors.InvalidGrant('there is no grant');
+  const { accountId, grantId, iiat } = RefreshToken;
+  const exp = Math.floor(Date.now() / 1000) + QUESTION_S;
+  const question = new provider.AccessToken({ client, accountId, grantId, gty: 'refresh_token', iat: iiat, exp });
+  question.resourceServer = new provider.ResourceServer(API, resourceServer(API));
+  let isAlive: boolean;
+  try {
+    isAlive = await isActive(introspectionUrl, await question.save());
+  } catch (cause) {
+    const error = new errors.TemporarilyUnavailable('it is not known whether the link has ended', { cause });
+    error.statusCode = 503;
+    throw error;
+  }
+  if (!isAlive) throw new errors.InvalidGrant('the link has ended');
+}
+
+/** What token introspection (RFC 7662) says of a token. Rejects when it does not say. */
+async function isActive(introspectionUrl: string, token: string): Promise<boolean> {
+  const response = await fetch(introspectionUrl, {
+    method: 'POST',
+    headers: { Authorization: `Basic ${Buffer.from(`authorization-server:${DEMO_SECRET}`).toString('base64')}` },
+    body: new URLSearchParams({ token }),
+    signal: AbortSignal.timeout(QUESTION_TIMEOUT_MS),
+  });
+  if (!response.ok) throw new Error(`token introspection answered ${response.status}`);
+  // Whatever it is, only the boolean counts.
+  const { active } = (await response.json()) as { active?: unknown };
+  return active === true;
+}
+
+function createKeys(): string {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return JSON.stringify({ keys: [{ ...privateKey.export({ format: 'jwk' }), alg: 'ES256', use: 'sig' }] });
+}
+
+async function listen(server: Server, port: number): Promise<string> {
+  try {
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+  } catch (error) {
+    // What `listen` fails with is a system error.
+    const { code, message } = error as NodeJS.ErrnoException;
+    const fault = code === 'EADDRINUSE' ? 'is in use' : `cannot be used: ${message}`;
+    throw new StartError(`Port ${port} ${fault}.`, { cause: error });
+  }
+  // It listens on a port, not on a pipe.
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}

@@ -1,0 +1,59 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
+import { DEMO_SECRET } from '#scripts/authorization-server/demo.ts';
+import { type LinkedProject, startLinkedProject } from '#test/support/linked-project.ts';
+
+async function start(endpointAt: (authUrl: string) => string): Promise<LinkedProject> {
+  const linked = await startLinkedProject((authUrl) => ({
+    local: {
+      REVOKE_UPSTREAM: JSON.stringify({
+        endpoint: endpointAt(authUrl),
+        client_id: 'unlink-functions',
+        client_secret: DEMO_SECRET,
+      }),
+    },
+  }));
+  onTestFinished(() => linked.close());
+  return linked;
+}
+
+test('the authorization server revokes too: its refresh token is dead even where it does not ask', async () => {
+  const linked = await start((authUrl) => `${authUrl}/token/revocation`);
+  const link = await linked.link('ann', 'opaque');
+  expect(await linked.isActiveAtServer(link.accessToken)).toBe(true);
+
+  expect(await linked.unlink(link.accessToken)).toMatchObject({ reached: ['grant', 'upstream'] });
+
+  expect(await linked.isActiveAtServer(link.accessToken)).toBe(false);
+  await linked.order({ asks: false });
+  expect(await linked.refresh(link)).toMatchObject({ status: 400, error: 'invalid_grant' });
+});
+
+test('a server that revokes no JWT is no obstacle, and the log line says what it did', async () => {
+  const linked = await start((authUrl) => `${authUrl}/token/revocation`);
+  const link = await linked.link('ann', 'jwt');
+
+  expect(await linked.unlink(link.accessToken)).toMatchObject({ reached: ['grant'], upstream: 'unsupported_token_type' });
+
+  expect(await linked.call(link.accessToken)).toBe(403);
+  expect((await linked.refresh(link)).status).toBe(400);
+});
+
+test('a server that cannot be reached is no obstacle, and the log line says so', async () => {
+  const closed = createServer().listen(0, '127.0.0.1');
+  await once(closed, 'listening');
+  // It listens on a port, not on a pipe.
+  const { port } = closed.address() as { port: number };
+  closed.close();
+  const linked = await start(() => `http://127.0.0.1:${port}/revoke`);
+  const link = await linked.link('ann', 'opaque');
+
+  expect(await linked.unlink(link.accessToken)).toMatchObject({
+    outcome: 'ok',
+    reached: ['grant'],
+    upstream: 'failed: outgoing: unreachable',
+  });
+
+  expect(await linked.call(link.accessToken)).toBe(403);
+});
