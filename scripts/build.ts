@@ -7,7 +7,7 @@ import { type BuildOptions, build as esbuild, type Metafile, type Plugin } from 
 import { zipSync } from 'fflate';
 
 /** The drivers that a build can hold. */
-export const DRIVERS = ['memory', 'sqlite'] as const;
+export const DRIVERS = ['memory', 'sqlite', 'postgres', 'redis', 'dynamodb'] as const;
 export type Driver = (typeof DRIVERS)[number];
 
 /** The most minified bytes of a function with one driver. */
@@ -120,6 +120,8 @@ export const BUNDLE_OPTIONS = {
   // With format cjs, an import() becomes a require(): the ESM loader would cost milliseconds at a cold start.
   supported: { 'dynamic-import': false },
   mainFields: ['module', 'main'],
+  // An addon that pg loads only when it is told to.
+  external: ['pg-native'],
   minify: true,
   sourcemap: 'external',
   legalComments: 'none',
@@ -158,7 +160,8 @@ function driverPlugin(stores: readonly Driver[], separate: Map<string, string>):
         return { path: `./drivers/${domain}-${driver}.js`, external: true };
       });
       onLoad({ filter: /.*/, namespace: 'absent-driver' }, ({ path }) => ({
-        contents: `throw new Error(${JSON.stringify(`the driver ${path} is not in this build`)})`,
+        // Known by its code, as every failure is: it says what the settings ask for and the build leaves out.
+        contents: `throw Object.assign(new Error(${JSON.stringify(`this build leaves out the driver ${path}`)}), { code: 'misconfigured' })`,
       }));
     },
   };

@@ -4,7 +4,13 @@ export interface Platform {
   readonly isDeployed: boolean;
   /** The IAM token of the latest call; undefined where the function has no service account. A secret: never logged. */
   readonly iamToken: () => string | undefined;
+  /** Tells an operator of a loss that the settings accept. */
+  readonly warn: (sentence: string) => void;
 }
 
 /** No cloud: a test, an operator's command. */
-export const LOCAL_PLATFORM: Platform = { isDeployed: false, iamToken: () => undefined };
+export const LOCAL_PLATFORM: Platform = {
+  isDeployed: false,
+  iamToken: () => undefined,
+  warn: (sentence) => process.emitWarning(sentence),
+};

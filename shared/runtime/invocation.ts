@@ -42,6 +42,11 @@ export function createInvocations(functionName: string): Invocations {
   let isColdStart = true;
   let iamToken: string | undefined;
 
+  function getLogger(): LineLogger {
+    logger ??= createLogger(functionName);
+    return logger;
+  }
+
   function begin(context: PlatformContext): Invocation {
     // The platform sends one with each call; the latest is good for any call that is under way.
     iamToken = context.token?.access_token;
@@ -60,9 +65,8 @@ export function createInvocations(functionName: string): Invocations {
         isWarning = true;
       },
       end: ({ outcome, code, error }) => {
-        logger ??= createLogger(functionName);
         const level = outcome === 'error' ? 'ERROR' : isWarning ? 'WARN' : 'INFO';
-        logger.log(level, `${functionName}: ${outcome}`, {
+        getLogger().log(level, `${functionName}: ${outcome}`, {
           ...fields,
           outcome,
           ...(code !== undefined && { code }),
@@ -74,7 +78,12 @@ export function createInvocations(functionName: string): Invocations {
     };
   }
 
-  return { platform: { isDeployed: isDeployed(), iamToken: () => iamToken }, begin };
+  const platform: Platform = {
+    isDeployed: isDeployed(),
+    iamToken: () => iamToken,
+    warn: (sentence) => getLogger().log('WARN', `${functionName}: ${sentence}`, {}),
+  };
+  return { platform, begin };
 }
 
 /** What an operator needs of a failure. */

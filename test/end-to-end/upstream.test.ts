@@ -34,7 +34,10 @@ test('a server that revokes no JWT is no obstacle, and the log line says what it
   const linked = await start((authUrl) => `${authUrl}/token/revocation`);
   const link = await linked.link('ann', 'jwt');
 
-  expect(await linked.unlink(link.accessToken)).toMatchObject({ reached: ['grant'], upstream: 'unsupported_token_type' });
+  expect(await linked.unlink(link.accessToken)).toMatchObject({
+    reached: ['grant'],
+    upstream: 'unsupported_token_type',
+  });
 
   expect(await linked.call(link.accessToken)).toBe(403);
   expect((await linked.refresh(link)).status).toBe(400);

@@ -1,0 +1,390 @@
+import { createServer } from 'node:http';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { migrateDynamodb } from '#scripts/migrate-dynamodb.ts';
+import { type DynamodbOptions, openDynamodb } from '#shared/databases/dynamodb.ts';
+import { openDynamodbStore } from '#shared/token-revocation/drivers/dynamodb.ts';
+import { TOKEN_REVOCATION_SCHEMA, type TokenRevocationStore } from '#shared/token-revocation/store.ts';
+import { DYNAMODB_CREDENTIALS, urlOfNewTable } from '#test/support/dynamodb-server.ts';
+import {
+  type ApiRequest,
+  apiError,
+  type DynamodbProxy,
+  type Handle,
+  startDynamodbProxy,
+  startIamProxy,
+} from '#test/support/iam-proxy.ts';
+import { type DurableBackend, durableStoreContract, tokenRevocationStoreContract } from './token-revocation-store.ts';
+
+const SIGNED: DynamodbOptions = { credentials: DYNAMODB_CREDENTIALS };
+const TOKEN = 't1.test-iam-token';
+const BEARING: DynamodbOptions = { iamToken: () => TOKEN };
+
+tokenRevocationStoreContract('dynamodb with SigV4', () => createBackend(inject('dynamodbUrl'), SIGNED));
+durableStoreContract('dynamodb with SigV4', () => createBackend(inject('dynamodbUrl'), SIGNED));
+tokenRevocationStoreContract('dynamodb with an IAM token', createIamBackend);
+durableStoreContract('dynamodb with an IAM token', createIamBackend);
+
+async function createIamBackend(): Promise<DurableBackend> {
+  const proxy = await startIamProxy(inject('dynamodbUrl'), TOKEN);
+  const backend = await createBackend(proxy.url, BEARING);
+  return {
+    ...backend,
+    dispose: async () => {
+      await backend.dispose();
+      await proxy.stop();
+    },
+  };
+}
+
+async function createBackend(serverUrl: string, options: DynamodbOptions): Promise<DurableBackend> {
+  const url = urlOfNewTable(serverUrl);
+  await migrateDynamodb(url, options);
+  const { call, close, table: TableName } = await openTable(url, options);
+  // The contract's clock stands still: one day its rows have expired for the server, which would collect them.
+  const TimeToLiveSpecification = { Enabled: false, AttributeName: 'ttl' };
+  await call('UpdateTimeToLive', { TableName, TimeToLiveSpecification });
+  return {
+    open: (more) => openDynamodbStore(url, { ...options, ...more }),
+    countRows: async () => {
+      const answer = await call('Scan', { TableName, FilterExpression: 'attribute_exists(e)', ConsistentRead: true });
+      return answer?.Items?.length ?? 0;
+    },
+    loseMarker: async () => {
+      await call('DeleteItem', { TableName, Key: { id: { S: 'schema#token-revocation' } } });
+    },
+    // DynamoDB has no triggers: something that is no cut-off stands where the contract's is to be written.
+    failCutOffs: async () => {
+      await call('PutItem', { TableName, Item: { id: { S: 'revoked-cut-off#c' }, t: { S: 'not a number' } } });
+    },
+    dispose: async () => {
+      await call('DeleteTable', { TableName });
+      close();
+    },
+  };
+}
+
+/** The raw API of a table. */
+async function openTable(url: string, options: DynamodbOptions = SIGNED) {
+  const client = await openDynamodb(url, TOKEN_REVOCATION_SCHEMA, options);
+  const call = (action: string, body: object) => client.call(action, body, performance.now() + 10_000);
+  return { call, close: client.close, table: client.table };
+}
+
+const revocationOf = (id: string) => ({ tokenIds: [id], grants: [], cutOffs: [], expiresAt: 4_000_000_000 });
+const tokenOf = (...tokenIds: string[]) => ({ tokenIds, grants: [], cutOffKeys: [] });
+
+/** A migrated table of this test's own, as it is seen without anything between. */
+async function createTable(): Promise<{ url: string; store: TokenRevocationStore }> {
+  const url = urlOfNewTable(inject('dynamodbUrl'));
+  await migrateDynamodb(url, SIGNED);
+  const store = await openForTest(url);
+  return { url, store };
+}
+
+async function openForTest(url: string, options: DynamodbOptions = SIGNED): Promise<TokenRevocationStore> {
+  const store = await openDynamodbStore(url, options);
+  onTestFinished(() => store.close());
+  return store;
+}
+
+/** A store that reaches the table of `url` through a proxy, and the requests that came by. */
+async function openThrough(url: string, handle: Handle): Promise<{ store: TokenRevocationStore; seen: ApiRequest[] }> {
+  const seen: ApiRequest[] = [];
+  const proxy = await startDynamodbProxy(
+    url,
+    `auth=sigv4&table=${new URL(url).searchParams.get('table')}`,
+    (...given) => {
+      seen.push(given[0]);
+      return handle(...given);
+    },
+  );
+  onTestFinished(proxy.stop);
+  return { store: await openForTest(proxy.url), seen };
+}
+
+/** Answers the first request of one action in another way. */
+function onceFor(action: string, first: Handle): Handle {
+  let isFirst = true;
+  return async (request, forward) => {
+    if (request.action !== action || !isFirst) return forward();
+    isFirst = false;
+    return first(request, forward);
+  };
+}
+
+describe('a DynamoDB store', () => {
+  test('a new revocation is one request, and so is a check', async () => {
+    const { url } = await createTable();
+    const { store, seen } = await openThrough(url, (_request, forward) => forward());
+    await store.revoke({ ...revocationOf('a'), presented: tokenOf('a', 'older') });
+    await store.check(tokenOf('a', 'older'));
+    expect(seen.map(({ action }) => action)).toEqual(['TransactWriteItems', 'BatchGetItem']);
+  });
+
+  test('a check reads strongly consistent, the schema marker with each batch', async () => {
+    const { url } = await createTable();
+    const { store, seen } = await openThrough(url, (_request, forward) => forward());
+    await store.check(tokenOf(...Array.from({ length: 150 }, (_, index) => `id-${index}`)));
+    expect(seen).toHaveLength(2);
+    for (const { body } of seen) {
+      expect(JSON.stringify(body)).toContain('"ConsistentRead":true');
+      expect(JSON.stringify(body)).toContain('schema#token-revocation');
+    }
+  });
+
+  test.each(['ThrottlingException', 'ProvisionedThroughputExceededException', 'RequestLimitExceeded'])(
+    '%s is tried again',
+    async (type) => {
+      const { url, store: direct } = await createTable();
+      const throttled = onceFor('TransactWriteItems', async () => apiError(400, type));
+      const { store, seen } = await openThrough(url, throttled);
+      expect(await store.revoke(revocationOf('a'))).toMatchObject({ first: true });
+      expect(seen).toHaveLength(2);
+      expect((await direct.check(tokenOf('a'))).revoked).toBe(true);
+    },
+  );
+
+  test.each([
+    ['throttled', apiError(400, 'ThrottlingException'), 'busy'],
+    ['failing', apiError(500, 'InternalServerError'), 'unreachable'],
+    ['out of space', apiError(400, 'ItemCollectionSizeLimitExceededException'), 'full'],
+    ['refusing the token', apiError(400, 'ExpiredTokenException'), 'refused'],
+    ['refusing without a reason', { status: 403, body: {} }, 'refused'],
+    ['answering without sense', { status: 200, body: { Responses: {} } }, 'not_migrated'],
+  ])('a server that is %s is told by its fault', async (_name, answer, fault) => {
+    const { url } = await createTable();
+    const { store } = await openThrough(url, async () => answer);
+    await expect(store.check(tokenOf('a'), 300)).rejects.toMatchObject({ fault });
+  });
+
+  test('keys that were not processed are read again before it is decided', async () => {
+    const { url, store: direct } = await createTable();
+    await direct.revoke(revocationOf('a'));
+    const half = onceFor('BatchGetItem', async ({ body }, forward) => {
+      const [[table = '', request] = []] = Object.entries(body.RequestItems as Record<string, { Keys: unknown[] }>);
+      const { status, body: answer } = await forward({
+        RequestItems: { [table]: { ...request, Keys: request?.Keys.slice(0, 1) } },
+      });
+      return { status, body: { ...answer, UnprocessedKeys: { [table]: { Keys: request?.Keys.slice(1) } } } };
+    });
+    const { store, seen } = await openThrough(url, half);
+    expect((await store.check(tokenOf('b', 'a'))).revoked).toBe(true);
+    expect(JSON.stringify(seen[1]?.body)).toContain('"ConsistentRead":true');
+  });
+
+  test.each([
+    ['that names a conflict', { CancellationReasons: [{ Code: 'None' }, { Code: 'TransactionConflict' }] }],
+    ['that names no reason', {}],
+  ])('a cancelled transaction %s is read again and what is due is done', async (_name, more) => {
+    const { url, store: direct } = await createTable();
+    const cancelled = onceFor('TransactWriteItems', async () => apiError(400, 'TransactionCanceledException', more));
+    const { store, seen } = await openThrough(url, cancelled);
+    expect(await store.revoke(revocationOf('a'))).toMatchObject({ first: true });
+    expect(seen.map(({ action }) => action)).toEqual(['TransactWriteItems', 'BatchGetItem', 'TransactWriteItems']);
+    expect((await direct.check(tokenOf('a'))).revoked).toBe(true);
+  });
+
+  test('a transaction that is cancelled each time is never success', async () => {
+    const { url, store: direct } = await createTable();
+    const cancelled: Handle = async ({ action }, forward) =>
+      action === 'TransactWriteItems' ? apiError(400, 'TransactionCanceledException') : forward();
+    const { store } = await openThrough(url, cancelled);
+    await expect(store.revoke(revocationOf('a'), 300)).rejects.toMatchObject({ fault: 'busy' });
+    expect((await direct.check(tokenOf('a'))).revoked).toBe(false);
+  });
+
+  test('a token that is revoked while it is presented moves no cut-off', async () => {
+    const { url, store: direct } = await createTable();
+    const overtaken = onceFor('TransactWriteItems', async (_request, forward) => {
+      await direct.revoke(revocationOf('older'));
+      return forward();
+    });
+    const { store } = await openThrough(url, overtaken);
+    const presented = { tokenIds: ['a', 'older'], grants: [], cutOffKeys: ['subject'], issuedAt: 1_000 };
+    const cutOffs = [{ key: 'subject', issuedUpTo: 2_000 }];
+    expect(await store.revoke({ ...revocationOf('a'), cutOffs, presented })).toMatchObject({ first: false });
+    expect(await direct.check({ ...tokenOf(), cutOffKeys: ['subject'], issuedAt: 1_500 })).toEqual({ revoked: false });
+    expect((await direct.check(tokenOf('a'))).revoked).toBe(true);
+  });
+
+  test('a later cut-off of the same subject is one request again', async () => {
+    const { url } = await createTable();
+    const { store, seen } = await openThrough(url, (_request, forward) => forward());
+    const unlinkAt = (issuedUpTo: number) =>
+      store.revoke({
+        ...revocationOf(`id-${issuedUpTo}`),
+        cutOffs: [{ key: 'subject', issuedUpTo }],
+        presented: { ...tokenOf(`id-${issuedUpTo}`), cutOffKeys: ['subject'], issuedAt: issuedUpTo - 10 },
+      });
+    await unlinkAt(1_000);
+    expect(await unlinkAt(2_000)).toMatchObject({ first: true });
+    expect(seen).toHaveLength(2);
+    expect((await store.check({ ...tokenOf(), cutOffKeys: ['subject'], issuedAt: 2_000 })).revoked).toBe(true);
+  });
+
+  test('an answer that was lost after the write leaves the revocation in place', async () => {
+    const { url, store: direct } = await createTable();
+    const lost = onceFor('TransactWriteItems', async (_request, forward) => {
+      await forward();
+      return undefined;
+    });
+    const { store } = await openThrough(url, lost);
+    await expect(store.revoke(revocationOf('a'))).rejects.toMatchObject({ fault: 'unreachable' });
+    expect((await direct.check(tokenOf('a'))).revoked).toBe(true);
+    expect(await store.revoke(revocationOf('a'))).toMatchObject({ first: false });
+  });
+
+  test('a pooled connection that has died is replaced', async () => {
+    const { url } = await createTable();
+    let requests = 0;
+    const { store } = await openThrough(url, async (_request, forward) => {
+      requests += 1;
+      return requests === 2 ? undefined : forward();
+    });
+    await store.revoke(revocationOf('a'));
+    expect((await store.check(tokenOf('a'))).revoked).toBe(true);
+    expect(requests).toBe(3);
+  });
+
+  test('a server that never answers ends with the time that was given', async () => {
+    const { url } = await createTable();
+    const { store } = await openThrough(url, () => new Promise(() => {}));
+    await expect(store.revoke(revocationOf('a'), 100)).rejects.toMatchObject({ fault: 'timed_out' });
+    await expect(store.check(tokenOf('a'), 100)).rejects.toMatchObject({ fault: 'timed_out' });
+  });
+
+  test('a server that sends its answer without end is cut off', async () => {
+    const server = createServer((_incoming, outgoing) => {
+      const send = () => {
+        while (outgoing.write('x'.repeat(65_536)));
+      };
+      outgoing.on('drain', send);
+      send();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => {
+      server.close();
+    });
+    const address = server.address();
+    const port = typeof address === 'object' ? address?.port : undefined;
+    const store = await openForTest(`dynamodb+http://127.0.0.1:${port}/?table=test&auth=iam`, BEARING);
+    await expect(store.check(tokenOf('a'))).rejects.toMatchObject({
+      fault: 'unreachable',
+      cause: { message: 'the answer is too large' },
+    });
+  });
+
+  test('where nothing listens it is unreachable, and plain HTTP is not taken for TLS', async () => {
+    const nowhere = await openForTest('dynamodb+http://127.0.0.1:1/?table=test&auth=iam', BEARING);
+    await expect(nowhere.check(tokenOf('a'))).rejects.toMatchObject({ fault: 'unreachable' });
+    const { port } = new URL(inject('dynamodbUrl'));
+    const plain = await openForTest(`dynamodb+https://127.0.0.1:${port}/?table=test&auth=iam`, BEARING);
+    await expect(plain.check(tokenOf('a'))).rejects.toMatchObject({ fault: 'unreachable' });
+  });
+
+  test('a key that the server does not know is refused, and its error holds nothing of it', async () => {
+    const { url } = await createTable();
+    const store = await openForTest(url, { credentials: { accessKeyId: 'not-a-key!', secretAccessKey: 'canary' } });
+    const error = await store.check(tokenOf('a')).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({
+      fault: 'refused',
+      cause: { message: 'BatchGetItem: 400 UnrecognizedClientException' },
+    });
+  });
+
+  test('a wrong IAM token is refused, and one that is renewed is used at once', async () => {
+    const proxy = await startForTest(startIamProxy(inject('dynamodbUrl'), TOKEN));
+    const url = urlOfNewTable(proxy.url);
+    await migrateDynamodb(url, BEARING);
+    let token: string | undefined = 't1.expired';
+    const store = await openForTest(url, { iamToken: () => token });
+    await expect(store.check(tokenOf('a'))).rejects.toMatchObject({ fault: 'refused' });
+    token = undefined;
+    await expect(store.check(tokenOf('a'))).rejects.toMatchObject({ fault: 'refused' });
+    token = TOKEN;
+    expect((await store.check(tokenOf('a'))).revoked).toBe(false);
+  });
+
+  test('a table that is missing is refused, and the store recovers when it is there', async () => {
+    const url = urlOfNewTable(inject('dynamodbUrl'));
+    const store = await openForTest(url);
+    await expect(store.revoke(revocationOf('a'))).rejects.toMatchObject({ fault: 'not_migrated' });
+    await expect(store.check(tokenOf('a'))).rejects.toMatchObject({ fault: 'not_migrated' });
+    await migrateDynamodb(url, SIGNED);
+    expect(await store.revoke(revocationOf('a'))).toMatchObject({ first: true });
+  });
+
+  test('more keys than a transaction takes are refused, nothing is stored', async () => {
+    const { store } = await createTable();
+    const presented = tokenOf(...Array.from({ length: 25 }, (_, index) => `id-${index}`));
+    await expect(store.revoke({ ...revocationOf('id-0'), presented })).rejects.toThrow(RangeError);
+    expect((await store.check(presented)).revoked).toBe(false);
+  });
+
+  test('the server is told when a row may be collected, unless that is never or beyond its clock', async () => {
+    const { url, store } = await createTable();
+    await store.revoke({ ...revocationOf('a'), grants: ['g'] });
+    await store.revoke({ ...revocationOf('late'), expiresAt: 5_000_000_000 });
+    const { call, close, table: TableName } = await openTable(url);
+    const rows = (await call('Scan', { TableName }))?.Items ?? [];
+    const ttl = new Map(rows.map(({ id, ttl }) => [id?.S, ttl?.N]));
+    expect(ttl.get('revoked-id#a')).toBe('4000000000');
+    expect(ttl.get('revoked-id#g')).toBeUndefined();
+    expect(ttl.get('revoked-id#late')).toBeUndefined();
+    expect(await call('DescribeTimeToLive', { TableName })).toMatchObject({
+      TimeToLiveDescription: { TimeToLiveStatus: 'ENABLED', AttributeName: 'ttl' },
+    });
+    close();
+  });
+});
+
+describe('a dynamodb URL', () => {
+  test.each([
+    ['that is none', 'dynamodb+https:', /must be/],
+    ['without a table', 'dynamodb+https://host/?auth=iam', /table/],
+    ['without a way to authenticate', 'dynamodb+https://host/?table=test', /auth/],
+    ['with SigV4 and without a region', 'dynamodb+https://host/?table=test&auth=sigv4', /region/],
+    ['without TLS to another machine', 'dynamodb+http://host/?table=test&auth=iam', /this machine/],
+    ['with credentials', 'dynamodb+https://key:canary@host/?table=test&auth=iam', /credentials/],
+  ])('%s is refused', async (_name, url, message) => {
+    await expect(openDynamodbStore(url, { ...SIGNED, ...BEARING })).rejects.toMatchObject({
+      code: 'misconfigured',
+      message: expect.not.stringContaining('canary'),
+    });
+    await expect(openDynamodbStore(url, { ...SIGNED, ...BEARING })).rejects.toThrow(message);
+  });
+
+  test.each([['iam'], ['sigv4&region=local']])(
+    'with auth=%s and nothing to authenticate with is refused',
+    async (auth) => {
+      const opened = openDynamodbStore(`dynamodb+https://host/?table=test&auth=${auth}`);
+      await expect(opened).rejects.toMatchObject({ code: 'misconfigured' });
+    },
+  );
+});
+
+describe('migrating a DynamoDB table', () => {
+  test('again, and two at once, changes nothing', async () => {
+    const url = urlOfNewTable(inject('dynamodbUrl'));
+    await Promise.all([migrateDynamodb(url, SIGNED), migrateDynamodb(url, SIGNED)]);
+    const store = await openForTest(url);
+    await store.revoke(revocationOf('a'));
+    await migrateDynamodb(url, SIGNED);
+    expect((await store.check(tokenOf('a'))).revoked).toBe(true);
+  });
+
+  test('refuses a schema that is newer than the code, and a function goes on with it', async () => {
+    const { url, store } = await createTable();
+    const { call, close, table: TableName } = await openTable(url);
+    await call('PutItem', { TableName, Item: { id: { S: 'schema#token-revocation' }, v: { N: '2' } } });
+    close();
+    await expect(migrateDynamodb(url, SIGNED)).rejects.toThrow('newer');
+    expect((await store.check(tokenOf('a'))).revoked).toBe(false);
+  });
+});
+
+async function startForTest(starting: Promise<DynamodbProxy>): Promise<DynamodbProxy> {
+  const proxy = await starting;
+  onTestFinished(proxy.stop);
+  return proxy;
+}

@@ -1,0 +1,199 @@
+import type pg from 'pg';
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
+import { migratePostgres } from '#scripts/migrate-postgres.ts';
+import { openPostgresStore } from '#shared/token-revocation/drivers/postgres.ts';
+import type { TokenRevocationStore } from '#shared/token-revocation/store.ts';
+import { createDatabase, type TestDatabase } from '#test/support/postgres-server.ts';
+import { type DurableBackend, durableStoreContract, tokenRevocationStoreContract } from './token-revocation-store.ts';
+
+/** One for all tests of the contract: to make one takes as long as ten of them. */
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createDatabase(inject('postgresUrl'), inject('postgresTemplate'));
+});
+afterAll(() => database.drop());
+
+tokenRevocationStoreContract('postgres', () => createBackend());
+durableStoreContract('postgres', () => createBackend());
+tokenRevocationStoreContract('postgres without prepared statements', () => createBackend('?prepare=false'));
+
+function createBackend(parameters = ''): DurableBackend {
+  const { url, client } = database;
+  return {
+    open: (options) => openPostgresStore(`${url}${parameters}`, options),
+    async countRows() {
+      const { rows } = await client.query(
+        'SELECT (SELECT count(*) FROM revoked_id) + (SELECT count(*) FROM revocation_cut_off) AS rows',
+      );
+      return Number(rows[0]?.rows);
+    },
+    loseMarker: async () => void (await client.query('DELETE FROM schema_marker')),
+    async failCutOffs() {
+      await client.query(`
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+        CREATE TRIGGER no_cut_offs BEFORE INSERT ON revocation_cut_off EXECUTE FUNCTION refuse()`);
+    },
+    async dispose() {
+      await client.query(`
+        DROP FUNCTION IF EXISTS refuse CASCADE;
+        DELETE FROM revoked_id;
+        DELETE FROM revocation_cut_off;
+        INSERT INTO schema_marker (component, version) VALUES ('token-revocation', 1) ON CONFLICT DO NOTHING`);
+    },
+  };
+}
+
+async function createTestDatabase({ isMigrated = true } = {}): Promise<TestDatabase> {
+  const database = await createDatabase(inject('postgresUrl'), isMigrated ? inject('postgresTemplate') : 'template0');
+  onTestFinished(database.drop);
+  return database;
+}
+
+async function openForTest(url: string): Promise<TokenRevocationStore> {
+  const store = await openPostgresStore(url);
+  onTestFinished(() => store.close());
+  return store;
+}
+
+/** The server's processes that serve other connections to this database than `client`. */
+async function otherSessions(client: pg.Client): Promise<number[]> {
+  const { rows } = await client.query<{ pid: number }>(`
+    SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`);
+  return rows.map(({ pid }) => pid);
+}
+
+const revocationOf = (...tokenIds: string[]) => ({ tokenIds, grants: [], cutOffs: [], expiresAt: 4_000_000_000 });
+const tokenOf = (...tokenIds: string[]) => ({ tokenIds, grants: [], cutOffKeys: [] });
+
+describe('a PostgreSQL store', () => {
+  test.each([
+    ['synchronous_commit = off', 'unsafe'],
+    ['default_transaction_isolation = "repeatable read"', 'unsafe'],
+    ['default_transaction_read_only = on', 'read_only'],
+  ])('a database with %s is refused, and taken once that is mended', async (setting, fault) => {
+    const { url, client } = await createTestDatabase();
+    const name = new URL(url).pathname.slice(1);
+    await client.query(`ALTER DATABASE ${name} SET ${setting}`);
+    const store = await openForTest(url);
+    await expect(store.revoke(revocationOf('a'))).rejects.toMatchObject({ fault });
+    await expect(store.check(tokenOf('a'))).rejects.toMatchObject({ fault });
+
+    await client.query('SET default_transaction_read_only = off');
+    await client.query(`ALTER DATABASE ${name} RESET ALL`);
+    expect(await store.revoke(revocationOf('a'))).toMatchObject({ first: true });
+  });
+
+  test.each([
+    ['that is not migrated', (url: URL) => url, 'not_migrated'],
+    ['that does not exist', (url: URL) => Object.assign(url, { pathname: '/nowhere' }), 'not_migrated'],
+    ['with another password', (url: URL) => Object.assign(url, { password: 'wrong' }), 'refused'],
+    ['with no password', (url: URL) => Object.assign(url, { password: '' }), 'refused'],
+    ['where nobody listens', (url: URL) => Object.assign(url, { port: '1' }), 'unreachable'],
+    ['that speaks no TLS', (url: URL) => Object.assign(url, { search: '?sslmode=require' }), 'unreachable'],
+  ])('a database %s is refused by its fault', async (_name, change, fault) => {
+    const { url } = await createTestDatabase({ isMigrated: false });
+    const store = await openForTest(change(new URL(url)).href);
+    await expect(store.check(tokenOf('a'))).rejects.toMatchObject({ fault });
+  });
+
+  test('a connection that has died is replaced within the same call', async () => {
+    const { url, client } = await createTestDatabase();
+    const store = await openForTest(url);
+    await Promise.all([store.revoke(revocationOf('a')), store.revoke(revocationOf('b'))]);
+    const sessions = await otherSessions(client);
+    expect(sessions).toHaveLength(2);
+
+    // Both at once, and no turn of the event loop in which the client could notice.
+    const ending = client.query('SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid', [sessions]);
+    const checks = await Promise.all([store.check(tokenOf('a')), store.revoke(revocationOf('a')), ending]);
+    expect(checks.slice(0, 2)).toMatchObject([{ revoked: true }, { first: false }]);
+    expect((await store.check(tokenOf('b'))).revoked).toBe(true);
+  });
+
+  test('a call that is not answered in time is given up, and the next one has another connection', async () => {
+    const { url, client } = await createTestDatabase();
+    const store = await openForTest(url);
+    await store.revoke(revocationOf('a'));
+
+    await client.query('BEGIN; LOCK TABLE revoked_id IN ACCESS EXCLUSIVE MODE');
+    await expect(store.check(tokenOf('a'), 50)).rejects.toMatchObject({ fault: 'timed_out' });
+    await expect(store.revoke(revocationOf('b'), 50)).rejects.toMatchObject({ fault: 'timed_out' });
+    await client.query('ROLLBACK');
+
+    expect((await store.check(tokenOf('a'))).revoked).toBe(true);
+  });
+
+  test('the server is told to end what nobody waits for any more, but not through a pooler', async () => {
+    const { url, client } = await createTestDatabase();
+    const timeouts = `CREATE TABLE seen (value text);
+      CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN INSERT INTO seen VALUES (current_setting('statement_timeout')); RETURN NULL; END $$;
+      CREATE TRIGGER see AFTER INSERT ON revoked_id EXECUTE FUNCTION see()`;
+    await client.query(timeouts);
+    await (await openForTest(url)).revoke(revocationOf('a'));
+    await (await openForTest(`${url}?prepare=false`)).revoke(revocationOf('b'));
+    expect((await client.query('SELECT value FROM seen')).rows).toEqual([{ value: '10s' }, { value: '0' }]);
+  });
+
+  test('an id that PostgreSQL cannot hold is an error, and the store goes on', async () => {
+    const { url } = await createTestDatabase();
+    const store = await openForTest(url);
+    await expect(store.revoke(revocationOf('a\0b'))).rejects.toThrow();
+    await expect(store.check(tokenOf('a\0b'))).rejects.toThrow();
+    expect((await store.check(tokenOf('a'))).revoked).toBe(false);
+  });
+
+  test('of two stores that revoke one token under two peppers at once, one is the first, round after round', async () => {
+    const { url } = await createTestDatabase();
+    const stores = await Promise.all([openForTest(url), openForTest(url)]);
+    for (let round = 0; round < 200; round += 1) {
+      const ids = [`k1.${round}`, `k2.${round}`];
+      const results = await Promise.all(
+        stores.map((store, index) =>
+          store.revoke({ ...revocationOf(ids[index] ?? ''), grants: [], presented: tokenOf(...ids) }),
+        ),
+      );
+      expect(results.filter(({ first }) => first)).toHaveLength(1);
+    }
+  });
+
+  test('of two tokens that each end the other by a cut-off, one moves it, round after round', async () => {
+    const { url } = await createTestDatabase();
+    const stores = await Promise.all([openForTest(url), openForTest(url)]);
+    for (let round = 0; round < 200; round += 1) {
+      const keys = [`subject-${round}`, `client-${round}`];
+      const results = await Promise.all(
+        stores.map((store, index) =>
+          store.revoke({
+            ...revocationOf(),
+            cutOffs: [{ key: keys[index] ?? '', issuedUpTo: 1000 }],
+            presented: { ...tokenOf(`t-${round}-${index}`), cutOffKeys: keys, issuedAt: 900 },
+          }),
+        ),
+      );
+      expect(results.filter(({ first }) => first)).toHaveLength(1);
+    }
+  });
+});
+
+describe('migrating PostgreSQL', () => {
+  test('twice at once and again afterwards makes one schema, and keeps what is stored', async () => {
+    const { url, client } = await createTestDatabase({ isMigrated: false });
+    await Promise.all([migratePostgres(url), migratePostgres(url)]);
+    const store = await openForTest(url);
+    await store.revoke(revocationOf('a'));
+    await migratePostgres(url);
+    expect((await store.check(tokenOf('a'))).revoked).toBe(true);
+    const { rows } = await client.query('SELECT file FROM applied_migration');
+    expect(rows).toEqual([{ file: '0001-token-revocation.sql' }]);
+  });
+
+  test('a database that a newer version has migrated is refused in a sentence', async () => {
+    const { url, client } = await createTestDatabase();
+    await client.query("INSERT INTO applied_migration VALUES ('9999-new.sql')");
+    await expect(migratePostgres(url)).rejects.toThrow(
+      'The store has the schema of 9999-new.sql, which this version does not know: use a newer one.',
+    );
+  });
+});

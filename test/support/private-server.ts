@@ -1,0 +1,80 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chownSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+/** A server in a temporary folder of its own. */
+export interface PrivateServer {
+  readonly port: number;
+  /** Ends it and removes its folder. */
+  stop(): Promise<void>;
+}
+
+/** How a server is started. */
+export interface ServerProgram {
+  /** Who it runs as; without it, who runs the tests. */
+  readonly user?: { uid: number; gid: number } | undefined;
+  /** The command, for a port and a folder. */
+  command(port: number, folder: string): readonly string[];
+  /** Makes its files, before it starts. */
+  prepare?(folder: string): void;
+  /** What it prints when it serves. */
+  readonly isReady: RegExp;
+}
+
+/**
+ * Runs the server and ends it with SIGINT when the input ends, hence also when the test run is killed. $1 is its
+ * folder, which goes with it, the rest the command. A stopped process takes no signal but SIGCONT.
+ */
+const WATCH = `
+folder=$1; shift
+exec 3<&0
+"$@" </dev/null 2>&1 &
+server=$!
+(cat <&3; kill -CONT $server; kill -INT $server) >/dev/null 2>&1 &
+watcher=$!
+wait $server
+kill $watcher 2>/dev/null
+rm -rf "$folder"`;
+
+/** Starts a server on a free port and waits until it says that it serves. */
+export async function startPrivateServer(program: ServerProgram): Promise<PrivateServer> {
+  const folder = mkdtempSync(join(tmpdir(), 'unlink-server-'));
+  if (program.user !== undefined) chownSync(folder, program.user.uid, program.user.gid);
+  program.prepare?.(folder);
+  const port = await freePort();
+  const child = spawn('sh', ['-c', WATCH, 'sh', folder, ...program.command(port, folder)], {
+    cwd: folder,
+    stdio: ['pipe', 'pipe', 'inherit'],
+    detached: true, // Ctrl-C is for the test run, which then ends this
+    ...program.user,
+  });
+  const output: string[] = [];
+  const stop = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, 'exit');
+    child.stdin.end();
+    await exit;
+    rmSync(folder, { recursive: true, force: true });
+  };
+  for await (const line of createInterface({ input: child.stdout })) {
+    output.push(line);
+    if (!program.isReady.test(line)) continue;
+    child.stdout.resume();
+    return { port, stop };
+  }
+  throw new Error(`the server did not start:\n${output.join('\n')}`);
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
