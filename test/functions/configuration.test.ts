@@ -12,12 +12,14 @@ async function start(changes: Changes): Promise<EmulatedProject> {
 
 describe('a setting that is wrong stops the first call, by its name and without its value', () => {
   test.each<[local: Record<string, string | null>, names: string]>([
-    [{ STORE_URL: null }, 'STORE_URL must be memory: or sqlite:<path>'],
+    [{ STORE_URL: null }, 'STORE_URL must be memory:, sqlite:<path>'],
     [{ STORE_URL: '' }, 'STORE_URL must be'],
-    [{ STORE_URL: `postgres://user:${SECRET}@host/db` }, 'STORE_URL must be'],
+    [{ STORE_URL: `mysql://user:${SECRET}@host/db` }, 'STORE_URL must be'],
+    [{ STORE_URL: `redis://user:${SECRET}@127.0.0.1/first` }, 'STORE_URL: the path of'],
+    [{ STORE_URL: `dynamodb+https://127.0.0.1/?table=${SECRET}` }, 'STORE_URL: the dynamodb URL'],
     [{ STORE_URL: 'sqlite:' }, 'STORE_URL must be'],
     [{ STORE_URL: SECRET }, 'STORE_URL must be'],
-    [{ REVOCATION_STORE_URL: `redis:${SECRET}` }, 'REVOCATION_STORE_URL must be'],
+    [{ REVOCATION_STORE_URL: `mongodb:${SECRET}` }, 'REVOCATION_STORE_URL must be'],
     [{ TOKEN_PEPPERS: null }, 'TOKEN_PEPPERS must be set'],
     [{ TOKEN_PEPPERS: SECRET }, 'TOKEN_PEPPERS must be name:base64'],
     [{ TOKEN_PEPPERS: `k1:${SECRET.slice(0, 30)}` }, 'TOKEN_PEPPERS must be name:base64'],
