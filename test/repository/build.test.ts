@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } f
 import { functionNames } from '#scripts/build.ts';
 import { readFunctionsFile } from '#scripts/emulator/functions-file.ts';
 import { migrateSqlite } from '#scripts/migrate.ts';
-import { TEST_PEPPERS } from '#test/support/emulated-project.ts';
+import { startProject, TEST_PEPPERS } from '#test/support/emulated-project.ts';
 import { startScript } from '#test/support/script-process.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 
@@ -109,8 +109,26 @@ describe('--store sqlite', () => {
     const code = Buffer.from(unzip(join(forSqlite, 'smart-home-unlink.zip'))['index.js'] ?? []).toString();
 
     expect(manifest['smart-home-unlink.zip'].drivers).toEqual(['sqlite']);
-    expect(code).toContain('INSERT INTO revoked_id');
-    expect(code).toContain('the driver memory is not in this build');
+    // Not toContain: it would print the whole bundle.
+    expect(code.includes('INSERT INTO revoked_id')).toBe(true);
+    expect(code.includes('this build leaves out the driver memory')).toBe(true);
+  });
+
+  test('it revokes as deployed; a URL of another driver stops the first call, by the name of the variable', async () => {
+    const call = { headers: { request_id: 'x', authorization: 'Bearer x' }, request_type: 'unlink', api_version: 1 };
+    const deployed = await startProject({ bundles: forSqlite });
+    onTestFinished(() => deployed.close());
+    expect((await deployed.raw('smart-home-unlink', call)).body).toBe('{"request_id":"x"}');
+    expect((await deployed.gateway('GET', '/whoami', { Authorization: 'Bearer x' })).status).toBe(403);
+
+    const wrong = await startProject({ bundles: forSqlite, local: { STORE_URL: 'postgres://127.0.0.1/unlink' } });
+    onTestFinished(() => wrong.close());
+    expect(JSON.parse((await wrong.raw('smart-home-unlink', call)).body)).toMatchObject({
+      errorMessage: 'misconfigured',
+    });
+    expect(wrong.takeLogLine()).toMatchObject({
+      error: { message: 'STORE_URL: this build leaves out the driver postgres' },
+    });
   });
 });
 
