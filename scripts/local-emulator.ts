@@ -1,11 +1,13 @@
 /** What `npm start` and `npm run dev` share: their command line, the data folder, the emulator on it. */
 import { randomBytes } from 'node:crypto';
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { TokenPeppers } from '#shared/token-revocation/token-id.ts';
 import type { AuthorizationServer } from './authorization-server/server.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from './emulator/emulator.ts';
+import { readFunctionsFile } from './emulator/functions-file.ts';
 import { StartError } from './emulator/start-error.ts';
 import { migrateSqlite } from './migrate.ts';
 
@@ -39,7 +41,7 @@ export function readLocalSettings(command: string): LocalSettings {
     port: { type: 'string', default: process.env.PORT ?? '8080' },
     'gateway-port': { type: 'string', default: process.env.GATEWAY_PORT ?? '8081' },
     'auth-port': { type: 'string', default: process.env.AUTH_PORT ?? '8082' },
-    'data-dir': { type: 'string', default: process.env.DATA_DIR ?? join(ROOT, '.data') },
+    'data-dir': { type: 'string', default: process.env.DATA_DIR || join(ROOT, '.data') },
     root: { type: 'string', default: ROOT },
     bundles: { type: 'string' },
     'strip-credential-headers': { type: 'boolean', default: process.env.STRIP_CREDENTIAL_HEADERS === '1' },
@@ -103,6 +105,7 @@ export async function startLocalEmulator(
       ...(onOutput && { onOutput }),
     });
     gatewayUrl = emulator.gatewayUrl;
+    writeVerification(settings, { ...values, ...(authorizationServer && { AUTH_URL: authorizationServer.url }) });
     return {
       ...emulator,
       authUrl: authorizationServer?.url,
@@ -114,6 +117,14 @@ export async function startLocalEmulator(
     await authorizationServer?.close();
     throw error;
   }
+}
+
+/** What the operator's command line beside this emulator verifies tokens with: `npm run admin -- … --data-dir`. */
+function writeVerification(settings: LocalSettings, values: Record<string, string>): void {
+  const definitions = readFunctionsFile(configurationFiles(settings).functionsFile, values);
+  const { ISSUERS, GRANT_CLAIM } = definitions.find(({ name }) => name === 'token-authorize')?.environment ?? {};
+  const text = JSON.stringify({ ISSUERS, GRANT_CLAIM });
+  writeFileSync(join(settings.dataDir, 'verification.json'), text, { mode: 0o600 });
 }
 
 async function startAuthorizationServer(
@@ -145,19 +156,31 @@ export function configurationFiles({ root }: LocalSettings): { functionsFile: st
 export function placeholderValues({ dataDir, authPort }: LocalSettings): Record<string, string> {
   const file = join(dataDir, 'peppers');
   try {
-    if (!existsSync(file)) writeFileSync(file, `k1:${randomBytes(32).toString('base64')}`, { mode: 0o600 });
-    return {
-      DATA_DIR: dataDir,
-      DEVELOPMENT_PEPPERS: readFileSync(file, 'utf8'),
-      AUTH_URL: `http://127.0.0.1:${authPort}`,
-    };
+    if (!existsSync(file)) writePeppers(file, dataDir);
+    const peppers = readFileSync(file, 'utf8');
+    if (!TokenPeppers.safeParse(peppers).success) {
+      throw new StartError(`The file peppers in the data folder ${dataDir} holds no peppers.`);
+    }
+    return { DATA_DIR: dataDir, DEVELOPMENT_PEPPERS: peppers, AUTH_URL: `http://127.0.0.1:${authPort}` };
   } catch (error) {
+    if (error instanceof StartError) throw error;
     throw new StartError(`The file peppers in the data folder ${dataDir} cannot be read or written.`, { cause: error });
   }
 }
 
+/** Makes peppers, all of the file or none of it: with half of them no revocation would ever be found again. */
+function writePeppers(file: string, dataDir: string): void {
+  if (existsSync(databasePath({ dataDir }))) {
+    throw new StartError(
+      `The data folder ${dataDir} has a store but no peppers: nothing revoked in it could be found. Bring the file peppers back, or remove the folder.`,
+    );
+  }
+  writeFileSync(`${file}.new`, `k1:${randomBytes(32).toString('base64')}`, { mode: 0o600, flush: true });
+  renameSync(`${file}.new`, file);
+}
+
 /** The file of the store. */
-export function databasePath({ dataDir }: LocalSettings): string {
+export function databasePath({ dataDir }: Pick<LocalSettings, 'dataDir'>): string {
   return join(dataDir, 'unlink.sqlite');
 }
 

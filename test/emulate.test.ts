@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, inject, onTestFinished, test } from 'vitest';
+import { TEST_PEPPERS } from '#test/support/emulated-project.ts';
 import { type ScriptProcess, startScript } from '#test/support/script-process.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 
@@ -61,9 +62,24 @@ test('a data folder that is a file is one sentence and status 1', async () => {
 test('a store that is no database is one sentence and status 1', async () => {
   const folder = temporaryFolder();
   writeFileSync(join(folder, 'unlink.sqlite'), 'no database'.repeat(100));
+  writeFileSync(join(folder, 'peppers'), TEST_PEPPERS);
 
   expect(await refusal([`--data-dir=${folder}`])).toBe(
     `The store in the data folder ${folder} cannot be opened or migrated.`,
+  );
+});
+
+test('a store whose peppers are gone is one sentence and status 1: new ones would find nothing of it', async () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'unlink.sqlite'), '');
+  expect(await refusal([`--data-dir=${folder}`])).toMatch(/has a store but no peppers/);
+});
+
+test('a file of peppers that holds none is one sentence and status 1', async () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'peppers'), '');
+  expect(await refusal([`--data-dir=${folder}`])).toBe(
+    `The file peppers in the data folder ${folder} holds no peppers.`,
   );
 });
 

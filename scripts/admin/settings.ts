@@ -16,7 +16,7 @@ Settings, from the environment, the same as the functions':
 `;
 
 /**
- * The settings that `schema` asks for, from the environment, or the store and the peppers from an emulator's folder.
+ * The settings that `schema` asks for, from the environment, or what an emulator keeps in its folder: store, peppers, issuers.
  *
  * @throws {Misconfigured}
  * @throws {UsageError} There is no emulator's store in the folder.
@@ -43,6 +43,9 @@ function useDataFolder(folder: string): void {
   } catch {
     throw new UsageError(`The file ${peppers} cannot be read.`);
   }
+  const verification = join(folder, 'verification.json');
+  // Whoever started the emulator wrote it: names and values of the environment.
+  if (existsSync(verification)) Object.assign(process.env, JSON.parse(readFileSync(verification, 'utf8')));
 }
 
 /**
