@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { linkDemoUser } from './authorization-server/demo.ts';
+import { DEMO_SECRET, linkDemoUser } from './authorization-server/demo.ts';
 import { endEmulator, startEmulatorProcess } from './emulator-process.ts';
 
 /** The smoke calls against an emulator that is started for them, on free ports and an empty store, with what is built. */
@@ -15,7 +15,10 @@ try {
     const program = fileURLToPath(new URL('./smoke.ts', import.meta.url));
     const urls = ['--functions-url', emulator.functionsUrl, '--gateway-url', emulator.gatewayUrl];
     const { accessToken } = await linkDemoUser(emulator.authUrl ?? '', 'ann');
-    const smoke = spawn(process.execPath, [program, ...urls, '--token', accessToken], { stdio: 'inherit' });
+    const smoke = spawn(process.execPath, [program, ...urls, '--token', accessToken], {
+      stdio: 'inherit',
+      env: { ...process.env, SMOKE_CLIENT: `smart-home:${DEMO_SECRET}` },
+    });
     const [status] = await once(smoke, 'exit');
     process.exitCode = status ?? 1;
   } finally {

@@ -14,7 +14,9 @@ const USAGE = `npm run smoke -- --functions-url <url> --gateway-url <url> [optio
   --function <name>=<id>  the id of a deployed function, where it is not its name; repeatable
   --only <name>           tries this function only; repeatable. Default: all of --outputs, else of functions.yaml
   --token <token>         REVOKED by the run; default: a random one, which will do where tokens are not verified
-  --request-id <id>       default: a random one`;
+  --request-id <id>       default: a random one
+
+SMOKE_CLIENT=<id>:<secret> in the environment is the client that the token was issued to, to try what clients may.`;
 
 /** Enough for a cold start behind the longest time-out of a function. */
 const DEADLINE_MS = 20_000;
@@ -49,6 +51,7 @@ async function main(): Promise<void> {
   for (const name of target.functions) if (!known.has(name)) report('info', `${name}: no smoke call is known for it`);
   for (const call of SMOKE_CALLS) {
     if (!call.functions.every((name) => target.functions.includes(name))) continue;
+    if (call.needsClient && run.client === undefined) continue;
     const label = `${call.functions[0]}: ${call.title}`;
     const url = urlOf(call, target, run);
     if (url instanceof URL) tally[await tryCall(call, label, url, run)] += 1;
@@ -157,8 +160,14 @@ function readCommandLine(): { target: Target; run: Run } {
       ids: new Map([...Object.entries(outputs?.function_ids.value ?? {}), ...values.function.map(readId)]),
       isPublic: (name) => outputs === undefined || outputs.public_functions.value.includes(name),
     },
-    run: { token: values.token, requestId: values['request-id'] },
+    run: { token: values.token, requestId: values['request-id'], client: readClient() },
   };
+}
+
+/** HTTP Basic of the client in SMOKE_CLIENT: an argument would show its secret to every user of the machine. */
+function readClient(): string | undefined {
+  const { SMOKE_CLIENT } = process.env;
+  return SMOKE_CLIENT === undefined ? undefined : `Basic ${Buffer.from(SMOKE_CLIENT).toString('base64')}`;
 }
 
 function readId(pair: string): [name: string, id: string] {

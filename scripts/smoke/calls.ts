@@ -4,6 +4,8 @@ export interface SmokeCall {
   readonly functions: readonly [string, ...string[]];
   readonly title: string;
   readonly request: (run: Run) => SmokeRequest;
+  /** It is tried where a client is given. */
+  readonly needsClient?: boolean;
   /** What is expected, as it is printed. */
   readonly expected: string;
   readonly isExpected: (answer: SmokeAnswer, run: Run) => boolean;
@@ -16,6 +18,8 @@ export interface Run {
   /** A token of its own, to be revoked. */
   readonly token: string;
   readonly requestId: string;
+  /** `Authorization` of a client that the token was issued to. */
+  readonly client?: string | undefined;
 }
 
 /** `raw` and `https` go to a function's own URL, with `?integration=raw` and without; `gateway` goes to a path. */
@@ -51,6 +55,19 @@ const whoAmI = (headers: Record<string, string> = {}): SmokeRequest => ({
   headers,
 });
 const bearer = ({ token }: Run) => ({ Authorization: `Bearer ${token}` });
+
+const oauth =
+  (operation: 'revoke' | 'introspect', isClient: boolean) =>
+  ({ token, client = '' }: Run): SmokeRequest => ({
+    via: 'gateway',
+    method: 'POST',
+    path: `/oauth/${operation}`,
+    headers: {
+      'Content-Type': 'application/x-www-form-urlencoded',
+      ...(isClient && { Authorization: client }),
+    },
+    body: new URLSearchParams({ token }).toString(),
+  });
 
 /** Whether JSON holds at least these fields. */
 function holds(json: unknown, fields: Readonly<Record<string, unknown>>): boolean {
@@ -163,6 +180,14 @@ export const SMOKE_CALLS: readonly SmokeCall[] = [
     isExpected: ({ status, json }) => status === 400 && holds(json, { error: 'invalid_request' }),
   },
   {
+    functions: ['token-introspect'],
+    title: 'POST /oauth/introspect by the client',
+    needsClient: true,
+    request: oauth('introspect', true),
+    expected: '200 {"active":true,…}',
+    isExpected: ({ status, json }) => status === 200 && holds(json, { active: true }),
+  },
+  {
     functions: ['smart-home-unlink'],
     title: 'raw unlink',
     request: (run) => raw(unlinkEnvelope(run)),
@@ -190,17 +215,27 @@ export const SMOKE_CALLS: readonly SmokeCall[] = [
     (operation): SmokeCall => ({
       functions: [`token-${operation}`],
       title: `POST /oauth/${operation} without a client`,
-      request: ({ token }) => ({
-        via: 'gateway',
-        method: 'POST',
-        path: `/oauth/${operation}`,
-        headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
-        body: new URLSearchParams({ token }).toString(),
-      }),
+      request: oauth(operation, false),
       expected: '401 {"error":"invalid_client"}',
       isExpected: ({ status, json }) => status === 401 && holds(json, { error: 'invalid_client' }),
     }),
   ),
+  {
+    functions: ['token-revoke'],
+    title: 'POST /oauth/revoke by the client',
+    needsClient: true,
+    request: oauth('revoke', true),
+    expected: '200 without a body',
+    isExpected: ({ status, text }) => status === 200 && text === '',
+  },
+  {
+    functions: ['token-introspect', 'token-revoke'],
+    title: 'POST /oauth/introspect by the client, once it is revoked',
+    needsClient: true,
+    request: oauth('introspect', true),
+    expected: '200 {"active":false}',
+    isExpected: ({ status, json }) => status === 200 && JSON.stringify(json) === '{"active":false}',
+  },
   {
     functions: ['token-authorize', 'smart-home-unlink'],
     title: 'GET /whoami with the token, now revoked',

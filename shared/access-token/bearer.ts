@@ -9,7 +9,9 @@ const BEARER = /^bearer +([\x21-\x7e]{1,8192})$/i;
  * @throws {CallerError} `invalid_token`
  */
 export function bearerToken(authorization: string | undefined): string {
-  if (authorization === undefined) throw new CallerError('invalid_token', 'The call carries no credential.');
+  if (authorization === undefined) {
+    throw new CallerError('invalid_token', 'No credential arrived: the call carries none, or the gateway withholds it.');
+  }
   const token = BEARER.exec(authorization)?.[1];
   if (token === undefined) {
     throw new CallerError(

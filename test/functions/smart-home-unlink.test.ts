@@ -295,6 +295,7 @@ describe('behind the gateway', () => {
     const withholding = await startProject({ stripCredentialHeaders: true });
     const answer = await withholding.gateway('POST', '/v1.0/user/unlink', { Authorization: 'Bearer withheld' });
     expect(answer.status).toBe(401);
+    expect(answer.body).toContain('the gateway withholds it');
     expect(withholding.countRows()).toBe(0);
     await withholding.close();
   });
