@@ -10,7 +10,10 @@ const BEARER = /^bearer +([\x21-\x7e]{1,8192})$/i;
  */
 export function bearerToken(authorization: string | undefined): string {
   if (authorization === undefined) {
-    throw new CallerError('invalid_token', 'No credential arrived: the call carries none, or the gateway withholds it.');
+    throw new CallerError(
+      'invalid_token',
+      'No credential arrived: the call carries none, or the gateway withholds it.',
+    );
   }
   const token = BEARER.exec(authorization)?.[1];
   if (token === undefined) {

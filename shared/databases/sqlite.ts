@@ -8,7 +8,10 @@ import { type StoreFault, StoreUnavailable } from '../errors.ts';
  * How long a statement waits for another writer, in milliseconds. It blocks the whole instance: all calls of one, one
  * after another, must wait for less than a call keeps back for its answer. Waiting longer is left to retries.
  */
-const BUSY_TIMEOUT_MS = 10;
+const BUSY_TIMEOUT_MS = 2;
+
+/** How long a migration waits for another one. */
+const MIGRATION_TIMEOUT_MS = 10_000;
 
 /**
  * Opens a SQLite database in which what is committed survives a power cut: WAL with `synchronous=FULL`.
@@ -22,7 +25,9 @@ export function openSqliteDatabase(path: string, { create = false } = {}): Datab
   let database: DatabaseSync | undefined;
   try {
     database = new (sqlite().DatabaseSync)(location);
-    database.exec(`PRAGMA busy_timeout=${BUSY_TIMEOUT_MS}; PRAGMA synchronous=FULL; PRAGMA fullfsync=ON`);
+    database.exec(
+      `PRAGMA busy_timeout=${create ? MIGRATION_TIMEOUT_MS : BUSY_TIMEOUT_MS}; PRAGMA synchronous=FULL; PRAGMA fullfsync=ON`,
+    );
     // Kept in the file, and a writer's lock to set: done once, where the file is made.
     if (create) database.exec('PRAGMA journal_mode=WAL');
     return database;

@@ -67,7 +67,7 @@ describe('a SQLite store', () => {
     expect(database.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'wal' });
     // 2 is FULL: https://sqlite.org/pragma.html#pragma_synchronous
     expect(database.prepare('PRAGMA synchronous').get()).toEqual({ synchronous: 2 });
-    expect(database.prepare('PRAGMA busy_timeout').get()).toEqual({ timeout: 10 });
+    expect(database.prepare('PRAGMA busy_timeout').get()).toEqual({ timeout: 2 });
     database.close();
   });
 
@@ -192,6 +192,20 @@ describe('a SQLite store', () => {
     migrateSqlite(path);
     migrateSqlite(path);
     expect((await store.check(tokenOf('a'))).revoked).toBe(true);
+    await store.close();
+  });
+
+  test('two migrations at once are one', async () => {
+    const folder = createTemporaryFolder();
+    onTestFinished(folder.remove);
+    const path = join(folder.path, 'new.sqlite');
+    const migrations = Array.from({ length: 3 }, () =>
+      fork('scripts/migrate.ts', ['--store', `sqlite:${path}`], { silent: true }),
+    );
+    const ends = await Promise.all(migrations.map((migration) => once(migration, 'exit')));
+    expect(ends.map(([status]) => status)).toEqual([0, 0, 0]);
+    const store = await openSqliteStore(path);
+    expect(await store.revoke(revocationOf('a'))).toMatchObject({ first: true });
     await store.close();
   });
 

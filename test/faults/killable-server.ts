@@ -107,7 +107,7 @@ export async function startKillableServer(program: KillableProgram): Promise<Kil
     async freeze() {
       const processes = [running?.processId, ...((await program.otherProcesses?.(port)) ?? [])];
       const signal = (name: NodeJS.Signals) => {
-        for (const id of processes) if (id) process.kill(id, name);
+        for (const id of processes) if (id !== undefined) signalIfThere(id, name);
       };
       signal('SIGSTOP');
       return () => signal('SIGCONT');
@@ -117,6 +117,15 @@ export async function startKillableServer(program: KillableProgram): Promise<Kil
       remove();
     },
   };
+}
+
+/** One of several processes may end by itself. */
+function signalIfThere(processId: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(processId, name);
+  } catch {
+    // It has.
+  }
 }
 
 const MAX_STARTS = 50;

@@ -1,0 +1,135 @@
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import pg from 'pg';
+import { inject } from 'vitest';
+import { migratePostgres } from '#scripts/migrate-postgres.ts';
+import { readPostgresUrl } from '#shared/databases/postgres.ts';
+import { findProgram } from '#test/support/test-services.ts';
+import { startKillableServer } from './killable-server.ts';
+import { createNetworkStore, type End, leadAstray, type NetworkStore } from './network-store.ts';
+
+/** Of the store's role and its database: its own, for the server that it fails over to is one of all tests. */
+const NAME = `unlink_faults_${randomBytes(8).toString('hex')}`;
+const PASSWORD = randomBytes(12).toString('hex');
+
+/** Starts a PostgreSQL with a store in it that is not its superuser's. */
+export async function startPostgresStore(): Promise<NetworkStore> {
+  const user = ordinaryUser();
+  const server = await startKillableServer({
+    user,
+    prepare: (folder) => {
+      const options = ['--username=tests', '--auth-local=trust', '--auth-host=scram-sha-256', '--encoding=UTF8'];
+      execFileSync(program('initdb'), ['-D', join(folder, 'data'), ...options, '--no-sync'], {
+        cwd: folder,
+        stdio: ['ignore', 'ignore', 'ignore'],
+        ...user,
+      });
+    },
+    command: (port, folder) => [
+      program('postgres'),
+      ...['-D', join(folder, 'data'), '-h', '127.0.0.1', '-p', String(port), '-k', folder],
+    ],
+    isReady: /ready to accept/,
+    stopSignal: 'QUIT',
+    otherProcesses: async () => {
+      const processes = await asAdministrator('SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()');
+      return processes.map(({ pid }) => Number(pid));
+    },
+  });
+  const urlAt = (port: number) => `postgres://${NAME}:${PASSWORD}@127.0.0.1:${port}/${NAME}`;
+  const storeUrl = urlAt(server.port);
+
+  /** On a connection of its own, over the Unix socket. */
+  async function asAdministrator(statement: string, database = 'postgres'): Promise<pg.QueryResultRow[]> {
+    const client = await connectAsAdministrator(database);
+    try {
+      return (await client.query(statement)).rows;
+    } finally {
+      await client.end();
+    }
+  }
+  async function connectAsAdministrator(database: string): Promise<pg.Client> {
+    const client = new pg.Client({ host: server.folder, port: server.port, user: 'tests', database });
+    await client.connect();
+    return client;
+  }
+
+  await asAdministrator(`CREATE ROLE ${NAME} LOGIN PASSWORD '${PASSWORD}'`);
+  await asAdministrator(`CREATE DATABASE ${NAME} OWNER ${NAME}`);
+  await migratePostgres(storeUrl);
+
+  return createNetworkStore(server, urlAt, (proxy) => {
+    /** Changes something that is looked at when a connection is made, hence the cut. */
+    async function whileIs(statement: string, undo: string, database?: string): Promise<End> {
+      await asAdministrator(statement, database);
+      proxy.cut();
+      return async () => void (await asAdministrator(undo, database));
+    }
+    async function startAgain(change: () => void): Promise<void> {
+      await server.end('SIGINT');
+      change();
+      await server.start();
+    }
+    return {
+      refuseMore: () => whileIs(`ALTER ROLE ${NAME} CONNECTION LIMIT 0`, `ALTER ROLE ${NAME} CONNECTION LIMIT -1`),
+      refuseCredentials: () =>
+        whileIs(`ALTER ROLE ${NAME} PASSWORD 'changed'`, `ALTER ROLE ${NAME} PASSWORD '${PASSWORD}'`),
+      ageSchema: () => whileIs('UPDATE schema_marker SET version = 0', 'UPDATE schema_marker SET version = 1', NAME),
+      async block() {
+        const other = await connectAsAdministrator(NAME);
+        await other.query('BEGIN; LOCK TABLE revoked_id IN ACCESS EXCLUSIVE MODE');
+        return () => other.end();
+      },
+      // The server's own answer, though not for its own reason: a small disk takes a mount.
+      fill: () =>
+        whileIs(
+          `CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql
+            AS $$ BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
+          CREATE TRIGGER no_room BEFORE INSERT ON revoked_id EXECUTE FUNCTION no_room()`,
+          'DROP FUNCTION no_room CASCADE',
+          NAME,
+        ),
+      async becomeReplica() {
+        await startAgain(() => writeFileSync(join(server.folder, 'data', 'standby.signal'), ''));
+        return async () => void (await asAdministrator('SELECT pg_promote()'));
+      },
+      async corrupt() {
+        const [row] = await asAdministrator(`SELECT pg_relation_filepath('revoked_id') AS path`, NAME);
+        const file = join(server.folder, 'data', String(row?.path));
+        let pages = Buffer.alloc(0);
+        await startAgain(() => {
+          pages = readFileSync(file);
+          writeFileSync(file, Buffer.alloc(pages.length, 0xff));
+        });
+        return () => startAgain(() => writeFileSync(file, pages));
+      },
+      async failOver() {
+        const url = new URL(inject('postgresUrl'));
+        const other = new pg.Client(readPostgresUrl(url.href).connection);
+        await other.connect();
+        await other.query(`CREATE ROLE ${NAME} LOGIN PASSWORD '${PASSWORD}'`);
+        await other.query(`CREATE DATABASE ${NAME} TEMPLATE template0`);
+        const comeBack = leadAstray(proxy, Number(url.port || 5432));
+        return async () => {
+          await comeBack();
+          await other.query(`DROP DATABASE ${NAME} WITH (FORCE)`);
+          await other.query(`DROP ROLE ${NAME}`);
+          await other.end();
+        };
+      },
+    };
+  });
+}
+
+function program(name: string): string {
+  return findProgram(name) ?? name;
+}
+
+/** PostgreSQL refuses to run as root: there it runs as the user that its package made. */
+function ordinaryUser(): { uid: number; gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  const id = (option: string) => Number(execFileSync('id', [option, 'postgres'], { encoding: 'utf8' }));
+  return { uid: id('-u'), gid: id('-g') };
+}
