@@ -15,13 +15,16 @@ const unlinkAccount: Operation<Ports> = async (call, ports) => {
 
 const passOn: Operation<Ports> = async (call, ports) => ({ status: 200, body: await forwardRaw(call, ports) });
 
-const passOnRest: Operation<Ports> = async (call, ports) => {
-  const { status, headers, body } = await forwardRest(call, ports);
-  const type = headers['content-type'];
-  return { status, body, ...(typeof type === 'string' && { headers: { 'Content-Type': type } }) };
-};
-
-const REST_OPERATIONS = ['devices', 'query', 'action'].map((name) => `smart-home-unlink.${name}`);
+const restOperations = Object.fromEntries(
+  (['devices', 'query', 'action'] as const).map((name): [string, Operation<Ports>] => [
+    `smart-home-unlink.${name}`,
+    async (call, ports) => {
+      const { status, headers, body } = await forwardRest(name, call, ports);
+      const type = headers['content-type'];
+      return { status, body, ...(typeof type === 'string' && { headers: { 'Content-Type': type } }) };
+    },
+  ]),
+);
 
 /**
  * The function of a Yandex Smart Home skill, raw and behind the gateway: answers `unlink`, and passes every other
@@ -44,9 +47,9 @@ export const handler = defineFunction({
   gateway: {
     'smart-home-unlink': unlinkAccount,
     'smart-home-unlink.check': async () => ({ status: 200 }),
-    ...Object.fromEntries(REST_OPERATIONS.map((operationId) => [operationId, passOnRest])),
+    ...restOperations,
   },
-  large: ['discovery', 'query', 'action', ...REST_OPERATIONS],
+  large: ['discovery', 'query', 'action', ...Object.keys(restOperations)],
   errorBody: (error, error_description) => ({ error, error_description }),
   bareRawSuccess: true,
 });

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { ServiceUrl } from '../outgoing/service-url.ts';
 
 /** Signatures that a public key verifies. `none` is in no list. */
 const ASYMMETRIC = [
@@ -6,11 +7,10 @@ const ASYMMETRIC = [
 ];
 const SYMMETRIC = ['HS256', 'HS384', 'HS512'];
 
-const Url = z.string().check(z.regex(/^https:\/\/[^\s]+$|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])[:/][^\s]*$/));
 const Text = z.string().check(z.minLength(1));
 
 /** An OAuth client at an authorization server, and the endpoint it calls there. */
-export const EndpointClient = z.strictObject({ endpoint: Url, client_id: Text, client_secret: Text });
+export const EndpointClient = z.strictObject({ endpoint: ServiceUrl, client_id: Text, client_secret: Text });
 export type EndpointClient = z.output<typeof EndpointClient>;
 
 const Issuer = z
@@ -19,7 +19,7 @@ const Issuer = z
     issuer: Text,
     /** Of which audiences one must be in the token. */
     audience: z.optional(z.union([Text, z.array(Text).check(z.minLength(1))])),
-    jwks_uri: z.optional(Url),
+    jwks_uri: z.optional(ServiceUrl),
     jwks: z.optional(z.object({ keys: z.array(z.looseObject({ kty: Text })) })),
     /** The secret that the issuer signs with by HMAC, at least 32 characters. */
     secret: z.optional(z.string().check(z.minLength(32))),

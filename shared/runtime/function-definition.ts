@@ -43,19 +43,17 @@ export interface Call {
    * @throws {CallerError} `invalid_request`: the body is of another kind or cannot be read.
    */
   readonly fields: (kind: BodyKind) => JsonObject;
-  /** The call as it came, to be passed on: the body of a raw call, the method, path and body of a gateway's. */
-  readonly passThrough: PassThrough;
+  /** The body as it came, to be passed on. Of a raw call, what the platform's parser left of it. */
+  readonly sent: SentBody;
 }
 
 /** How the body of a native protocol is written. */
 export type BodyKind = 'form' | 'json';
 
-/** What is passed on of a call to a service behind it. */
-export interface PassThrough {
-  readonly method: 'GET' | 'POST';
-  readonly path: string;
+/** A body as its sender wrote it. */
+export interface SentBody {
   readonly contentType: string | undefined;
-  readonly body: string;
+  readonly text: string;
 }
 
 /** What the native protocol answers: its status, its body (a JSON value) if there is one. */
@@ -73,7 +71,7 @@ export interface Transport<Ports> {
   /** What stands where the caller's request id belongs. */
   readonly requestIds: readonly unknown[];
   /** @throws {CallerError} */
-  read(invocation: Invocation): Pick<Call, 'authorization' | 'fields' | 'passThrough'> & {
+  read(invocation: Invocation): Pick<Call, 'authorization' | 'fields' | 'sent'> & {
     readonly operation: Operation<Ports>;
   };
   /** Answers; where only what is thrown shows as a failure, throws a status of 500 and above. */

@@ -37,12 +37,7 @@ export function httpTransport<Ports>(
         operation,
         authorization: httpCredential(event),
         fields: (kind) => readFields(body.toString(), contentType, kind),
-        passThrough: {
-          method: event.httpMethod === 'GET' ? 'GET' : 'POST',
-          path: typeof event.path === 'string' ? event.path : '',
-          contentType,
-          body: body.toString(),
-        },
+        sent: { contentType, text: body.toString() },
       };
     },
 

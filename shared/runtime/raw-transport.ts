@@ -61,7 +61,7 @@ export function rawTransport<Ports>(
           if (isJsonObject(payload)) return payload;
           throw new CallerError('invalid_request', 'The field payload must be an object.');
         },
-        passThrough: { method: 'POST', path: '', contentType: 'application/json', body },
+        sent: { contentType: 'application/json', text: body },
       };
     },
 

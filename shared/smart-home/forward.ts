@@ -2,15 +2,14 @@ import * as z from 'zod/mini';
 import { type AuthorizePorts, isAuthorized } from '../access-token/authorize.ts';
 import { CallerError } from '../errors.ts';
 import { OutgoingFailure, type OutgoingResponse, type Send } from '../outgoing/send.ts';
-
-const Url = z.string().check(z.regex(/^https?:\/\/\S+$/, 'must be an https URL'));
+import { ServiceUrl } from '../outgoing/service-url.ts';
 
 /** The provider's own service, which answers what is not `unlink`. */
 export const FulfilmentEnvironment = z.object({
   /** Of raw calls: called with the same JSON. */
-  FULFILMENT_URL: z.optional(Url),
+  FULFILMENT_URL: z.optional(ServiceUrl),
   /** Of REST calls: the base in front of `/v1.0/user/devices…`. */
-  FULFILMENT_REST_URL: z.optional(Url),
+  FULFILMENT_REST_URL: z.optional(ServiceUrl),
 });
 
 /** What passing a call on needs. */
@@ -25,12 +24,7 @@ export interface ForwardRequest {
   readonly authorization: string | undefined;
   readonly remainingMs: () => number;
   readonly note: (fields: Record<string, unknown>) => void;
-  readonly passThrough: {
-    readonly method: 'GET' | 'POST';
-    readonly path: string;
-    readonly contentType: string | undefined;
-    readonly body: string;
-  };
+  readonly sent: { readonly contentType: string | undefined; readonly text: string };
 }
 
 /** The most bytes that the platform lets an answer have. */
@@ -49,7 +43,7 @@ export async function forwardRaw(request: ForwardRequest, ports: ForwardPorts): 
   if (url === undefined) {
     throw new CallerError('unsupported_request_type', 'This function does not answer that request_type.');
   }
-  const { status, body } = await forward(url, MAX_RAW_BYTES, request, ports);
+  const { status, body } = await forward('POST', url, MAX_RAW_BYTES, request, ports);
   if (status < 200 || status > 299) throw new OutgoingFailure('malformed');
   try {
     return JSON.parse(body.toString());
@@ -58,19 +52,32 @@ export async function forwardRaw(request: ForwardRequest, ports: ForwardPorts): 
   }
 }
 
+/** The REST operations that are passed on, by name. Not the path of the event: whoever writes the event writes it. */
+const REST_OPERATIONS = {
+  devices: { method: 'GET', path: '/v1.0/user/devices' },
+  query: { method: 'POST', path: '/v1.0/user/devices/query' },
+  action: { method: 'POST', path: '/v1.0/user/devices/action' },
+} as const;
+
 /**
- * Passes a REST call (`/v1.0/user/devices…`) on to the provider's server, once its token verifies and is not revoked.
+ * Passes a REST call on to the provider's server, once its token verifies and is not revoked.
  *
  * @throws {CallerError} `not_found` where there is no such server, `invalid_token`
  * @throws {OutgoingFailure} The provider's server did not answer.
  */
-export async function forwardRest(request: ForwardRequest, ports: ForwardPorts): Promise<OutgoingResponse> {
+export async function forwardRest(
+  operation: keyof typeof REST_OPERATIONS,
+  request: ForwardRequest,
+  ports: ForwardPorts,
+): Promise<OutgoingResponse> {
   const base = ports.fulfilment.FULFILMENT_REST_URL;
   if (base === undefined) throw new CallerError('not_found', 'There is no such operation.');
-  return await forward(base.replace(/\/$/, '') + request.passThrough.path, MAX_REST_BYTES, request, ports);
+  const { method, path } = REST_OPERATIONS[operation];
+  return await forward(method, base.replace(/\/$/, '') + path, MAX_REST_BYTES, request, ports);
 }
 
 async function forward(
+  method: 'GET' | 'POST',
   url: string,
   maxBytes: number,
   request: ForwardRequest,
@@ -79,7 +86,7 @@ async function forward(
   if (!(await isAuthorized(request, ports))) {
     throw new CallerError('invalid_token', 'The token is not valid, or it is revoked.');
   }
-  const { method, contentType, body } = request.passThrough;
+  const { contentType, text } = request.sent;
   return await ports.send({
     method,
     url,
@@ -88,7 +95,7 @@ async function forward(
       'X-Request-Id': encodeURI(request.requestId),
       ...(contentType !== undefined && { 'Content-Type': contentType }),
     },
-    ...(method === 'POST' && { body }),
+    ...(method === 'POST' && { body: text }),
     timeoutMs: request.remainingMs(),
     maxBytes,
   });

@@ -174,6 +174,23 @@ describe('behind the gateway', () => {
     ]);
   });
 
+  test.each(['.evil.example/', '@127.0.0.1:9/', '/../../admin', '//evil.example/', '/v1.0/user/devices?x=1#'])(
+    'a path that a raw caller forged (%s) chooses nothing',
+    async (path) => {
+      const token = await issueToken();
+      const event = {
+        version: '1.0',
+        operationId: 'smart-home-unlink.devices',
+        httpMethod: 'DELETE',
+        path,
+        headers: { Authorization: `Bearer ${token}` },
+        requestContext: {},
+      };
+      await raw(event);
+      expect(passed).toEqual([expect.objectContaining({ method: 'GET', url: '/api/v1.0/user/devices' })]);
+    },
+  );
+
   test('a failure of it comes back as it is', async () => {
     answer = { status: 503, type: 'text/plain', body: 'down' };
     expect(await rest('GET', '', await issueToken())).toMatchObject({ status: 503, body: 'down' });
