@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests run beside Node, where it is missing, from Debian's packages: PostgreSQL, Redis and a
-# Java 17 runtime for DynamoDB Local. Run as root. Silent and quick when everything is there.
+# Installs what the tests run beside Node, where it is missing, from Debian's packages: PostgreSQL, Redis, a
+# Java 17 runtime for DynamoDB Local, and curl for the lines that are printed for users. Run as root. Silent and quick when everything is there.
 set -eu
 
 packages=''
@@ -9,6 +9,7 @@ need() { packages="$packages $1"; }
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || need postgresql
 command -v redis-server >/dev/null || command -v valkey-server >/dev/null || need redis-server
 command -v java >/dev/null || need openjdk-17-jre-headless
+command -v curl >/dev/null || need curl
 [ -n "$packages" ] || exit 0
 
 # The tests start servers of their own: nothing is to start with the machine, or to take the well-known ports.

@@ -16,7 +16,7 @@ export interface Backend {
   /** The process behind it; an embedded store has none. */
   readonly server?: Server;
   /** Whether it answers a write before it has committed it, as no store must that revocations are entrusted to. */
-  readonly answersEarly?: true;
+  readonly answersEarly?: boolean;
 }
 
 /** A server process that dies of SIGKILL and is started again on the same data. */

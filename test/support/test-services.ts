@@ -6,6 +6,7 @@ import { delimiter, join } from 'node:path';
 const SERVICES = {
   postgresql: { debian: 'postgresql', fedora: 'postgresql-server', macos: 'postgresql' },
   redis: { debian: 'redis-server', fedora: 'valkey', macos: 'redis' },
+  curl: { debian: 'curl', fedora: 'curl', macos: 'curl' },
   java: { debian: 'openjdk-17-jre-headless', fedora: 'java-latest-openjdk-headless', macos: 'openjdk' },
 } as const;
 export type Service = keyof typeof SERVICES;
@@ -41,6 +42,7 @@ export function missingServices(): Service[] {
   const programs = {
     postgresql: process.env.TEST_POSTGRES_URL ?? findProgram('postgres'),
     redis: process.env.TEST_REDIS_URL ?? findProgram('redis-server', 'valkey-server'),
+    curl: findProgram('curl'),
     java: process.env.TEST_DYNAMODB_URL ?? findProgram('java'),
   };
   return (Object.keys(SERVICES) as Service[]).filter((service) => programs[service] === undefined); // its own keys
