@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what the tests run beside Node, where it is missing, from Debian's packages: PostgreSQL, Redis, a
-# Java 17 runtime for DynamoDB Local, and curl for the lines that are printed for users. Run as root. Silent and quick when everything is there.
+# Installs what the tests run beside Node, where it is missing, from Debian's packages: PostgreSQL, Redis, OpenSSL for
+# their certificates, a Java 17 runtime for DynamoDB Local, and curl for the lines that are printed for users.
+# Run as root. Silent and quick when everything is there.
 set -eu
 
 packages=''
@@ -8,8 +9,9 @@ need() { packages="$packages $1"; }
 
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || need postgresql
 command -v redis-server >/dev/null || command -v valkey-server >/dev/null || need redis-server
-command -v java >/dev/null || need openjdk-17-jre-headless
 command -v curl >/dev/null || need curl
+command -v openssl >/dev/null || need openssl
+command -v java >/dev/null || need openjdk-17-jre-headless
 [ -n "$packages" ] || exit 0
 
 # The tests start servers of their own: nothing is to start with the machine, or to take the well-known ports.

@@ -167,12 +167,13 @@ export async function openDynamodb(
 
   async function call(action: string, body: object, until: number): Promise<DynamodbAnswer | undefined> {
     const text = JSON.stringify(body);
+    let failure: StoreUnavailable | undefined;
     for (let attempt = 0; ; attempt += 1) {
       if (isClosed) throw new StoreUnavailable('closed');
-      if (performance.now() >= until) throw new StoreUnavailable('timed_out');
+      if (performance.now() >= until) throw failure ?? new StoreUnavailable('timed_out');
       const outcome = interpret(action, await send(action, text, until));
       if (!('fault' in outcome)) return outcome.answer;
-      const failure = new StoreUnavailable(outcome.fault, { cause: outcome.cause });
+      failure = new StoreUnavailable(outcome.fault, { cause: outcome.cause });
       if (!outcome.isPassing) throw failure;
       await pauseBeforeRetry(attempt, until, failure);
     }

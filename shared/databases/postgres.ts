@@ -1,13 +1,10 @@
 import pg from 'pg';
 import { type StoreFault, StoreUnavailable } from '../errors.ts';
-import { CONNECT_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, withinTime } from './deadline.ts';
-import { hostOf, isLoopback, readCertificate, readStoreUrl } from './store-url.ts';
+import { CONNECT_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, MAX_IDLE_MS, withinTime } from './deadline.ts';
+import { isLoopback, readStoreUrl, tlsOptions } from './store-url.ts';
 
 /** Connections of one instance: it serves one call, or a few, at a time. */
 const MAX_CONNECTIONS = 2;
-
-/** Longer than this an idle connection is not trusted: while an instance is frozen, its connections die unseen. */
-const IDLE_TIMEOUT_MS = 60_000;
 
 /** A statement and the name that it is prepared under on each connection. */
 export interface Statement {
@@ -35,7 +32,7 @@ export function openPostgres(url: string): PostgresDatabase {
     ...connection,
     Client: ConnectingInTime,
     max: MAX_CONNECTIONS,
-    idleTimeoutMillis: IDLE_TIMEOUT_MS,
+    idleTimeoutMillis: MAX_IDLE_MS,
     allowExitOnIdle: true,
     keepAlive: true,
     onConnect: (client) => withinTime(CONNECT_TIMEOUT_MS, assertSafe(client, isPrepared)),
@@ -43,10 +40,18 @@ export function openPostgres(url: string): PostgresDatabase {
   // A connection that dies is noticed by the query that it was to serve; unheard, these events end the process.
   pool.on('error', () => {});
   pool.on('connect', (client) => client.on('error', () => {}));
-  const isUsed = new WeakSet<pg.PoolClient>();
+  const usedAt = new WeakMap<pg.PoolClient, number>();
 
-  async function connect(timeoutMs: number): Promise<pg.PoolClient> {
-    const connecting = pool.connect();
+  /** A connection of the pool, or a new one. What was idle for too long is thrown away: a timer stands still as well. */
+  async function connect(): Promise<pg.PoolClient> {
+    const client = await pool.connect();
+    if (Date.now() - (usedAt.get(client) ?? Date.now()) < MAX_IDLE_MS) return client;
+    client.release(true);
+    return await connect();
+  }
+
+  async function connectInTime(timeoutMs: number): Promise<pg.PoolClient> {
+    const connecting = connect();
     try {
       return await withinTime(timeoutMs, connecting);
     } catch (error) {
@@ -69,16 +74,16 @@ export function openPostgres(url: string): PostgresDatabase {
         if (pool.ending) throw new StoreUnavailable('closed');
         let client: pg.PoolClient | undefined;
         try {
-          client = await connect(deadline - performance.now());
+          client = await connectInTime(deadline - performance.now());
           const query = client.query<Row>({ ...(isPrepared && { name }), text, values });
           const { rows } = await withinTime(deadline - performance.now(), query);
+          usedAt.set(client, Date.now());
           client.release();
-          isUsed.add(client);
           return rows;
         } catch (error) {
           client?.release(true);
           const failure = postgresFailure(error);
-          const wasStale = client !== undefined && isUsed.has(client);
+          const wasStale = client !== undefined && usedAt.has(client);
           if (!(wasStale && failure instanceof StoreUnavailable && failure.fault === 'unreachable')) throw failure;
         }
       }
@@ -119,27 +124,26 @@ class ConnectingInTime extends pg.Client {
  * @throws {Misconfigured}
  */
 export function readPostgresUrl(text: string): { connection: pg.ClientConfig; isPrepared: boolean } {
-  const { url, parameters } = readStoreUrl(text, {
+  const url = readStoreUrl(text, {
     host: 'any',
     prepare: ['true', 'false'],
     sslmode: ['disable', 'require', 'verify-full'],
     sslrootcert: 'any',
   });
-  const host = parameters.host ?? hostOf(url);
+  const host = url.parameters.host ?? url.host;
   const isLocal = isLoopback(host) || host.startsWith('/');
-  const sslmode = parameters.sslmode ?? (isLocal ? 'disable' : 'verify-full');
-  const ca = parameters.sslrootcert === undefined ? {} : { ca: readCertificate(parameters.sslrootcert) };
+  const sslmode = url.parameters.sslmode ?? (isLocal ? 'disable' : 'verify-full');
+  const tls = { ...tlsOptions(host, url.parameters.sslrootcert), rejectUnauthorized: sslmode === 'verify-full' };
   return {
     connection: {
       host,
       port: Number(url.port || 5432),
-      user: decodeURIComponent(url.username),
-      password: decodeURIComponent(url.password),
-      database: decodeURIComponent(url.pathname.slice(1)),
-      // The host is named for addresses: without it the certificate would be compared with `localhost`.
-      ssl: sslmode === 'disable' ? false : { host, rejectUnauthorized: sslmode === 'verify-full', ...ca },
+      user: url.user,
+      password: url.password,
+      database: url.path,
+      ssl: sslmode === 'disable' ? false : tls,
     },
-    isPrepared: parameters.prepare !== 'false',
+    isPrepared: url.parameters.prepare !== 'false',
   };
 }
 
@@ -165,10 +169,10 @@ export async function assertSafe(client: pg.ClientBase, isSession: boolean): Pro
   }
 }
 
-/** What a failed call says of the database. A statement that PostgreSQL refuses for what is in it stays as it is. */
+/** What a failed call says of the database. Any other error, a defect of ours among them, is passed on as it is. */
 export function postgresFailure(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof StoreUnavailable) return error;
-  const fault = error instanceof pg.DatabaseError ? sqlFault(error.code ?? '') : connectionFault(error.message);
+  const fault = error instanceof pg.DatabaseError ? sqlFault(error.code ?? '') : connectionFault(error);
   return fault === undefined ? error : new StoreUnavailable(fault, { cause: error });
 }
 
@@ -199,8 +203,10 @@ const FAULT_OF_SQLSTATE: Readonly<Record<string, StoreFault>> = {
   XX002: 'corrupt', // index_corrupted
 };
 
-/** What the client says without the server: sockets, TLS, a password that it does not have. */
-function connectionFault(message: string): StoreFault {
-  if (message.startsWith('SASL')) return 'refused';
-  return /timeout/.test(message) ? 'timed_out' : 'unreachable';
+/** What the client says without the server: of sockets and TLS by a code, else in a sentence. */
+function connectionFault(error: Error): StoreFault | undefined {
+  if (error.message.startsWith('SASL')) return 'refused'; // as without a password
+  if (/\btimeout\b|ETIMEDOUT/.test(error.message)) return 'timed_out';
+  const isOfConnection = /^(Cannot use a pool|Client (has|was)|Connection terminated|.* SSL connection)/;
+  return 'code' in error || isOfConnection.test(error.message) ? 'unreachable' : undefined;
 }

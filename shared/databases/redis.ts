@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { Redis, type RedisOptions } from 'iovalkey';
 import { Misconfigured, type StoreFault, StoreUnavailable } from '../errors.ts';
-import { CONNECT_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, withinTime } from './deadline.ts';
-import { hostOf, readCertificate, readStoreUrl } from './store-url.ts';
+import { CONNECT_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, MAX_IDLE_MS, withinTime } from './deadline.ts';
+import { readStoreUrl, tlsOptions } from './store-url.ts';
 
 /** A Redis 7 or Valkey server on which what is acknowledged survives a crash of its machine, or a named loss is accepted. */
 export interface RedisDatabase {
@@ -23,6 +23,12 @@ export interface Script {
   readonly sha1: string;
 }
 
+/** A connection that is being opened, and then `redis` itself: what is there need not be waited for. */
+interface Connection {
+  readonly opening: Promise<Redis>;
+  redis?: Redis;
+}
+
 /** The loss of acknowledged writes that a URL accepts: of the last second, or of whatever the server's settings allow. */
 type AcceptedLoss = 'everysec' | 'unknown';
 
@@ -33,7 +39,8 @@ type AcceptedLoss = 'everysec' | 'unknown';
  */
 export function openRedis(url: string, warn: (sentence: string) => void): RedisDatabase {
   const settings = readRedisUrl(url);
-  let current: Promise<Redis> | undefined;
+  let current: Connection | undefined;
+  let usedAt = Date.now();
   let isClosed = false;
 
   async function connect(): Promise<Redis> {
@@ -55,31 +62,39 @@ export function openRedis(url: string, warn: (sentence: string) => void): RedisD
   }
 
   /** The connection that there is, or a new one; one that fails is forgotten. */
-  function connected(): Promise<Redis> {
+  function connected(): Connection {
     if (isClosed) throw new StoreUnavailable('closed');
-    if (current === undefined) {
-      const connecting = connect();
-      connecting.catch(() => forget(connecting));
-      current = connecting;
-    }
-    return current;
+    if (current !== undefined && Date.now() - usedAt >= MAX_IDLE_MS) drop(current);
+    usedAt = Date.now();
+    if (current !== undefined) return current;
+    const connection: Connection = { opening: connect() };
+    connection.opening.then(
+      (redis) => {
+        connection.redis = redis;
+      },
+      () => drop(connection),
+    );
+    current = connection;
+    return connection;
   }
 
-  function forget(connection: Promise<Redis>): void {
+  /** Commands that are under way on it are told that it is closed; the next one connects anew. */
+  function drop(connection: Connection): void {
     if (current === connection) current = undefined;
+    connection.opening.then(
+      (redis) => redis.disconnect(),
+      () => {},
+    );
   }
 
   async function attempt<Result>(command: (redis: Redis) => Promise<Result>, deadline: number): Promise<Result> {
     const connection = connected();
-    const redis = await withinTime(deadline - performance.now(), connection);
+    const redis = connection.redis ?? (await withinTime(deadline - performance.now(), connection.opening));
     try {
       return await withinTime(deadline - performance.now(), command(redis));
     } catch (error) {
       const failure = redisFailure(error);
-      if (failure instanceof StoreUnavailable && LEAVES.has(failure.fault)) {
-        forget(connection);
-        redis.disconnect();
-      }
+      if (failure instanceof StoreUnavailable && LEAVES.has(failure.fault)) drop(connection);
       throw failure;
     }
   }
@@ -99,22 +114,17 @@ export function openRedis(url: string, warn: (sentence: string) => void): RedisD
 
     async close() {
       isClosed = true;
-      await current?.then(
-        (redis) => redis.disconnect(),
-        () => {},
-      );
+      if (current !== undefined) drop(current);
     },
   };
 }
 
 /** Runs a script that the server may not know yet: after a restart it knows none. */
-export async function runScript(redis: Redis, script: Script, keys: string[], values: (string | number)[]) {
-  try {
-    return await redis.evalsha(script.sha1, keys.length, ...keys, ...values);
-  } catch (error) {
+export function runScript(redis: Redis, { sha1, text }: Script, keys: string[], values: (string | number)[]) {
+  return redis.evalsha(sha1, keys.length, ...keys, ...values).catch((error: unknown) => {
     if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
-    return await redis.eval(script.text, keys.length, ...keys, ...values);
-  }
+    return redis.eval(text, keys.length, ...keys, ...values);
+  });
 }
 
 /** A script with the name that the server will know it by. */
@@ -145,18 +155,15 @@ interface RedisSettings {
  * @throws {Misconfigured}
  */
 export function readRedisUrl(text: string): RedisSettings {
-  const { url, parameters } = readStoreUrl(text, { 'accept-loss': ['everysec', 'unknown'], sslrootcert: 'any' });
-  const host = hostOf(url) || 'localhost';
-  const [, databaseNumber] = /^\/?(\d{0,6})$/.exec(url.pathname) ?? [];
-  if (databaseNumber === undefined) throw new Misconfigured("the path of the store's URL must be a number or absent");
-  const ca = parameters.sslrootcert === undefined ? {} : { ca: readCertificate(parameters.sslrootcert) };
-  const password = decodeURIComponent(url.password);
+  const url = readStoreUrl(text, { 'accept-loss': ['everysec', 'unknown'], sslrootcert: 'any' });
+  if (!/^\d{0,6}$/.test(url.path)) throw new Misconfigured("the path of the store's URL must be a number or absent");
+  const host = url.host || 'localhost';
   return {
     options: {
       host,
       port: Number(url.port || 6379),
       family: 0,
-      ...(url.protocol === 'rediss:' && { tls: { host, ...ca } }),
+      ...(url.scheme === 'rediss' && { tls: tlsOptions(host, url.parameters.sslrootcert) }),
       connectTimeout: CONNECT_TIMEOUT_MS,
       keepAlive: 10_000,
       lazyConnect: true,
@@ -165,9 +172,9 @@ export function readRedisUrl(text: string): RedisSettings {
       retryStrategy: () => null,
       enableReadyCheck: false,
     },
-    credentials: password === '' ? [] : ['AUTH', decodeURIComponent(url.username) || 'default', password],
-    databaseNumber: Number(databaseNumber),
-    acceptedLoss: parameters['accept-loss'] as AcceptedLoss | undefined, // one of the values allowed above
+    credentials: url.password === '' ? [] : ['AUTH', url.user || 'default', url.password],
+    databaseNumber: Number(url.path),
+    acceptedLoss: url.parameters['accept-loss'] as AcceptedLoss | undefined, // one of the values allowed above
   };
 }
 
@@ -220,9 +227,11 @@ function fields(reply: unknown): Map<unknown, unknown> {
   return new Map(list.flatMap((name, index) => (index % 2 === 0 ? [[name, list[index + 1]]] : [])));
 }
 
-/** What a failed command says of the server. A command that it refuses for what is in it stays as it is. */
+/** What a failed command says of the server. Any other error, a defect of ours among them, is passed on as it is. */
 export function redisFailure(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof StoreUnavailable) return error;
+  // What was sent, the password among it: nothing for a log.
+  if ('command' in error) delete error.command;
   const fault = error.name === 'ReplyError' ? replyFault(error.message) : connectionFault(error);
   return fault === undefined ? error : new StoreUnavailable(fault, { cause: error });
 }
@@ -251,7 +260,9 @@ const FAULT_OF_REPLY: Readonly<Record<string, StoreFault>> = {
   WRONGTYPE: 'corrupt',
 };
 
-/** What the client says without the server: sockets, TLS. */
-function connectionFault(error: Error): StoreFault {
-  return 'code' in error && error.code === 'ETIMEDOUT' ? 'timed_out' : 'unreachable';
+/** What the client says without the server: of sockets and TLS by a code, else in a sentence. */
+function connectionFault(error: Error): StoreFault | undefined {
+  if ('code' in error) return error.code === 'ETIMEDOUT' ? 'timed_out' : 'unreachable';
+  const isOfConnection = /^(Connection is closed|Stream isn't writeable|Command aborted|Protocol error)/;
+  return isOfConnection.test(error.message) ? 'unreachable' : undefined;
 }

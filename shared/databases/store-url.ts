@@ -4,6 +4,18 @@ import { Misconfigured } from '../errors.ts';
 /** The parameters that a store's URL may have: name → the values that are allowed, or `any`. */
 type Allowed = Readonly<Record<string, readonly string[] | 'any'>>;
 
+/** What a store's URL says, decoded. What it does not say is an empty string. */
+export interface StoreUrl<Name extends string> {
+  readonly scheme: string;
+  readonly host: string;
+  readonly port: string;
+  readonly user: string;
+  readonly password: string;
+  /** Without the slash at its start. */
+  readonly path: string;
+  readonly parameters: Readonly<Partial<Record<Name, string>>>;
+}
+
 /**
  * Reads a store's URL. A parameter that is not known is refused: misspelt, it would silently not do what it says.
  *
@@ -12,11 +24,28 @@ type Allowed = Readonly<Record<string, readonly string[] | 'any'>>;
 export function readStoreUrl<Parameters extends Allowed>(
   text: string,
   allowed: Parameters,
-): { url: URL; parameters: Partial<Record<keyof Parameters, string>> } {
-  if (!URL.canParse(text)) throw new Misconfigured("the store's URL cannot be read: are all parts percent-encoded?");
-  const url = new URL(text);
+): StoreUrl<Extract<keyof Parameters, string>> {
+  try {
+    const url = new URL(text);
+    return {
+      scheme: url.protocol.slice(0, -1),
+      host: decodeURIComponent(url.hostname).replace(/^\[(.*)\]$/, '$1'),
+      port: url.port,
+      user: decodeURIComponent(url.username),
+      password: decodeURIComponent(url.password),
+      path: decodeURIComponent(url.pathname.slice(1)),
+      parameters: readParameters(url.searchParams, allowed),
+    };
+  } catch (error) {
+    if (error instanceof Misconfigured) throw error;
+    // Without the cause: it quotes the URL.
+    throw new Misconfigured("the store's URL cannot be read: are its user and password percent-encoded?");
+  }
+}
+
+function readParameters<Parameters extends Allowed>(given: URLSearchParams, allowed: Parameters) {
   const parameters: Partial<Record<keyof Parameters, string>> = {};
-  for (const [name, value] of url.searchParams) {
+  for (const [name, value] of given) {
     const values = allowed[name];
     if (values === undefined) {
       throw new Misconfigured(`the store's URL may have the parameters ${Object.keys(allowed).join(', ')} alone`);
@@ -26,12 +55,7 @@ export function readStoreUrl<Parameters extends Allowed>(
     }
     parameters[name as keyof Parameters] = value; // one of its keys: `values` was found under it
   }
-  return { url, parameters };
-}
-
-/** The host that a URL names, without the brackets of an IPv6 address. */
-export function hostOf(url: URL): string {
-  return decodeURIComponent(url.hostname).replace(/^\[(.*)\]$/, '$1');
+  return parameters;
 }
 
 /** Whether a host is this machine, so that what is sent to it cannot be read on the way. */
@@ -40,11 +64,21 @@ export function isLoopback(host: string): boolean {
 }
 
 /**
- * The certificate of an authority, of the file that `sslrootcert` in a store's URL names.
+ * What TLS to a host is made with. Who answers must prove to be that host, by an authority that Node trusts or one in
+ * the file `rootCertificate`.
  *
- * @throws {Misconfigured}
+ * @throws {Misconfigured} There is no such file.
  */
-export function readCertificate(path: string): string {
+export function tlsOptions(host: string, rootCertificate: string | undefined) {
+  const isAddress = /^[\d.]+$|:/.test(host);
+  return {
+    host, // what the certificate must name; without it an address would be compared with `localhost`
+    ...(!isAddress && { servername: host }),
+    ...(rootCertificate !== undefined && { ca: readCertificate(rootCertificate) }),
+  };
+}
+
+function readCertificate(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {

@@ -1,9 +1,9 @@
 import type pg from 'pg';
-import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi } from 'vitest';
 import { migratePostgres } from '#scripts/migrate-postgres.ts';
 import { openPostgresStore } from '#shared/token-revocation/drivers/postgres.ts';
 import type { TokenRevocationStore } from '#shared/token-revocation/store.ts';
-import { createDatabase, type TestDatabase } from '#test/support/postgres-server.ts';
+import { createDatabase, startPostgresServer, type TestDatabase } from '#test/support/postgres-server.ts';
 import { type DurableBackend, durableStoreContract, tokenRevocationStoreContract } from './token-revocation-store.ts';
 
 /** One for all tests of the contract: to make one takes as long as ten of them. */
@@ -62,6 +62,9 @@ async function otherSessions(client: pg.Client): Promise<number[]> {
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`);
   return rows.map(({ pid }) => pid);
 }
+
+/** Where `startPostgresServer` puts them, seen from its data. */
+const CERTIFICATE = { ssl_cert_file: '../certificate.pem', ssl_key_file: '../key.pem' };
 
 const revocationOf = (...tokenIds: string[]) => ({ tokenIds, grants: [], cutOffs: [], expiresAt: 4_000_000_000 });
 const tokenOf = (...tokenIds: string[]) => ({ tokenIds, grants: [], cutOffKeys: [] });
@@ -134,6 +137,42 @@ describe('a PostgreSQL store', () => {
     await (await openForTest(url)).revoke(revocationOf('a'));
     await (await openForTest(`${url}?prepare=false`)).revoke(revocationOf('b'));
     expect((await client.query('SELECT value FROM seen')).rows).toEqual([{ value: '10s' }, { value: '0' }]);
+  });
+
+  test('a connection that was idle for a minute is not trusted', async () => {
+    const { url, client } = await createTestDatabase();
+    const store = await openForTest(url);
+    await store.check(tokenOf('a'));
+    const before = await otherSessions(client);
+    await store.check(tokenOf('a'));
+    expect(await otherSessions(client)).toEqual(before);
+
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 60_000 });
+    onTestFinished(() => void vi.useRealTimers());
+    await store.check(tokenOf('a'));
+    expect(await otherSessions(client)).not.toContain(before[0]);
+  });
+
+  test('with TLS a server must prove to be the host that the URL names, unless the URL waives that', async () => {
+    const server = await startPostgresServer({ ssl: 'on', ...CERTIFICATE });
+    onTestFinished(server.stop);
+    const check = async (host: string, parameters: string) => {
+      const url = server.url.replace('127.0.0.1', host);
+      return (await openForTest(`${url}?${parameters}`)).check(tokenOf('a'));
+    };
+    const rootCertificate = `sslrootcert=${server.folder}/certificate.pem`;
+    const [reached, refused] = [{ fault: 'not_migrated' }, { fault: 'unreachable' }];
+    await expect(check('localhost', `sslmode=verify-full&${rootCertificate}`)).rejects.toMatchObject(reached);
+    await expect(check('127.0.0.1', `sslmode=verify-full&${rootCertificate}`)).rejects.toMatchObject(refused);
+    await expect(check('localhost', 'sslmode=verify-full')).rejects.toMatchObject(refused);
+    await expect(check('127.0.0.1', 'sslmode=require')).rejects.toMatchObject(reached);
+  });
+
+  test('a server that does not sync to disk is refused', async () => {
+    const server = await startPostgresServer({ fsync: 'off' });
+    onTestFinished(server.stop);
+    const store = await openForTest(server.url);
+    await expect(store.check(tokenOf('a'))).rejects.toMatchObject({ fault: 'unsafe' });
   });
 
   test('an id that PostgreSQL cannot hold is an error, and the store goes on', async () => {

@@ -1,4 +1,5 @@
-import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { inspect } from 'node:util';
+import { describe, expect, inject, onTestFinished, test, vi } from 'vitest';
 import { migrateRedis } from '#scripts/migrate-redis.ts';
 import { openRedisStore } from '#shared/token-revocation/drivers/redis.ts';
 import { claimDatabase, startRedisServer, type TestRedis } from '#test/support/redis-server.ts';
@@ -36,8 +37,8 @@ async function claimForTest(serverUrl = inject('redisUrl')): Promise<TestRedis> 
   return database;
 }
 
-async function startForTest(settings: Parameters<typeof startRedisServer>[0] = {}) {
-  const server = await startRedisServer(settings);
+async function startForTest(...settings: Parameters<typeof startRedisServer>) {
+  const server = await startRedisServer(...settings);
   onTestFinished(server.stop);
   return server;
 }
@@ -100,6 +101,41 @@ describe('a Redis store', () => {
   ])('a server %s is refused by its fault', async (_name, change, fault) => {
     const store = await openForTest(change(new URL(inject('redisUrl'))).href);
     await expect(store.check(tokenOf('a'))).rejects.toMatchObject({ fault });
+  });
+
+  test('what is logged of a refused password is not the password', async () => {
+    const url = Object.assign(new URL(inject('redisUrl')), { username: 'nobody', password: 'canary-7f3a' });
+    const store = await openForTest(url.href);
+    const error = await store.check(tokenOf('a')).catch((rejection: unknown) => rejection);
+    expect(error).toMatchObject({ fault: 'refused', cause: { message: expect.stringContaining('WRONGPASS') } });
+    expect(inspect(error, { depth: 10, showHidden: true })).not.toContain('canary-7f3a');
+  });
+
+  test('with TLS a server must prove to be the host that the URL names', async () => {
+    const tls = { 'tls-cert-file': 'certificate.pem', 'tls-key-file': 'key.pem', 'tls-auth-clients': 'no' };
+    const server = await startForTest({ ...tls, 'tls-ca-cert-file': 'certificate.pem' }, { isTls: true });
+    const check = async (host: string, parameters = '') =>
+      (await openForTest(`rediss://${host}:${server.port}${parameters}`)).check(tokenOf('a'));
+    const rootCertificate = `?sslrootcert=${server.folder}/certificate.pem`;
+    await expect(check('localhost', rootCertificate)).rejects.toMatchObject({ fault: 'not_migrated' });
+    await expect(check('127.0.0.1', rootCertificate)).rejects.toMatchObject({ fault: 'unreachable' });
+    await expect(check('localhost')).rejects.toMatchObject({ fault: 'unreachable' });
+  });
+
+  test('a connection that was idle for a minute is not trusted', async () => {
+    const { url, client } = await claimForTest((await startForTest()).url);
+    await migrateRedis(url);
+    const store = await openForTest(url);
+    const connections = async () => String(await client.call('CLIENT', 'LIST', 'TYPE', 'normal')).match(/^id=\d+/gm);
+    await store.check(tokenOf('a'));
+    const before = await connections();
+    await store.check(tokenOf('a'));
+    expect(await connections()).toEqual(before);
+
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 60_000 });
+    onTestFinished(() => void vi.useRealTimers());
+    await store.check(tokenOf('a'));
+    expect(await connections()).not.toEqual(before);
   });
 
   test('a replica is refused, also one that was the master when the connection was made', async () => {

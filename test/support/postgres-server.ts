@@ -4,11 +4,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { readPostgresUrl } from '#shared/databases/postgres.ts';
-import { startPrivateServer } from './private-server.ts';
+import { makeCertificate, type PrivateServer, startPrivateServer } from './private-server.ts';
 import { findProgram } from './test-services.ts';
 
-/** Starts a PostgreSQL with its default settings. Returns the URL of its superuser and what ends it. */
-export async function startPostgresServer(): Promise<{ url: string; stop: () => Promise<void> }> {
+/** Starts a PostgreSQL with its default settings but those given. */
+export async function startPostgresServer(
+  settings: Readonly<Record<string, string>> = {},
+): Promise<PrivateServer & { url: string }> {
   const password = randomBytes(12).toString('hex');
   const user = ordinaryUser();
   const server = await startPrivateServer({
@@ -22,14 +24,16 @@ export async function startPostgresServer(): Promise<{ url: string; stop: () => 
         stdio: ['ignore', 'ignore', 'inherit'],
         ...user,
       });
+      makeCertificate(folder, user);
     },
     command: (port, folder) => [
       program('postgres'),
       ...['-D', join(folder, 'data'), '-h', '127.0.0.1', '-p', String(port), '-k', folder],
+      ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
     ],
     isReady: /ready to accept connections/,
   });
-  return { url: `postgres://tests:${password}@127.0.0.1:${server.port}/postgres`, stop: server.stop };
+  return { ...server, url: `postgres://tests:${password}@127.0.0.1:${server.port}/postgres` };
 }
 
 function program(name: string): string {

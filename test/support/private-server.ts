@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 /** A server in a temporary folder of its own. */
 export interface PrivateServer {
   readonly port: number;
+  readonly folder: string;
   /** Ends it and removes its folder. */
   stop(): Promise<void>;
 }
@@ -40,6 +41,17 @@ wait $server
 kill $watcher 2>/dev/null
 rm -rf "$folder"`;
 
+/** Makes a certificate for the host `localhost`, which vouches for itself: `certificate.pem` and `key.pem`. */
+export function makeCertificate(folder: string, user?: ServerProgram['user']): void {
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-days', '2'];
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', 'key.pem'];
+  execFileSync('openssl', ['req', '-x509', ...subject, ...key, '-out', 'certificate.pem'], {
+    cwd: folder,
+    stdio: ['ignore', 'ignore', 'pipe'],
+    ...user,
+  });
+}
+
 /** Starts a server on a free port and waits until it says that it serves. */
 export async function startPrivateServer(program: ServerProgram): Promise<PrivateServer> {
   const folder = mkdtempSync(join(tmpdir(), 'unlink-server-'));
@@ -64,7 +76,7 @@ export async function startPrivateServer(program: ServerProgram): Promise<Privat
     output.push(line);
     if (!program.isReady.test(line)) continue;
     child.stdout.resume();
-    return { port, stop };
+    return { port, folder, stop };
   }
   throw new Error(`the server did not start:\n${output.join('\n')}`);
 }

@@ -1,18 +1,21 @@
 import { Redis } from 'iovalkey';
-import { type PrivateServer, startPrivateServer } from './private-server.ts';
+import { makeCertificate, type PrivateServer, startPrivateServer } from './private-server.ts';
 import { findProgram } from './test-services.ts';
 
 /** The settings that a store asks for. */
 const DURABLE = { appendonly: 'yes', appendfsync: 'always', databases: '4096', save: '' };
 
-/** Starts a Redis or Valkey server. Returns its URL and what ends it. */
+/** Starts a Redis or Valkey server with the settings that a store asks for but those given. */
 export async function startRedisServer(
   settings: Readonly<Record<string, string | readonly string[]>> = {},
+  { isTls = false } = {},
 ): Promise<PrivateServer & { url: string }> {
   const server = await startPrivateServer({
+    prepare: (folder) => makeCertificate(folder),
     command: (port, folder) => [
       findProgram('redis-server', 'valkey-server') ?? 'redis-server',
-      ...['--port', String(port), '--bind', '127.0.0.1', '--dir', folder],
+      ...(isTls ? ['--port', '0', '--tls-port', String(port)] : ['--port', String(port)]),
+      ...['--bind', '127.0.0.1', '--dir', folder],
       ...Object.entries({ ...DURABLE, ...settings }).flatMap(([name, value]) => [`--${name}`, value].flat()),
     ],
     isReady: /Ready to accept connections/,

@@ -1,12 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 /** The services that tests run on, and what they are called in each system's packages. */
 const SERVICES = {
   postgresql: { debian: 'postgresql', fedora: 'postgresql-server', macos: 'postgresql' },
   redis: { debian: 'redis-server', fedora: 'valkey', macos: 'redis' },
   curl: { debian: 'curl', fedora: 'curl', macos: 'curl' },
+  openssl: { debian: 'openssl', fedora: 'openssl', macos: 'openssl' },
   java: { debian: 'openjdk-17-jre-headless', fedora: 'java-latest-openjdk-headless', macos: 'openjdk' },
 } as const;
 export type Service = keyof typeof SERVICES;
@@ -37,12 +39,15 @@ function isExecutable(path: string): boolean {
   }
 }
 
+const INSTALL = fileURLToPath(new URL('../../scripts/install-test-services.sh', import.meta.url));
+
 /** The services that this machine lacks, without those for which the environment names a server. */
 export function missingServices(): Service[] {
   const programs = {
     postgresql: process.env.TEST_POSTGRES_URL ?? findProgram('postgres'),
     redis: process.env.TEST_REDIS_URL ?? findProgram('redis-server', 'valkey-server'),
     curl: findProgram('curl'),
+    openssl: findProgram('openssl'),
     java: process.env.TEST_DYNAMODB_URL ?? findProgram('java'),
   };
   return (Object.keys(SERVICES) as Service[]).filter((service) => programs[service] === undefined); // its own keys
@@ -53,7 +58,7 @@ export function ensureServices(): void {
   const missing = missingServices();
   if (missing.length === 0) return;
   if (process.getuid?.() !== 0 || findProgram('apt-get') === undefined) throw new Error(howToInstall(missing));
-  execFileSync('scripts/install-test-services.sh', { stdio: ['ignore', 'inherit', 'inherit'] });
+  execFileSync(INSTALL, { stdio: ['ignore', 'inherit', 'inherit'] });
   const still = missingServices();
   if (still.length > 0) throw new Error(howToInstall(still));
 }

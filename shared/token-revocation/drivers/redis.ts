@@ -29,7 +29,7 @@ if tonumber(redis.call('GET', KEYS[1]) or 0) < ${TOKEN_REVOCATION_SCHEMA.version
 local function live(key)
   local value = redis.call('GET', key)
   if not value then return nil end
-  local since, expiry = string.match(value, '^(%d+) (%d+)$')
+  local since, expiry = string.match(value, '^(%-?%d+) (%-?%d+)$')
   if not since then error({ err = 'CORRUPT value of ' .. key }) end
   if tonumber(expiry) > time then return tonumber(since), tonumber(expiry) end
 end
@@ -67,7 +67,7 @@ local function remember(since)
   if since then knownSince = math.min(knownSince or since, since) end
 end
 local function put(key, since, newExpiry, oldExpiry)
-  local latest = math.max(newExpiry, oldExpiry or 0)
+  local latest = math.max(newExpiry, oldExpiry or newExpiry)
   table.insert(expiries, string.format('%.0f', latest))
   table.insert(expiries, key)
   table.insert(values, key)

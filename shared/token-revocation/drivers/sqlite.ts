@@ -63,22 +63,23 @@ export async function openSqliteStore(
     };
     try {
       const result = writes ? inTransaction(database, run) : run();
-      assertSameFile();
+      if (!isSameFile()) throw new StoreUnavailable('unreachable');
       return result;
     } catch (error) {
-      throw sqliteFailure(error);
+      const failure = sqliteFailure(error);
+      // Given up, so that the next use opens what is there now.
+      if (database.isOpen && (hasStuck(failure) || !isSameFile())) database.close();
+      throw failure;
     }
   }
 
-  /** Closes a database whose file is gone or replaced, so that the next use opens what is there now. */
-  function assertSameFile(): void {
+  /** Whether the file is not gone or replaced. */
+  function isSameFile(): boolean {
     try {
-      if (identifyFile(path) === file) return;
+      return identifyFile(path) === file;
     } catch {
-      // Gone.
+      return false;
     }
-    database.close();
-    throw new StoreUnavailable('unreachable');
   }
 
   function revokedAt(id: string, time: number): number | undefined {
@@ -156,6 +157,11 @@ export async function openSqliteStore(
       if (database.isOpen) database.close();
     },
   };
+}
+
+/** Whether a connection stays in this state when the file is mended: it keeps what it has read and how it was opened. */
+function hasStuck(failure: unknown): boolean {
+  return failure instanceof StoreUnavailable && (failure.fault === 'corrupt' || failure.fault === 'read_only');
 }
 
 /** An INTEGER column as the number that it is: all of ours stay below 2^53. */
