@@ -1,4 +1,5 @@
 import { CallerError } from '../errors.ts';
+import type { JsonObject } from '../json.ts';
 import { retryWhileUnavailable } from '../token-revocation/retry.ts';
 import type { TokenRevocationStore } from '../token-revocation/store.ts';
 import type { Pepper } from '../token-revocation/token-id.ts';
@@ -57,8 +58,17 @@ export async function verifyUnrevoked(
     note({ reason: verification.status === 'refused' ? verification.reason : 'inactive' });
     return undefined;
   }
+  if (verification.status === 'verified' && isSenderConstrained(verification.token.claims)) {
+    note({ reason: 'sender_constrained' });
+    return undefined;
+  }
   const status = await retryWhileUnavailable(remainingMs(), (timeoutMs) => revocations.check(presented, timeoutMs));
   if (!status.revoked) return verification;
   note({ reason: `revoked_by_${status.by}` });
   return undefined;
+}
+
+/** Whether a token is good only together with a key (RFC 8705, RFC 9449), whose proof nothing here looks at. */
+function isSenderConstrained({ cnf, token_type }: JsonObject): boolean {
+  return cnf !== undefined || (typeof token_type === 'string' && token_type.toLowerCase() === 'dpop');
 }

@@ -2,6 +2,9 @@ import * as z from 'zod/mini';
 import type { JsonObject } from '../json.ts';
 import type { VerifiedToken } from './verify.ts';
 
+/** Clocks differ: how much, in seconds, is let pass in `exp` and `nbf`. */
+export const CLOCK_SKEW_S = 60;
+
 const Seconds = z.number().check(z.nonnegative(), z.lte(Number.MAX_SAFE_INTEGER));
 const Text = z.string().check(z.minLength(1), z.maxLength(1024));
 

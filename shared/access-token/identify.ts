@@ -1,5 +1,13 @@
 import type { PresentedToken } from '../token-revocation/store.ts';
-import { cutOffKeys, grantIds, jwtIds, type KeyedIds, type Pepper, tokenIds } from '../token-revocation/token-id.ts';
+import {
+  cutOffKeys,
+  grantIds,
+  jwtIds,
+  type KeyedIds,
+  type Pepper,
+  textIds,
+  tokenIds,
+} from '../token-revocation/token-id.ts';
 import type { Verification } from './verify.ts';
 
 /** A token as it is looked up (under every pepper) and as it is recorded (under the newest). */
@@ -13,7 +21,8 @@ export interface IdentifiedToken {
 
 /** All that a token goes by in the revocation store: by itself, and by what was verified of it. */
 export function identifyToken(token: string, verification: Verification, peppers: readonly Pepper[]): IdentifiedToken {
-  const ids = [tokenIds(token, peppers)];
+  const byText = textIds(token, peppers);
+  const ids = [verification.status === 'inactive' ? byText : tokenIds(token, peppers)];
   if (verification.status !== 'verified') {
     return { presented: { tokenIds: all(ids), grants: [], cutOffKeys: [] }, tokenIds: current(ids), grants: [] };
   }
@@ -27,7 +36,8 @@ export function identifyToken(token: string, verification: Verification, peppers
   ];
   return {
     presented: {
-      tokenIds: all(ids),
+      // Also as it may have been recorded when its issuer would not vouch for it.
+      tokenIds: [...new Set(all([...ids, byText]))],
       grants: all(grants),
       cutOffKeys: all([linkCutOff, ...widerCutOffs]),
       issuedAt,

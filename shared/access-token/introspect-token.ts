@@ -3,6 +3,9 @@ import { type AuthorizePorts, type AuthorizeRequest, verifyUnrevoked } from './a
 import { authenticateClient, type Client } from './clients.ts';
 import { tokenField } from './revoke-token.ts';
 
+/** With this scope in `CLIENTS` a client is a resource server, and may ask about the tokens of others. */
+const INTROSPECT_SCOPE = 'introspect';
+
 /** What telling a client about a token needs. */
 export interface IntrospectTokenPorts extends AuthorizePorts {
   readonly clients: readonly Client[];
@@ -29,6 +32,8 @@ export async function introspectToken(
   const verification = await verifyUnrevoked(tokenField(request.fields), request, ports);
   if (verification?.status !== 'verified') return { active: false };
   const { claims, client: tokenClient } = verification.token;
+  // RFC 7662, section 4: a client that is no resource server learns of its own tokens alone.
+  if (tokenClient !== client.id && !client.scopes.includes(INTROSPECT_SCOPE)) return { active: false };
   return {
     token_type: 'Bearer',
     ...(tokenClient !== undefined && { client_id: tokenClient }),

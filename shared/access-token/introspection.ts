@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { basicAuthorization, jsonObjectOf } from '../outgoing/json.ts';
 import { OutgoingFailure } from '../outgoing/send.ts';
-import { readClaims } from './claims.ts';
+import { CLOCK_SKEW_S, readClaims } from './claims.ts';
 import type { EndpointClient } from './issuers.ts';
-import type { IssuerSettings, IssuerVerifier, Verification } from './verify.ts';
+import type { IssuerSettings, Verification, VerifyAccessToken } from './verify.ts';
 
 /** How long an issuer's "active" is believed, in milliseconds. A revocation is never kept back by it. */
 const MAX_AGE_MS = 30_000;
@@ -15,7 +15,7 @@ export function createIntrospectionVerifier(
   audience: string | string[] | undefined,
   { endpoint, client_id, client_secret }: EndpointClient,
   { grantClaim, send, now }: IssuerSettings,
-): IssuerVerifier {
+): VerifyAccessToken {
   const kept = new Map<string, { verification: Verification; until: number }>();
 
   async function ask(token: string, timeoutMs: number): Promise<Verification> {
@@ -30,14 +30,15 @@ export function createIntrospectionVerifier(
       body: new URLSearchParams({ token }).toString(),
       timeoutMs,
     });
+    const answer = response.status === 200 || response.status === 400 ? jsonObjectOf(response) : {};
     // A server that does not introspect this kind of token says so: the token is nothing that it would call active.
-    if (response.status === 400) return { status: 'inactive' };
-    if (response.status !== 200) throw new OutgoingFailure('malformed');
-    return read(jsonObjectOf(response));
+    if (response.status === 400 && answer.error === 'unsupported_token_type') return { status: 'inactive' };
+    // Anything else, and any "active" but the boolean (RFC 7662, section 2.2), says nothing of the token.
+    if (response.status !== 200 || typeof answer.active !== 'boolean') throw new OutgoingFailure('malformed');
+    return read(answer);
   }
 
   function read(claims: Record<string, unknown>): Verification {
-    // Anything but the boolean is no "active": RFC 7662, section 2.2.
     if (claims.active !== true) return { status: 'inactive' };
     if (claims.iss !== undefined && claims.iss !== issuer) return { status: 'refused', reason: 'unknown_issuer' };
     if (!isMeantFor(audience, claims.aud)) return { status: 'refused', reason: 'wrong_audience' };
@@ -50,7 +51,7 @@ export function createIntrospectionVerifier(
       : { status: 'verified', token: verified };
   }
 
-  return async (token, { timeoutMs }) => {
+  return async (token, { timeoutMs, atAnyTime = false }) => {
     const key = createHash('sha256').update(token).digest('base64');
     const known = kept.get(key);
     if (known !== undefined && known.until > now()) return known.verification;
@@ -59,7 +60,8 @@ export function createIntrospectionVerifier(
     const verification = await ask(token, timeoutMs);
     if (verification.status !== 'verified') return verification;
     const expiresAtMs = (verification.token.expiresAt ?? Number.POSITIVE_INFINITY) * 1000;
-    if (expiresAtMs <= now()) return { status: 'inactive' };
+    // Its issuer has just called it active: at an unlink that is enough, and else our clock may be a little ahead.
+    if (!atAnyTime && expiresAtMs + CLOCK_SKEW_S * 1000 <= now()) return { status: 'inactive' };
     if (kept.size >= MAX_KEPT) kept.delete(kept.keys().next().value ?? '');
     kept.set(key, { verification, until: Math.min(expiresAtMs, now() + MAX_AGE_MS) });
     return verification;

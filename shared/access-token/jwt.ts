@@ -2,32 +2,29 @@ import type { CryptoKey, JSONWebKeySet, JWSHeaderParameters } from 'jose';
 import { createLocalJWKSet } from 'jose/jwks/local';
 import { jwtVerify } from 'jose/jwt/verify';
 import { isFailure } from '../errors.ts';
-import { hasDuplicateKeys } from '../json.ts';
+import { hasDuplicateKeys, isJsonObject } from '../json.ts';
 import { jsonObjectOf } from '../outgoing/json.ts';
 import { OutgoingFailure } from '../outgoing/send.ts';
-import { readClaims } from './claims.ts';
+import { CLOCK_SKEW_S, readClaims } from './claims.ts';
 import { algorithmsOf, type Issuer } from './issuers.ts';
-import type { IssuerSettings, IssuerVerifier, RefusalReason } from './verify.ts';
-
-/** Clocks differ: how much, in seconds, is let pass in `exp` and `nbf`. */
-const CLOCK_SKEW_S = 60;
+import type { IssuerSettings, RefusalReason, VerifyAccessToken, VerifyOptions } from './verify.ts';
 
 /** RFC 9068, section 2.1, and RFC 7519, section 5.1. An ID token or a logout token has another `typ` or audience. */
 const ACCESS_TOKEN_TYPES = ['at+jwt', 'application/at+jwt', 'jwt'];
 
 /** Verifies the JWTs of one issuer (RFC 9068, RFC 8725). */
-export function createJwtVerifier(row: Issuer, settings: IssuerSettings): IssuerVerifier {
+export function createJwtVerifier(row: Issuer, settings: IssuerSettings): VerifyAccessToken {
   const findKey = keyFinder(row, settings);
   const algorithms = algorithmsOf(row);
 
-  return async (token, { timeoutMs, atAnyTime = false }) => {
+  return async (token, options) => {
     try {
-      const { payload, protectedHeader } = await jwtVerify(token, (header) => findKey(header, timeoutMs), {
+      const { payload, protectedHeader } = await jwtVerify(token, (header) => findKey(header, options), {
         algorithms,
         issuer: row.issuer,
         audience: row.audience ?? [],
         requiredClaims: ['exp', 'sub'],
-        clockTolerance: atAnyTime ? Number.MAX_SAFE_INTEGER : CLOCK_SKEW_S,
+        clockTolerance: options.atAnyTime ? Number.MAX_SAFE_INTEGER : CLOCK_SKEW_S,
         currentDate: new Date(settings.now()),
       });
       if (!ACCESS_TOKEN_TYPES.includes(String(protectedHeader.typ).toLowerCase())) return refused('wrong_type');
@@ -70,7 +67,8 @@ function refusalReason(error: unknown): RefusalReason {
   }
 }
 
-type FindKey = (header: JWSHeaderParameters, timeoutMs: number) => Promise<CryptoKey | Uint8Array>;
+/** @throws {OutgoingFailure} The keys cannot be had; else what jose throws for a token that has none among them. */
+type FindKey = (header: JWSHeaderParameters, options: VerifyOptions) => Promise<CryptoKey | Uint8Array>;
 
 function keyFinder({ secret, jwks, jwks_uri }: Issuer, settings: IssuerSettings): FindKey {
   if (secret !== undefined) {
@@ -88,16 +86,21 @@ function keyFinder({ secret, jwks, jwks_uri }: Issuer, settings: IssuerSettings)
 const MAX_KEYS = 100;
 /** An unknown key makes us ask again, at most this often: tokens with invented key ids must cost the issuer nothing. */
 const REFETCH_AFTER_MS = 30_000;
-/** A key that the issuer withdrew is forgotten after this time. */
+/** Keys are asked for anew after this time, so that one that the issuer withdrew is forgotten … */
 const MAX_AGE_MS = 600_000;
+/** … and when they cannot be had, those at hand go on serving for so long. */
+const MAX_STALE_MS = 86_400_000;
 
-/** The keys at a `jwks_uri`, kept between calls. When they cannot be had anew, those at hand go on serving. */
+/** The keys at a `jwks_uri`, kept between calls. */
 function remoteKeyFinder(url: string, { send, now }: IssuerSettings): FindKey {
-  let find: ReturnType<typeof createLocalJWKSet> | undefined;
+  let keys: { readonly find: ReturnType<typeof createLocalJWKSet>; readonly fetchedAt: number } | undefined;
   let askedAt = Number.NEGATIVE_INFINITY;
+  let isDown = false;
+  let fetching: Promise<void> | undefined;
 
   async function fetchKeys(timeoutMs: number): Promise<void> {
     askedAt = now();
+    isDown = true;
     const response = await send({
       method: 'GET',
       url,
@@ -105,27 +108,45 @@ function remoteKeyFinder(url: string, { send, now }: IssuerSettings): FindKey {
       timeoutMs,
       maxBytes: 256 * 1024,
     });
-    const { keys } = jsonObjectOf(response);
-    if (response.status !== 200 || !Array.isArray(keys) || keys.length > MAX_KEYS)
-      throw new OutgoingFailure('malformed');
-    find = createLocalJWKSet({ keys });
+    const { keys: all } = jsonObjectOf(response);
+    if (response.status !== 200 || !Array.isArray(all) || all.length > MAX_KEYS) throw new OutgoingFailure('malformed');
+    // One that is no key at all is not to take the others with it.
+    keys = { find: createLocalJWKSet({ keys: all.filter(isJsonObject) as JSONWebKeySet['keys'] }), fetchedAt: now() };
+    isDown = false;
   }
 
-  return async (header, timeoutMs) => {
-    if (find === undefined) await fetchKeys(timeoutMs);
-    else if (now() - askedAt > MAX_AGE_MS) await fetchKeys(timeoutMs).catch(() => {});
+  /** Calls that need the keys at once share one fetch. */
+  function fetchOnce(timeoutMs: number): Promise<void> {
+    fetching ??= fetchKeys(timeoutMs).finally(() => {
+      fetching = undefined;
+    });
+    return fetching;
+  }
+
+  async function currentKeys(timeoutMs: number): Promise<NonNullable<typeof keys>> {
+    if (keys !== undefined && now() - askedAt > MAX_AGE_MS) {
+      // A part of the time alone: the rest is for what the keys are needed for.
+      await fetchOnce(timeoutMs / 4).catch(() => {});
+    }
+    if (keys === undefined || now() - keys.fetchedAt > MAX_STALE_MS) await fetchOnce(timeoutMs);
+    if (keys === undefined) throw new OutgoingFailure('malformed');
+    return keys;
+  }
+
+  return async (header, { timeoutMs, atAnyTime = false }) => {
+    const { find } = await currentKeys(timeoutMs);
     try {
-      return await found(header);
+      return await find(header);
     } catch (error) {
-      const isUnknown = (error as { code?: unknown }).code === 'ERR_JWKS_NO_MATCHING_KEY';
-      if (!isUnknown || now() - askedAt < REFETCH_AFTER_MS) throw error;
-      await fetchKeys(timeoutMs).catch(() => {});
-      return await found(header);
+      if ((error as { code?: unknown }).code !== 'ERR_JWKS_NO_MATCHING_KEY') throw error;
+      if (now() - askedAt < REFETCH_AFTER_MS) {
+        // Whether the key is a new one cannot be asked just now. A refusal would be believed: by an unlink that is
+        // then not repeated, or while the issuer is down and the key is good.
+        if (isDown || atAnyTime) throw new OutgoingFailure('unreachable');
+        throw error;
+      }
+      await fetchOnce(timeoutMs);
+      return await (await currentKeys(timeoutMs)).find(header);
     }
   };
-
-  async function found(header: JWSHeaderParameters): Promise<CryptoKey> {
-    if (find === undefined) throw new OutgoingFailure('malformed');
-    return find(header);
-  }
 }

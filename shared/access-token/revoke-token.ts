@@ -1,6 +1,6 @@
 import { CallerError } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
-import { keptUntil } from '../token-revocation/lifetime.ts';
+import { INACTIVE_LIFETIME_S, keptUntil } from '../token-revocation/lifetime.ts';
 import { retryWhileUnavailable } from '../token-revocation/retry.ts';
 import { logRevocation, type Revocation } from '../token-revocation/store.ts';
 import type { AuthorizePorts, AuthorizeRequest } from './authorize.ts';
@@ -33,13 +33,12 @@ export async function revokeToken(request: RevokeTokenRequest, ports: RevokeToke
   const token = tokenField(request.fields);
 
   const verification = await ports.verify(token, { timeoutMs: request.remainingMs(), atAnyTime: true });
-  if (verification.status !== 'verified') {
-    const reason = verification.status === 'refused' ? verification.reason : verification.status;
-    request.note({ reason });
-    if (reason !== 'wrong_type') return;
+  if (verification.status === 'refused') {
+    request.note({ reason: verification.reason });
+    if (verification.reason !== 'wrong_type') return;
     throw new CallerError('unsupported_token_type', 'The token is not an access token.');
   }
-  if (verification.token.client !== client.id) {
+  if (verification.status === 'verified' && verification.token.client !== client.id) {
     throw new CallerError('invalid_grant', 'The token was not issued to this client.');
   }
 
@@ -49,7 +48,10 @@ export async function revokeToken(request: RevokeTokenRequest, ports: RevokeToke
     tokenIds,
     grants,
     cutOffs: [],
-    expiresAt: keptUntil(nowS, ports.maxTokenLifetimeS, verification.token.expiresAt),
+    expiresAt:
+      verification.status === 'verified'
+        ? keptUntil(nowS, ports.maxTokenLifetimeS, verification.token.expiresAt)
+        : nowS + INACTIVE_LIFETIME_S,
     presented,
   };
   request.note({ token_id: tokenIds[0], revocation: logRevocation(revocation) });

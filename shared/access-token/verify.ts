@@ -60,9 +60,6 @@ export interface VerifyOptions {
  */
 export type VerifyAccessToken = (token: string, options: VerifyOptions) => Promise<Verification>;
 
-/** What verifies the tokens of one issuer. */
-export type IssuerVerifier = VerifyAccessToken;
-
 /**
  * Makes what verifies access tokens: JWTs by their issuer's keys, opaque tokens by asking the issuers that can be asked.
  *
@@ -109,7 +106,7 @@ export interface IssuerSettings {
 }
 
 /** Loads jose at the first JWT: it costs a function that meets none nothing. */
-function loadJwtVerifier(row: Issuer, settings: IssuerSettings): IssuerVerifier {
+function loadJwtVerifier(row: Issuer, settings: IssuerSettings): VerifyAccessToken {
   const load = once(async () => (await import('./jwt.ts')).createJwtVerifier(row, settings));
   return async (token, options) => (await load())(token, options);
 }
@@ -118,7 +115,7 @@ function loadIntrospection(
   { issuer, audience }: Issuer,
   endpoint: EndpointClient,
   settings: IssuerSettings,
-): IssuerVerifier {
+): VerifyAccessToken {
   const load = once(async () =>
     (await import('./introspection.ts')).createIntrospectionVerifier(issuer, audience, endpoint, settings),
   );

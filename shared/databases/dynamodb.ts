@@ -83,6 +83,9 @@ const MAX_ANSWER_LENGTH = 4_000_000;
 const MAX_PAUSE_MS = 1000;
 const FIRST_PAUSE_MS = 25;
 
+/** With less than this left no other attempt is made, in milliseconds: what stood in the way says more than `timed_out`. */
+const MIN_ATTEMPT_MS = 100;
+
 /** A read takes 100 keys: the marker and these. */
 const KEYS_PER_READ = 99;
 
@@ -147,7 +150,9 @@ export async function openDynamodb(
         answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text }));
         answer.on('error', fail);
       });
+      let isGivenUp = false;
       const fail = (cause: Error, fault: StoreFault = 'unreachable') => {
+        isGivenUp = true;
         reject(new StoreUnavailable(fault, { cause }));
         outgoing.destroy();
       };
@@ -157,6 +162,7 @@ export async function openDynamodb(
       );
       outgoing.on('close', () => clearTimeout(timer));
       outgoing.on('error', (error) => {
+        if (isGivenUp) return; // we have ended it ourselves
         // The server, or a freeze of this instance, has ended the pooled connection: what we send is safe to repeat.
         if (outgoing.reusedSocket && !isFresh && isConnectionLost(error)) resolve(send(action, body, until, true));
         else fail(error);
@@ -238,14 +244,14 @@ export function integerOf(value: AttributeValue | undefined): number {
   return result;
 }
 
-/** Waits a random time that grows with the attempts ("full jitter"), or throws when `until` comes first. */
+/** Waits a random time that grows with the attempts ("full jitter"), or throws when `until` comes too soon after it. */
 export async function pauseBeforeRetry(
   attempt: number,
   until: number,
   failure = new StoreUnavailable('busy'),
 ): Promise<void> {
   const pauseMs = Math.random() * Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt);
-  if (performance.now() + pauseMs >= until) throw failure;
+  if (performance.now() + pauseMs + MIN_ATTEMPT_MS >= until) throw failure;
   await sleep(pauseMs);
 }
 

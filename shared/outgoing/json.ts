@@ -5,8 +5,9 @@ export function jsonObjectOf({ body }: OutgoingResponse): Record<string, unknown
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
-  } catch (error) {
-    throw new OutgoingFailure('malformed', { cause: error });
+  } catch {
+    // Without the cause: what a parser says quotes the text.
+    throw new OutgoingFailure('malformed');
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new OutgoingFailure('malformed');
   // Any object has string keys and values of which nothing is known.

@@ -1,4 +1,5 @@
-import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { RequestOptions } from 'node:https';
 import { Failure } from '../errors.ts';
 
 /** A call of another service. */
@@ -63,6 +64,8 @@ export const send: Send = async ({ method, url, headers = {}, body, timeoutMs, m
     const response = await open(request, url, body, {
       method,
       agent: false,
+      // Whatever the environment says.
+      rejectUnauthorized: true,
       maxHeaderSize: 32 * 1024,
       headers: {
         'Accept-Encoding': 'identity',

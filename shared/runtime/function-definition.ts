@@ -44,7 +44,7 @@ export interface Call {
    */
   readonly fields: (kind: BodyKind) => JsonObject;
   /** The body as it came, to be passed on. Of a raw call, what the platform's parser left of it. */
-  readonly sent: SentBody;
+  readonly sent: () => SentBody;
 }
 
 /** How the body of a native protocol is written. */

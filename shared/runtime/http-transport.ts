@@ -1,6 +1,6 @@
 import type * as z from 'zod/mini';
 import { CallerError } from '../errors.ts';
-import { assertBodySize, assertJsonShape, isJsonObject, type JsonObject, parseJsonObject } from '../json.ts';
+import { assertBodySize, assertJsonShape, isJsonObject, type JsonObject, MAX_KEYS, parseJsonObject } from '../json.ts';
 import type { BodyKind, FunctionDefinition, Transport } from './function-definition.ts';
 
 /** Whether an event is an HTTP request, by the gateway or direct; a raw caller can write one too. */
@@ -37,7 +37,7 @@ export function httpTransport<Ports>(
         operation,
         authorization: httpCredential(event),
         fields: (kind) => readFields(body.toString(), contentType, kind),
-        sent: { contentType, text: body.toString() },
+        sent: () => ({ contentType, text: body.toString() }),
       };
     },
 
@@ -100,9 +100,10 @@ function headerValues({ headers, multiValueHeaders }: JsonObject, name: string):
 
 function valuesByName(headers: unknown, name: string): unknown[] {
   if (!isJsonObject(headers)) return [];
-  return Object.keys(headers)
-    .filter((key) => key.toLowerCase() === name)
-    .map((key) => headers[key]);
+  const names = Object.keys(headers);
+  // More than any call has: it is refused (assertEventShape), and not searched.
+  if (names.length > MAX_KEYS) return [];
+  return names.filter((key) => key.toLowerCase() === name).map((key) => headers[key]);
 }
 
 function readBody({ body, isBase64Encoded }: JsonObject, isLarge: boolean): Buffer {
@@ -110,8 +111,8 @@ function readBody({ body, isBase64Encoded }: JsonObject, isLarge: boolean): Buff
   const encoding = isBase64Encoded === true ? 'base64' : 'utf8';
   if (!isLarge) assertBodySize(body, encoding);
   const bytes = Buffer.from(body, encoding);
-  // Node skips what is not base64; only what encodes to the same again was.
-  if (encoding === 'base64' && bytes.toString('base64').replace(/=+$/, '') !== body.replace(/=+$/, '')) {
+  // Node skips what is not base64; only what encodes to the same again was. Missing padding is fine.
+  if (encoding === 'base64' && !bytes.toString('base64').startsWith(body)) {
     throw new CallerError('invalid_request', 'The body is not base64.');
   }
   return bytes;

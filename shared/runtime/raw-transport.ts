@@ -50,8 +50,7 @@ export function rawTransport<Ports>(
         throw new CallerError('invalid_request', 'The field request_type is not a known one.');
       }
       note({ operation: request_type });
-      const body = JSON.stringify(event);
-      if (!definition.large?.includes(request_type)) assertBodySize(body);
+      if (!definition.large?.includes(request_type)) assertBodySize(JSON.stringify(event));
       return {
         operation,
         // What is neither absent nor a string is malformed, as the empty string is.
@@ -61,7 +60,7 @@ export function rawTransport<Ports>(
           if (isJsonObject(payload)) return payload;
           throw new CallerError('invalid_request', 'The field payload must be an object.');
         },
-        sent: { contentType: 'application/json', text: body },
+        sent: () => ({ contentType: 'application/json', text: JSON.stringify(event) }),
       };
     },
 

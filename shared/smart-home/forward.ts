@@ -24,7 +24,7 @@ export interface ForwardRequest {
   readonly authorization: string | undefined;
   readonly remainingMs: () => number;
   readonly note: (fields: Record<string, unknown>) => void;
-  readonly sent: { readonly contentType: string | undefined; readonly text: string };
+  readonly sent: () => { readonly contentType: string | undefined; readonly text: string };
 }
 
 /** The most bytes that the platform lets an answer have. */
@@ -47,8 +47,9 @@ export async function forwardRaw(request: ForwardRequest, ports: ForwardPorts): 
   if (status < 200 || status > 299) throw new OutgoingFailure('malformed');
   try {
     return JSON.parse(body.toString());
-  } catch (cause) {
-    throw new OutgoingFailure('malformed', { cause });
+  } catch {
+    // Without the cause: what a parser says quotes the text.
+    throw new OutgoingFailure('malformed');
   }
 }
 
@@ -86,13 +87,14 @@ async function forward(
   if (!(await isAuthorized(request, ports))) {
     throw new CallerError('invalid_token', 'The token is not valid, or it is revoked.');
   }
-  const { contentType, text } = request.sent;
+  const { contentType, text } = request.sent();
   return await ports.send({
     method,
     url,
     headers: {
       Authorization: request.authorization ?? '',
-      'X-Request-Id': encodeURI(request.requestId),
+      // A header cannot carry every id that a body can.
+      'X-Request-Id': /^[\x20-\x7e]+$/.test(request.requestId) ? request.requestId : encodeURI(request.requestId),
       ...(contentType !== undefined && { 'Content-Type': contentType }),
     },
     ...(method === 'POST' && { body: text }),

@@ -5,8 +5,8 @@ import { EndpointClient, jsonOf } from '../access-token/issuers.ts';
 import type { Verification, VerifyAccessToken } from '../access-token/verify.ts';
 import { CallerError, isFailure } from '../errors.ts';
 import { basicAuthorization, jsonObjectOf } from '../outgoing/json.ts';
-import type { Send } from '../outgoing/send.ts';
-import { keptUntil, MaxTokenLifetime } from '../token-revocation/lifetime.ts';
+import type { OutgoingResponse, Send } from '../outgoing/send.ts';
+import { INACTIVE_LIFETIME_S, keptUntil, MaxTokenLifetime } from '../token-revocation/lifetime.ts';
 import { retryWhileUnavailable } from '../token-revocation/retry.ts';
 import { type CutOff, logRevocation, type Revocation, type TokenRevocationStore } from '../token-revocation/store.ts';
 import type { Pepper } from '../token-revocation/token-id.ts';
@@ -43,8 +43,8 @@ export interface UnlinkRequest {
   readonly warn: (fields: Record<string, unknown>) => void;
 }
 
-/** How long a token is kept that its issuer calls inactive: longer than anybody may believe an older "active". */
-const INACTIVE_LIFETIME_S = 3600;
+/** What asking the authorization server may take, in milliseconds: who called us does not wait long. */
+const UPSTREAM_TIMEOUT_MS = 1500;
 
 /**
  * Ends the link: the user's token is refused from now on, and with it whatever is known to hang together with it – its
@@ -127,15 +127,22 @@ async function revokeUpstream(
         'Content-Type': 'application/x-www-form-urlencoded',
       },
       body: new URLSearchParams({ token, token_type_hint: 'access_token' }).toString(),
-      timeoutMs,
+      timeoutMs: Math.min(timeoutMs, UPSTREAM_TIMEOUT_MS),
     });
     if (response.status === 200) return 'revoked';
-    const error = response.status === 400 ? jsonObjectOf(response).error : undefined;
-    // The server knows no such token any more.
-    if (error === 'invalid_token' || error === 'invalid_grant') return 'revoked';
+    const error = response.status === 400 ? errorOf(response) : undefined;
+    if (error === 'invalid_token' || error === 'invalid_grant') return 'unknown_token';
     return error === 'unsupported_token_type' ? error : `failed: status ${response.status}`;
   } catch (error) {
     if (!isFailure(error)) throw error;
     return `failed: ${error.message}`;
+  }
+}
+
+function errorOf(response: OutgoingResponse): unknown {
+  try {
+    return jsonObjectOf(response).error;
+  } catch {
+    return undefined;
   }
 }

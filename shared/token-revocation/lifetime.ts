@@ -6,6 +6,9 @@ export const MaxTokenLifetime = z.pipe(
   z.transform(Number),
 );
 
+/** How long a token is kept, in seconds, that its issuer calls inactive: longer than anybody may believe an older "active". */
+export const INACTIVE_LIFETIME_S = 3600;
+
 /** What is added to the expiry of a token for the clocks of those who check it. */
 const CLOCK_SKEW_S = 300;
 

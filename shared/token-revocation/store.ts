@@ -34,8 +34,9 @@ export interface Revocation {
   /** Until when the token ids and cut-offs are kept: when the last token that they refuse has expired by itself. */
   readonly expiresAt: number;
   /**
-   * The token on whose presentation this happens. When it is already revoked no cut-off moves: a leaked old token
-   * must not end the link made anew.
+   * The token on whose presentation this happens. A cut-off that already covers its time of issue lets no cut-off move,
+   * and an id or grant that was revoked before lets them move up to then, or up to its time of issue, and no further: a
+   * leaked old token must not end the link made anew.
    */
   readonly presented?: PresentedToken;
 }

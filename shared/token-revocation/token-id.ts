@@ -1,6 +1,9 @@
 import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
 import * as z from 'zod/mini';
 
+/** A token goes by up to seven keys a pepper, and one transaction of the DynamoDB API takes 24. */
+const MAX_PEPPERS = 3;
+
 /**
  * `TOKEN_PEPPERS`: `k2:<base64>,k1:<base64>`, the newest first. Each has at least 32 bytes; its name, up to 16 letters
  * and digits, stands in front of every id made with it.
@@ -11,12 +14,13 @@ export const TokenPeppers = z.pipe(
     const peppers = text.split(',').map(parsePepper);
     const names = new Set(peppers.map((pepper) => pepper?.name));
     const usable = peppers.filter((pepper) => pepper !== undefined);
-    if (usable.length === peppers.length && names.size === peppers.length) return usable;
+    if (usable.length === peppers.length && names.size === peppers.length && peppers.length <= MAX_PEPPERS)
+      return usable;
     context.issues.push({
       code: 'custom',
       input: undefined,
       message:
-        'must be name:base64,… with names of 1 to 16 letters and digits, all different, and at least 32 bytes each',
+        'must be name:base64,…, at most 3, with names of 1 to 16 letters and digits, all different, and at least 32 bytes each',
     });
     return z.NEVER;
   }),
@@ -76,6 +80,14 @@ export function cutOffKeys(scope: CutOffScope, peppers: readonly Pepper[]): Keye
         ? ['client', scope.client]
         : ['subject', scope.subject];
   return keyedIds('cut-off', JSON.stringify([issuer, ...of]), peppers);
+}
+
+/**
+ * The ids of a token by its very text, JWT or not. For one whose issuer would not vouch for it: whoever knows a JWT but
+ * for its signature must not be able to revoke it.
+ */
+export function textIds(token: string, peppers: readonly Pepper[]): KeyedIds {
+  return keyedIds('token', token, peppers);
 }
 
 /** An HMAC-SHA-256 of `text` under each pepper; `kind` keeps what is named by equal texts apart. */

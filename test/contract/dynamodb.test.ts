@@ -193,7 +193,7 @@ describe('a DynamoDB store', () => {
     expect((await direct.check(tokenOf('a'))).revoked).toBe(false);
   });
 
-  test('a token that is revoked while it is presented moves no cut-off', async () => {
+  test('a token that is revoked while it is presented moves a cut-off up to then and no further', async () => {
     const { url, store: direct } = await createTable();
     const overtaken = onceFor('TransactWriteItems', async (_request, forward) => {
       await direct.revoke(revocationOf('older'));
@@ -201,9 +201,13 @@ describe('a DynamoDB store', () => {
     });
     const { store } = await openThrough(url, overtaken);
     const presented = { tokenIds: ['a', 'older'], grants: [], cutOffKeys: ['subject'], issuedAt: 1_000 };
-    const cutOffs = [{ key: 'subject', issuedUpTo: 2_000 }];
+    const nowS = Math.floor(Date.now() / 1000);
+    const cutOffs = [{ key: 'subject', issuedUpTo: nowS + 1_000 }];
     expect(await store.revoke({ ...revocationOf('a'), cutOffs, presented })).toMatchObject({ first: false });
-    expect(await direct.check({ ...tokenOf(), cutOffKeys: ['subject'], issuedAt: 1_500 })).toEqual({ revoked: false });
+    expect(await direct.check({ ...tokenOf(), cutOffKeys: ['subject'], issuedAt: nowS + 500 })).toEqual({
+      revoked: false,
+    });
+    expect((await direct.check({ ...tokenOf(), cutOffKeys: ['subject'], issuedAt: 1_500 })).revoked).toBe(true);
     expect((await direct.check(tokenOf('a'))).revoked).toBe(true);
   });
 

@@ -220,32 +220,58 @@ export function tokenRevocationStoreContract(driver: string, createBackend: () =
         expect((await checkIssued(START_S, 'subject')).revoked).toBe(false);
       });
 
-      describe('a token that is already revoked moves none when it is presented again', () => {
-        const replay = (presented: PresentedToken) =>
-          cutOff('subject', START_S + 500, { tokenIds: presented.tokenIds, presented });
+      describe('a token that is already revoked, presented again', () => {
+        /** At START_S + 100, with a cut-off that asks for more than any of these tokens may have. */
+        const replay = (presented: PresentedToken) => {
+          timeS = START_S + 100;
+          return cutOff('link', START_S + 500, { tokenIds: presented.tokenIds, presented });
+        };
 
-        test('revoked by its id', async () => {
+        test('by its id: moves a cut-off up to then and no further', async () => {
           await revokeId('old');
-          expect(await replay(token({ tokenIds: ['old'] }))).toMatchObject({ first: false });
-          expect((await checkIssued(START_S + 400, 'subject')).revoked).toBe(false);
+          const presented = token({ tokenIds: ['old'], cutOffKeys: ['link'], issuedAt: START_S - 10 });
+          expect(await replay(presented)).toEqual({ first: false, at: START_S });
+          expect((await checkIssued(START_S, 'link')).revoked).toBe(true);
+          expect((await checkIssued(START_S + 1, 'link')).revoked).toBe(false);
         });
 
-        test('revoked by its grant', async () => {
+        test('by its id, issued by a clock ahead of ours: moves a cut-off up to its time of issue', async () => {
+          await revokeId('old');
+          await replay(token({ tokenIds: ['old'], cutOffKeys: ['link'], issuedAt: START_S + 20 }));
+          expect((await checkIssued(START_S + 20, 'link')).revoked).toBe(true);
+          expect((await checkIssued(START_S + 21, 'link')).revoked).toBe(false);
+        });
+
+        test('by its id under an older pepper: the same', async () => {
+          await revokeId('k1.old');
+          const presented = token({ tokenIds: ['k2.old', 'k1.old'], cutOffKeys: ['link'], issuedAt: START_S - 10 });
+          timeS += 100;
+          await cutOff('link', START_S + 500, { tokenIds: ['k2.old'], presented });
+          expect((await checkIssued(START_S, 'link')).revoked).toBe(true);
+          expect((await checkIssued(START_S + 1, 'link')).revoked).toBe(false);
+        });
+
+        test('by its grant: moves a cut-off up to then and no further', async () => {
           await store.revoke(revocation({ grants: ['g'] }));
-          await replay(token({ tokenIds: ['old'], grants: ['g'] }));
-          expect((await checkIssued(START_S + 400, 'subject')).revoked).toBe(false);
+          await replay(token({ tokenIds: ['old'], grants: ['g'], cutOffKeys: ['link'], issuedAt: START_S - 10 }));
+          expect((await checkIssued(START_S, 'link')).revoked).toBe(true);
+          expect((await checkIssued(START_S + 1, 'link')).revoked).toBe(false);
         });
 
-        test('revoked by a cut-off that covers its time of issue', async () => {
+        test('by a cut-off that covers its time of issue: moves none, however often', async () => {
           await cutOff('client', START_S);
-          await replay(token({ tokenIds: ['old'], cutOffKeys: ['subject', 'client'], issuedAt: START_S - 1 }));
-          expect((await checkIssued(START_S + 400, 'subject')).revoked).toBe(false);
+          const presented = token({ tokenIds: ['old'], cutOffKeys: ['link', 'client'], issuedAt: START_S - 1 });
+          for (const round of [1, 2, 3]) {
+            expect(await replay(presented)).toMatchObject({ first: false });
+            timeS += round;
+          }
+          expect((await checkIssued(START_S - 1, 'link')).revoked).toBe(false);
         });
 
-        test('but one issued after the cut-off does', async () => {
+        test('one issued after the cut-off moves it as far as is asked', async () => {
           await cutOff('client', START_S);
-          await replay(token({ tokenIds: ['new'], cutOffKeys: ['subject', 'client'], issuedAt: START_S + 1 }));
-          expect((await checkIssued(START_S + 400, 'subject')).revoked).toBe(true);
+          await replay(token({ tokenIds: ['new'], cutOffKeys: ['link', 'client'], issuedAt: START_S + 1 }));
+          expect((await checkIssued(START_S + 500, 'link')).revoked).toBe(true);
         });
       });
     });

@@ -129,12 +129,21 @@ export const NETWORK_FAULTS: readonly NetworkFault[] = [
     },
   },
   {
+    name: 'is set to acknowledge what is not durable yet',
+    begin: (store) => store.loseDurability?.(),
+    expected: {
+      postgres: both('unsafe'),
+      redis: both('unsafe'),
+      dynamodb: impossible('the API has no such setting'),
+    },
+  },
+  {
     name: 'is a read-only replica',
     begin: (store) => store.becomeReplica?.(),
     expected: {
       postgres: both('read_only'),
       redis: both('read_only'),
-      dynamodb: impossible('each replica of a table takes writes, and a check reads strongly consistent'),
+      dynamodb: impossible('the replicas of a table take writes'),
     },
   },
   {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { chownSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 
 /** A server that keeps its files when it is killed, and can be started again on the same port. */
@@ -75,7 +76,7 @@ export async function startKillableServer(program: KillableProgram): Promise<Kil
       processId ||= Number(/^process (\d+)$/.exec(line)?.[1] ?? 0);
       if (!(program.isReady ?? /^process /).test(line)) continue;
       child.stdout.resume();
-      while (child.exitCode === null && !(await accepts(port)));
+      while (child.exitCode === null && !(await accepts(port))) await pause(20);
       if (child.exitCode !== null) return output;
       running = { child, processId };
       return undefined;
@@ -142,9 +143,10 @@ async function freePort(): Promise<number> {
 function accepts(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = connect(port, '127.0.0.1');
-    probe.on('connect', () => resolve(true));
     probe.on('error', () => resolve(false));
-    probe.on('close', () => probe.destroy());
-    probe.on('connect', () => probe.destroy());
+    probe.on('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
   });
 }

@@ -24,6 +24,8 @@ export interface ServerFaults {
   failOver(): Promise<End>;
   /** It has no room left. */
   fill?(): Promise<End>;
+  /** It acknowledges what is not durable yet. */
+  loseDurability?(): Promise<End>;
   /** It is a replica. */
   becomeReplica?(): Promise<End>;
 }

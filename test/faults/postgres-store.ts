@@ -77,6 +77,8 @@ export async function startPostgresStore(): Promise<NetworkStore> {
       refuseCredentials: () =>
         whileIs(`ALTER ROLE ${NAME} PASSWORD 'changed'`, `ALTER ROLE ${NAME} PASSWORD '${PASSWORD}'`),
       ageSchema: () => whileIs('UPDATE schema_marker SET version = 0', 'UPDATE schema_marker SET version = 1', NAME),
+      loseDurability: () =>
+        whileIs(`ALTER ROLE ${NAME} SET synchronous_commit = off`, `ALTER ROLE ${NAME} RESET synchronous_commit`),
       async block() {
         const other = await connectAsAdministrator(NAME);
         await other.query('BEGIN; LOCK TABLE revoked_id IN ACCESS EXCLUSIVE MODE');

@@ -60,6 +60,10 @@ export async function startRedisStore(): Promise<NetworkStore> {
       proxy.cut();
       return whileSet('requirepass', 'changed', PASSWORD);
     },
+    async loseDurability() {
+      proxy.cut();
+      return whileSet('appendfsync', 'everysec', 'always');
+    },
     ageSchema: () => whileHolds(MARKER_KEY, '0'),
     corrupt: (id) => whileHolds(`unlink:{token-revocation}:id:${id}`, 'yes'),
     async block() {

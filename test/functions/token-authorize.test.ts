@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type EmulatedProject, startProject } from '#test/support/emulated-project.ts';
+import { startHttpServer } from '#test/support/http-server.ts';
 
 let project: EmulatedProject;
 
@@ -65,6 +66,19 @@ describe('the answer to the gateway', () => {
     await authorize({ headers: { Authorization: 'Bearer revoked' } });
     expect(project.takeLogLine()).toMatchObject({ outcome: 'denied', reason: 'revoked_by_token' });
   });
+});
+
+test('a decision takes at most a second, however slow the issuer is', async () => {
+  const url = await startHttpServer(() => {});
+  const introspection = { endpoint: url, client_id: 'us', client_secret: 's' };
+  const ISSUERS = JSON.stringify([{ issuer: 'https://slow.example', introspection }]);
+  const slow = await startProject({ local: { ISSUERS, UNVERIFIED_TOKENS: null } });
+  onTestFinished(() => slow.close());
+  expect((await slow.gateway('GET', '/whoami', { Authorization: 'Bearer x' })).status).toBe(500);
+  const line = slow.takeLogLine();
+  expect(line).toMatchObject({ level: 'ERROR', error: { message: 'outgoing: timed_out' } });
+  // Of the two seconds that the function may take.
+  expect(line.remaining_ms).toBeGreaterThan(500);
 });
 
 describe('a resource behind the authorizer', () => {

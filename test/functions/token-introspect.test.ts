@@ -2,7 +2,7 @@ import { renameSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type EmulatedProject, startProject } from '#test/support/emulated-project.ts';
 import { startHttpServer } from '#test/support/http-server.ts';
-import { basic, CLAIMS, ISSUER, ISSUER_SETTINGS, issueToken } from '#test/support/test-issuer.ts';
+import { basic, CLAIMS, client, ISSUER, ISSUER_SETTINGS, issueToken } from '#test/support/test-issuer.ts';
 
 let project: EmulatedProject;
 
@@ -76,9 +76,39 @@ describe('RFC 7662', () => {
   });
 });
 
+describe('whose tokens a client may ask about', () => {
+  const other = { Authorization: basic('other', 'p+1%20:x') };
+
+  test('7662-03: its own alone', async () => {
+    expect((await introspect(await issueToken(), other)).body).toBe('{"active":false}');
+    expect((await introspect(await issueToken({ client_id: 'other' }), other)).json).toMatchObject({ active: true });
+  });
+
+  test('with the scope introspect, as a resource server has, any', async () => {
+    const clients = JSON.stringify([{ ...client('api', 'api-secret'), scopes: ['introspect'] }]);
+    const withApi = await startProject({ local: { ...ISSUER_SETTINGS, CLIENTS: clients } });
+    onTestFinished(() => withApi.close());
+    const answer = await introspect(await issueToken(), { Authorization: basic('api', 'api-secret') }, withApi);
+    expect(answer.json).toMatchObject({ active: true, sub: 'user-1' });
+  });
+
+  test('a token that is good only with a key, whose proof nothing here looks at, is not active', async () => {
+    const bound = await issueToken({ cnf: { jkt: 'x' } });
+    expect((await introspect(bound)).body).toBe('{"active":false}');
+    expect((await project.gateway('GET', '/whoami', { Authorization: `Bearer ${bound}` })).status).toBe(403);
+  });
+});
+
 describe('a token that its issuer is asked about', () => {
   test('7662-05, 7662-06: the issuer’s answer is passed on, and overlaid with what is revoked here', async () => {
-    const upstream = { active: true, sub: 'user-1', client_id: 'skill', scope: 'x', ext: { a: 1 }, sid: 'g-9' };
+    const upstream: Record<string, unknown> = {
+      active: true,
+      sub: 'user-1',
+      client_id: 'skill',
+      scope: 'x',
+      ext: { a: 1 },
+      sid: 'g-9',
+    };
     const url = await startHttpServer((_request, response) => response.end(JSON.stringify(upstream)));
     const introspection = { endpoint: url, client_id: 'us', client_secret: 's' };
     const asking = await startProject({

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { type EmulatedProject, startProject } from '#test/support/emulated-project.ts';
 import { startHttpServer } from '#test/support/http-server.ts';
-import { ISSUER, ISSUER_SETTINGS, issueToken } from '#test/support/test-issuer.ts';
+import { basic, ISSUER, ISSUER_SETTINGS, issueToken } from '#test/support/test-issuer.ts';
 
 let project: EmulatedProject;
 
@@ -147,21 +147,63 @@ test.each<[name: string, token: () => Promise<string>]>([
   expect(project.countRows()).toBe(before);
 });
 
+describe('a token that was revoked alone before', () => {
+  test('by its client: its unlink still ends the link, up to then', async () => {
+    const user = { sub: 'revoked-alone' };
+    const [mine, sibling] = await Promise.all([issueToken(user), issueToken(user)]);
+    const form = { 'Content-Type': 'application/x-www-form-urlencoded', Authorization: basic('skill', 'skill-secret') };
+    await project.gateway('POST', '/oauth/revoke', form, `token=${mine}`);
+    expect(await isLetIn(sibling)).toBe(true);
+    expect((await unlink(mine)).line).toMatchObject({ reached: ['cut_off'], first: false });
+    expect(await isLetIn(sibling)).toBe(false);
+    expect(await isLetIn(await issueToken({ ...user, iat: nowS() + 5 }))).toBe(true);
+  });
+});
+
+describe('a JWT at an issuer that is asked about it', () => {
+  test('cannot be revoked by who knows it but for its signature', async () => {
+    const token = await issueToken();
+    const forged = token.replace(/[^.]+$/, 'AAAA');
+    const url = await startHttpServer(async (request, response) => {
+      let body = '';
+      for await (const chunk of request) body += chunk;
+      const isGood = new URLSearchParams(body).get('token') === token;
+      response.end(
+        JSON.stringify(isGood ? { active: true, sub: 'user-1', client_id: 'skill', iat: nowS() } : { active: false }),
+      );
+    });
+    const asking = await start({
+      ISSUERS: JSON.stringify([
+        { issuer: ISSUER, introspection: { endpoint: url, client_id: 'us', client_secret: 's' } },
+      ]),
+    });
+    expect((await unlink(forged, asking)).body).toEqual({ request_id: 'u-1' });
+    expect(await isLetIn(token, asking)).toBe(true);
+    expect((await unlink(token, asking)).line).toMatchObject({ first: true, reached: ['cut_off'] });
+    expect(await isLetIn(token, asking)).toBe(false);
+  });
+});
+
 describe('the provider’s own authorization server', () => {
-  test('knows no such token any more: that is as good as revoked', async () => {
+  test('knows no such token any more: the log says no more than that', async () => {
     const url = await startHttpServer((_request, response) => response.writeHead(400).end('{"error":"invalid_token"}'));
     const told = await start({ REVOKE_UPSTREAM: upstream(`${url}/revoke`) });
     const token = await issueToken({ iat: undefined });
-    expect((await unlink(token, told)).line).toMatchObject({ reached: ['access_token_only', 'upstream'] });
+    expect((await unlink(token, told)).line).toMatchObject({
+      reached: ['access_token_only'],
+      upstream: 'unknown_token',
+    });
   });
 
   const upstream = (endpoint: string) =>
     JSON.stringify({ endpoint, client_id: 'unlink', client_secret: 'obviously-fake' });
 
-  test('is told too, after the local write, with the token in the body', async () => {
+  test('7009-12, 7009-13, 7009-14: is told of the one token that there is, in the body, after the local write', async () => {
     const bodies: string[] = [];
+    const rows: number[] = [];
     const url = await startHttpServer(async (request, response) => {
       for await (const chunk of request) bodies.push(String(chunk));
+      rows.push(told.countRows());
       response.end();
     });
     const told = await start({ REVOKE_UPSTREAM: upstream(`${url}/revoke`) });
@@ -170,6 +212,7 @@ describe('the provider’s own authorization server', () => {
     expect(bodies.map((body) => Object.fromEntries(new URLSearchParams(body)))).toEqual([
       { token, token_type_hint: 'access_token' },
     ]);
+    expect(rows[0]).toBeGreaterThan(0);
   });
 
   test.each<[name: string, endpoint: () => Promise<string>, says: string]>([

@@ -41,6 +41,8 @@ DECLARE
   never CONSTANT bigint := 9007199254740991; -- NEVER of shared/token-revocation/store.ts
   known_since bigint;
   was_revoked boolean;
+  was_cut_off boolean;
+  furthest bigint; -- NULL: as far as is asked
   moves boolean;
 BEGIN
   PERFORM FROM schema_marker WHERE component = 'token-revocation' AND version >= schema_version;
@@ -67,16 +69,18 @@ BEGIN
     ORDER BY 1
   ) AS lock;
 
-  SELECT min(revoked_at) FILTER (WHERE id = ANY (ids || grants || presented_ids)),
+  SELECT min(revoked_at),
     coalesce(bool_or(id = ANY (presented_ids || presented_grants)), false)
   INTO known_since, was_revoked
   FROM revoked_id
   WHERE id = ANY (ids || grants || presented_ids || presented_grants) AND expires_at > now_s;
 
-  was_revoked := was_revoked OR EXISTS (
+  was_cut_off := EXISTS (
     SELECT FROM revocation_cut_off
     WHERE key = ANY (presented_keys) AND expires_at > now_s AND (presented_iat IS NULL OR presented_iat <= issued_up_to)
   );
+  was_revoked := was_revoked OR was_cut_off;
+  furthest := CASE WHEN was_revoked THEN greatest(known_since, presented_iat) END;
 
   INSERT INTO revoked_id AS known (id, revoked_at, expires_at)
   SELECT id, now_s, max(expires_at)
@@ -86,7 +90,7 @@ BEGIN
     revoked_at = CASE WHEN known.expires_at > now_s THEN known.revoked_at ELSE excluded.revoked_at END,
     expires_at = greatest(known.expires_at, excluded.expires_at);
 
-  moves := NOT was_revoked AND EXISTS (
+  moves := NOT was_cut_off AND EXISTS (
     SELECT FROM unnest(cut_off_keys, cut_off_times) AS new (key, issued_up_to)
     WHERE NOT EXISTS (
       SELECT FROM revocation_cut_off AS known
@@ -94,9 +98,9 @@ BEGIN
     )
   );
 
-  IF NOT was_revoked THEN
+  IF NOT was_cut_off THEN
     INSERT INTO revocation_cut_off AS known (key, issued_up_to, expires_at)
-    SELECT key, max(issued_up_to), expiry
+    SELECT key, max(least(issued_up_to, furthest)), expiry
     FROM unnest(cut_off_keys, cut_off_times) AS new (key, issued_up_to)
     GROUP BY key
     ON CONFLICT (key) DO UPDATE SET

@@ -135,10 +135,20 @@ export async function openDynamodbStore(
 function plan(revocation: Revocation, known: Rows, time: number): { actions: Action[]; recorded: RecordedRevocation } {
   const { tokenIds, grants, expiresAt, presented = NO_TOKEN } = revocation;
   const wasRevoked = status(presented, known).revoked;
+  const wasCutOff = isCutOff(presented, known);
+  const ids = [...tokenIds, ...grants];
+  const knownSince = [...presented.tokenIds, ...presented.grants, ...ids].flatMap(
+    (id) => known.get(idKey(id))?.t ?? [],
+  );
+  const at = Math.min(time, ...knownSince);
+  const furthest = wasRevoked ? Math.max(at, presented.issuedAt ?? at) : Number.POSITIVE_INFINITY;
   // The latest comes last: of two of one key it is the one that is written.
-  const cutOffs = wasRevoked ? [] : revocation.cutOffs.toSorted((a, b) => a.issuedUpTo - b.issuedUpTo);
+  const cutOffs = (wasCutOff ? [] : revocation.cutOffs)
+    .map(({ key, issuedUpTo }) => ({ key, issuedUpTo: Math.min(issuedUpTo, furthest) }))
+    .toSorted((a, b) => a.issuedUpTo - b.issuedUpTo);
+  const unmet = wasRevoked ? { ...presented, tokenIds: [], grants: [] } : presented;
   const actions = [
-    ...(wasRevoked ? [] : checks(presented, time)),
+    ...(wasCutOff ? [] : checks(unmet, time)),
     ...tokenIds.flatMap((id) => recordId(id, expiresAt, known, time)),
     ...grants.flatMap((id) => recordId(id, NEVER, known, time)),
     ...cutOffs.flatMap((cutOff) => moveCutOff(cutOff, { ...revocation, presented }, known, time)),
@@ -149,14 +159,12 @@ function plan(revocation: Revocation, known: Rows, time: number): { actions: Act
     throw new RangeError(`a revocation and its presented token have more than ${MAX_REVOCATION_ITEMS} keys`);
   }
 
-  const ids = [...tokenIds, ...grants];
-  const knownSince = [...presented.tokenIds, ...ids].flatMap((id) => known.get(idKey(id))?.t ?? []);
   const isMoved = ({ key, issuedUpTo }: CutOff) => issuedUpTo > (known.get(cutOffKey(key))?.t ?? NO_TIME);
   const first = !wasRevoked && (ids.length > 0 ? knownSince.length === 0 : cutOffs.some(isMoved));
-  return { actions: [...byKey.values()], recorded: { first, at: Math.min(time, ...knownSince) } };
+  return { actions: [...byKey.values()], recorded: { first, at } };
 }
 
-/** That the presented token is not revoked, when it is written. */
+/** That what is presented is not revoked, when it is written. */
 function checks({ tokenIds, grants, cutOffKeys, issuedAt = NO_TIME }: PresentedToken, time: number): Action[] {
   return [
     ...[...tokenIds, ...grants].map((id) => ({ key: idKey(id), ...ifAbsent(time) })),
@@ -192,11 +200,14 @@ function moveCutOff(
 function status({ tokenIds, grants, cutOffKeys, issuedAt }: PresentedToken, known: Rows): RevocationStatus {
   if (tokenIds.some((id) => known.has(idKey(id)))) return { revoked: true, by: 'token' };
   if (grants.some((id) => known.has(idKey(id)))) return { revoked: true, by: 'grant' };
-  const isCutOff = cutOffKeys.some((key) => {
+  return isCutOff({ cutOffKeys, issuedAt }, known) ? { revoked: true, by: 'cut_off' } : { revoked: false };
+}
+
+function isCutOff({ cutOffKeys, issuedAt }: Pick<PresentedToken, 'cutOffKeys' | 'issuedAt'>, known: Rows): boolean {
+  return cutOffKeys.some((key) => {
     const cutOff = known.get(cutOffKey(key));
     return cutOff !== undefined && (issuedAt === undefined || issuedAt <= cutOff.t);
   });
-  return isCutOff ? { revoked: true, by: 'cut_off' } : { revoked: false };
 }
 
 const NO_TOKEN: PresentedToken = { tokenIds: [], grants: [], cutOffKeys: [] };

@@ -30,11 +30,14 @@ export function openMemoryStore({ now = Date.now }: { now?: () => number } = {})
     const isRevoked = (id: string) => live(revokedIds, id, time) !== undefined;
     if (tokenIds.some(isRevoked)) return { revoked: true, by: 'token' };
     if (grants.some(isRevoked)) return { revoked: true, by: 'grant' };
-    const isCutOff = cutOffKeys.some((key) => {
+    return isCutOff({ cutOffKeys, issuedAt }, time) ? { revoked: true, by: 'cut_off' } : { revoked: false };
+  }
+
+  function isCutOff({ cutOffKeys, issuedAt }: Pick<PresentedToken, 'cutOffKeys' | 'issuedAt'>, time: number): boolean {
+    return cutOffKeys.some((key) => {
       const cutOff = live(cutOffs, key, time);
       return cutOff !== undefined && (issuedAt === undefined || issuedAt <= cutOff.issuedUpTo);
     });
-    return isCutOff ? { revoked: true, by: 'cut_off' } : { revoked: false };
   }
 
   /** Returns when the id was revoked before, or undefined when it was not. */
@@ -64,18 +67,23 @@ export function openMemoryStore({ now = Date.now }: { now?: () => number } = {})
       const { tokenIds, grants, presented, expiresAt } = revocation;
       const time = currentTime();
       const wasRevoked = presented !== undefined && status(presented, time).revoked;
+      const wasCutOff = presented !== undefined && isCutOff(presented, time);
 
       const knownSince = [
-        ...(presented?.tokenIds ?? []).map((id) => live(revokedIds, id, time)?.revokedAt),
+        ...[...(presented?.tokenIds ?? []), ...(presented?.grants ?? [])].map(
+          (id) => live(revokedIds, id, time)?.revokedAt,
+        ),
         ...tokenIds.map((id) => record(id, time, expiresAt)),
         ...grants.map((id) => record(id, time, NEVER)),
       ].filter((at) => at !== undefined);
-      const moved = wasRevoked
+      const at = Math.min(time, ...knownSince);
+      const furthest = wasRevoked ? Math.max(at, presented?.issuedAt ?? at) : Number.POSITIVE_INFINITY;
+      const moved = wasCutOff
         ? []
-        : revocation.cutOffs.filter(({ key, issuedUpTo }) => move(key, issuedUpTo, time, expiresAt));
+        : revocation.cutOffs.filter((to) => move(to.key, Math.min(to.issuedUpTo, furthest), time, expiresAt));
 
       const isNew = tokenIds.length + grants.length > 0 ? knownSince.length === 0 : moved.length > 0;
-      return { first: isNew && !wasRevoked, at: Math.min(time, ...knownSince) };
+      return { first: isNew && !wasRevoked, at };
     },
 
     async check(token) {

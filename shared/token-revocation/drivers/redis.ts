@@ -60,7 +60,9 @@ const REVOKE = createScript(`#!lua
 ${PRELUDE}
 local expiry, ids, grants, cutOffs = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local presented, presentedIds = 3 + ids + grants + cutOffs, tonumber(ARGV[6])
-local wasRevoked = status(presented, presentedIds, tonumber(ARGV[7]), tonumber(ARGV[8])) ~= 'none'
+local presentedGrants, issuedAt = tonumber(ARGV[7]), tonumber(ARGV[8])
+local wasRevoked = status(presented, presentedIds, presentedGrants, issuedAt) ~= 'none'
+local wasCutOff = status(presented + presentedIds + presentedGrants, 0, 0, issuedAt) ~= 'none'
 local knownSince, moved, expiries, values = nil, false, {}, {}
 
 local function remember(since)
@@ -74,15 +76,16 @@ local function put(key, since, newExpiry, oldExpiry)
   table.insert(values, string.format('%.0f %.0f', since, latest))
 end
 
-for at = presented, presented + presentedIds - 1 do remember((live(KEYS[at]))) end
+for at = presented, presented + presentedIds + presentedGrants - 1 do remember((live(KEYS[at]))) end
 for at = 3, 2 + ids + grants do
   local since, oldExpiry = live(KEYS[at])
   remember(since)
   put(KEYS[at], since or time, at < 3 + ids and expiry or ${NEVER}, oldExpiry)
 end
-if not wasRevoked then
+if not wasCutOff then
+  local furthest = wasRevoked and math.max(knownSince, issuedAt or knownSince) or math.huge
   for index = 1, cutOffs do
-    local key, upTo = KEYS[2 + ids + grants + index], tonumber(ARGV[8 + index])
+    local key, upTo = KEYS[2 + ids + grants + index], math.min(tonumber(ARGV[8 + index]), furthest)
     local before, oldExpiry = live(key)
     moved = moved or not before or before < upTo
     put(key, math.max(before or upTo, upTo), expiry, oldExpiry)

@@ -94,11 +94,14 @@ export async function openSqliteStore(
     const isRevoked = (id: string) => revokedAt(id, time) !== undefined;
     if (tokenIds.some(isRevoked)) return { revoked: true, by: 'token' };
     if (grants.some(isRevoked)) return { revoked: true, by: 'grant' };
-    const isCutOff = cutOffKeys.some((key) => {
+    return isCutOff({ cutOffKeys, issuedAt }, time) ? { revoked: true, by: 'cut_off' } : { revoked: false };
+  }
+
+  function isCutOff({ cutOffKeys, issuedAt }: Pick<PresentedToken, 'cutOffKeys' | 'issuedAt'>, time: number): boolean {
+    return cutOffKeys.some((key) => {
       const cutOff = issuedUpTo(key, time);
       return cutOff !== undefined && (issuedAt === undefined || issuedAt <= cutOff);
     });
-    return isCutOff ? { revoked: true, by: 'cut_off' } : { revoked: false };
   }
 
   /** Returns when the id was revoked before, or undefined when it was not. */
@@ -122,18 +125,21 @@ export async function openSqliteStore(
       return withStore(
         (time) => {
           const wasRevoked = presented !== undefined && status(presented, time).revoked;
+          const wasCutOff = presented !== undefined && isCutOff(presented, time);
 
           const knownSince = [
-            ...(presented?.tokenIds ?? []).map((id) => revokedAt(id, time)),
+            ...[...(presented?.tokenIds ?? []), ...(presented?.grants ?? [])].map((id) => revokedAt(id, time)),
             ...tokenIds.map((id) => record(id, time, expiresAt)),
             ...grants.map((id) => record(id, time, NEVER)),
           ].filter((at) => at !== undefined);
-          const moved = wasRevoked
+          const at = Math.min(time, ...knownSince);
+          const furthest = wasRevoked ? Math.max(at, presented?.issuedAt ?? at) : Number.POSITIVE_INFINITY;
+          const moved = wasCutOff
             ? []
-            : revocation.cutOffs.filter((cutOff) => move(cutOff.key, cutOff.issuedUpTo, time, expiresAt));
+            : revocation.cutOffs.filter((to) => move(to.key, Math.min(to.issuedUpTo, furthest), time, expiresAt));
 
           const isNew = tokenIds.length + grants.length > 0 ? knownSince.length === 0 : moved.length > 0;
-          return { first: isNew && !wasRevoked, at: Math.min(time, ...knownSince) };
+          return { first: isNew && !wasRevoked, at };
         },
         { writes: true },
       );

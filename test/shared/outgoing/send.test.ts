@@ -1,8 +1,13 @@
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer as createTlsServer } from 'node:https';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { send } from '#shared/outgoing/send.ts';
 import { startHttpServer } from '#test/support/http-server.ts';
+import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 
 const get = (url: string, options: { timeoutMs?: number; maxBytes?: number } = {}) =>
   send({ method: 'GET', url, timeoutMs: 5000, ...options });
@@ -97,6 +102,27 @@ describe('what gives no answer that can be used is one failure with its fault', 
     });
     await expect(get(url)).rejects.toMatchObject({ fault: 'unreachable' });
   });
+
+  test.each(['0', undefined])(
+    'a certificate that nobody vouches for, NODE_TLS_REJECT_UNAUTHORIZED=%s',
+    async (setting) => {
+      const folder = createTemporaryFolder();
+      onTestFinished(folder.remove);
+      const [key, cert] = [join(folder.path, 'key.pem'), join(folder.path, 'cert.pem')];
+      const request = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', cert];
+      execFileSync('openssl', [...request, '-days', '1', '-subj', '/CN=localhost'], { stdio: 'ignore' });
+      const server = createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) }, (_request, response) =>
+        response.end(),
+      );
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      onTestFinished(() => void server.close());
+      if (setting !== undefined) process.env.NODE_TLS_REJECT_UNAUTHORIZED = setting;
+      onTestFinished(() => void delete process.env.NODE_TLS_REJECT_UNAUTHORIZED);
+      const { port } = server.address() as { port: number };
+      await expect(get(`https://localhost:${port}/`)).rejects.toMatchObject({ fault: 'tls' });
+    },
+  );
 
   test('something that is no HTTP', async () => {
     const server = createServer((socket) => socket.end('SSH-2.0-OpenSSH\r\n\r\n')).listen(0, '127.0.0.1');

@@ -89,6 +89,7 @@ describe('peppers', () => {
     ['31 bytes', `k1:${Buffer.alloc(31).toString('base64')}`],
     ['no base64', `k1:${'!'.repeat(44)}`],
     ['one name twice', `k1:${key('a')},k1:${key('b')}`],
+    ['four of them', ['a', 'b', 'c', 'd'].map((letter) => `${letter}:${key(letter)}`).join()],
     ['an empty entry', `k1:${key('a')},`],
   ])('%s is refused', (_name, text) => {
     expect(TokenPeppers.safeParse(text).success).toBe(false);

@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { type Expected, NETWORK_FAULTS, type NetworkStoreName } from './faults.ts';
+import { sentence } from './hold-to-table.ts';
+import { SQLITE_FAULTS } from './sqlite-faults.ts';
+
+const STORES: readonly NetworkStoreName[] = ['postgres', 'redis', 'dynamodb'];
+
+const row = (...cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+const cell = (expected: Expected) => `${'impossible' in expected ? 'no: ' : ''}${sentence(expected)}`;
+
+const NETWORK_TABLE = [
+  row('The server …', ...STORES),
+  row('---', ...STORES.map(() => '---')),
+  ...NETWORK_FAULTS.map(({ name, expected }) => row(name, ...STORES.map((store) => cell(expected[store])))),
+].join('\n');
+
+const SQLITE_TABLE = [
+  row('The file …', 'sqlite'),
+  row('---', '---'),
+  ...SQLITE_FAULTS.map(({ name, expected }) => row(name, sentence(expected))),
+].join('\n');
+
+test('the document shows the tables that are run, with the reasons where there is no such fault', () => {
+  console.log(`${NETWORK_TABLE}\n\n${SQLITE_TABLE}`);
+  const document = readFileSync('docs/store-faults.md', 'utf8');
+  expect(document).toContain(NETWORK_TABLE);
+  expect(document).toContain(SQLITE_TABLE);
+});
+
+test('at least forty cells are run', () => {
+  const run = NETWORK_FAULTS.flatMap(({ expected }) => STORES.filter((store) => 'revoke' in expected[store]));
+  expect(run.length + SQLITE_FAULTS.length).toBeGreaterThanOrEqual(40);
+});
