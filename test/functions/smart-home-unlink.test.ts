@@ -312,6 +312,15 @@ describe('an event that a raw caller forged', () => {
   });
 
   test.each<[name: string, event: object, statusCode: number]>([
+    [
+      'a body that is no base64, in a way that takes some checks for ever',
+      gatewayEvent({
+        body: `${'='.repeat(1_000_000)}A`,
+        isBase64Encoded: true,
+        operationId: 'smart-home-unlink.query',
+      }),
+      400,
+    ],
     ['a gateway event without a credential', gatewayEvent({}), 401],
     [
       'claims of an authorizer',
