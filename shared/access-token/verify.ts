@@ -91,8 +91,10 @@ export function createAccessTokenVerifier(
     }
     let answer: Verification = { status: 'refused', reason: 'unknown_issuer' };
     for (const verify of byAsking.values()) {
-      answer = await verify(token, options);
-      if (answer.status === 'verified') break;
+      const answered = await verify(token, options);
+      if (answered.status === 'verified') return answered;
+      // Whatever their order: one that may have known the token says more than one that refuses it.
+      if (answered.status === 'inactive') answer = answered;
     }
     return answer;
   };

@@ -518,6 +518,21 @@ describe('introspection (RFC 7662)', () => {
 });
 
 describe('several issuers', () => {
+  test.each([
+    ['first', true],
+    ['last', false],
+  ])('one that calls a token inactive, asked %s, says more than one that refuses it', async (_name, isFirst) => {
+    const server = (answer: object) => startHttpServer((_request, response) => response.end(JSON.stringify(answer)));
+    const row = async (issuer: string, answer: object) => ({
+      issuer,
+      introspection: { endpoint: await server(answer), client_id: 'us', client_secret: 's' },
+    });
+    const inactive = await row('https://one.example', { active: false });
+    const refusing = await row('https://two.example', { active: true, iss: 'https://other.example' });
+    const verifyBoth = verifierOf(isFirst ? [inactive, refusing] : [refusing, inactive]);
+    expect(await verifyBoth('opaque', { timeoutMs: 5000 })).toEqual({ status: 'inactive' });
+  });
+
   test('each verifies its own tokens, by its own keys', async () => {
     const second = 'https://second.example';
     const verifyBoth = verifierOf([
