@@ -94,7 +94,7 @@ export function createAccessTokenVerifier(
       const answered = await verify(token, options);
       if (answered.status === 'verified') return answered;
       // Whatever their order: one that may have known the token says more than one that refuses it.
-      if (answered.status === 'inactive') answer = answered;
+      if (answer.status !== 'inactive') answer = answered;
     }
     return answer;
   };
