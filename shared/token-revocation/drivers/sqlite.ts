@@ -12,10 +12,14 @@ import {
 
 const { component, version } = TOKEN_REVOCATION_SCHEMA;
 
+/** Joined to what is looked up: without the marker there is no row, in the same look at the database. */
+const MARKER = `schema_marker WHERE component = '${component}' AND version >= ${version}`;
+
 const SQL = {
-  marker: `SELECT 1 FROM schema_marker WHERE component = '${component}' AND version >= ${version}`,
-  findId: 'SELECT revoked_at FROM revoked_id WHERE id = ? AND expires_at > ?',
-  findCutOff: 'SELECT issued_up_to FROM revocation_cut_off WHERE key = ? AND expires_at > ?',
+  marker: `SELECT 1 FROM ${MARKER}`,
+  findId: `SELECT (SELECT revoked_at FROM revoked_id WHERE id = ? AND expires_at > ?) AS time FROM ${MARKER}`,
+  findCutOff: `
+    SELECT (SELECT issued_up_to FROM revocation_cut_off WHERE key = ? AND expires_at > ?) AS time FROM ${MARKER}`,
   putId: `
     INSERT INTO revoked_id (id, revoked_at, expires_at) VALUES (?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET revoked_at = excluded.revoked_at, expires_at = max(expires_at, excluded.expires_at)`,
@@ -54,11 +58,11 @@ export async function openSqliteStore(
     return known;
   }
 
-  /** One synchronous piece of work, in one transaction when it writes, against a store that has its schema. */
+  /** One synchronous piece of work; when it writes, in one transaction and against a store that has its schema. */
   function withStore<Result>(work: (time: number) => Result, { writes }: { writes: boolean }): Result {
     if (!database.isOpen) throw new StoreUnavailable('closed');
     const run = () => {
-      if (statement('marker').get() === undefined) throw new StoreUnavailable('not_migrated');
+      if (writes) assertMigrated();
       return work(Math.floor(now() / 1000));
     };
     try {
@@ -73,6 +77,10 @@ export async function openSqliteStore(
     }
   }
 
+  function assertMigrated(): void {
+    migrated(statement('marker').get());
+  }
+
   /** Whether the file is not gone or replaced. */
   function isSameFile(): boolean {
     try {
@@ -83,11 +91,11 @@ export async function openSqliteStore(
   }
 
   function revokedAt(id: string, time: number): number | undefined {
-    return integer(statement('findId').get(id, time)?.revoked_at);
+    return integer(migrated(statement('findId').get(id, time)).time);
   }
 
   function issuedUpTo(cutOffKey: string, time: number): number | undefined {
-    return integer(statement('findCutOff').get(cutOffKey, time)?.issued_up_to);
+    return integer(migrated(statement('findCutOff').get(cutOffKey, time)).time);
   }
 
   function status({ tokenIds, grants, cutOffKeys, issuedAt }: PresentedToken, time: number): RevocationStatus {
@@ -146,7 +154,14 @@ export async function openSqliteStore(
     },
 
     async check(token) {
-      return withStore((time) => status(token, time), { writes: false });
+      return withStore(
+        (time) => {
+          // An id is looked up together with the marker.
+          if (token.tokenIds.length === 0) assertMigrated();
+          return status(token, time);
+        },
+        { writes: false },
+      );
     },
 
     async purgeExpired(limit) {
@@ -168,6 +183,12 @@ export async function openSqliteStore(
 /** Whether a connection stays in this state when the file is mended: it keeps what it has read and how it was opened. */
 function hasStuck(failure: unknown): boolean {
   return failure instanceof StoreUnavailable && (failure.fault === 'corrupt' || failure.fault === 'read_only');
+}
+
+/** The row of a statement that found the schema marker. */
+function migrated<Row>(row: Row | undefined): Row {
+  if (row === undefined) throw new StoreUnavailable('not_migrated');
+  return row;
 }
 
 /** An INTEGER column as the number that it is: all of ours stay below 2^53. */
