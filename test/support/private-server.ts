@@ -81,7 +81,8 @@ export async function startPrivateServer(program: ServerProgram): Promise<Privat
   throw new Error(`the server did not start:\n${output.join('\n')}`);
 }
 
-async function freePort(): Promise<number> {
+/** A port of this machine that nobody listened on a moment ago. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
