@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure, Misconfigured, type StoreFault, StoreUnavailable } from '../errors.ts';
+import type { StoreSchema } from './store-schema.ts';
 
 /** How a client of the DynamoDB API says who it is. */
 export interface DynamodbOptions {
@@ -43,12 +44,6 @@ export interface Action {
   readonly put?: Item;
   readonly condition: string;
   readonly values: Item;
-}
-
-/** What a table must have been migrated to. */
-export interface DynamodbSchema {
-  readonly component: string;
-  readonly version: number;
 }
 
 export type AttributeValue = { readonly S?: string; readonly N?: string };
@@ -107,7 +102,7 @@ const FAULTS: readonly (readonly [RegExp, StoreFault])[] = [
  */
 export async function openDynamodb(
   url: string,
-  schema: DynamodbSchema,
+  schema: StoreSchema,
   options: DynamodbOptions,
 ): Promise<DynamodbClient> {
   const { endpoint, isTls, table, region } = parseUrl(url);
@@ -229,7 +224,7 @@ export async function openDynamodb(
 }
 
 /** The key of the marker that says which schema a table has, in its attribute `v`. */
-export function schemaKey({ component }: DynamodbSchema): string {
+export function schemaKey({ component }: StoreSchema): string {
   return `schema#${component}`;
 }
 

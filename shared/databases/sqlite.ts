@@ -1,8 +1,9 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { type StoreFault, StoreUnavailable } from '../errors.ts';
+import { migrated, type StoreSchema, schemaMarker } from './store-schema.ts';
 
 /**
  * How long a statement waits for another writer, in milliseconds. It blocks the whole instance: all calls of one, one
@@ -37,13 +38,104 @@ export function openSqliteDatabase(path: string, { create = false } = {}): Datab
   }
 }
 
+/** One schema in a SQLite file that the processes of one machine share, and its statements. */
+export interface SqliteFile<Name extends string> {
+  /** Prepared at its first use and kept. */
+  statement(name: Name): StatementSync;
+  /** One synchronous look at the store. Whether it has its schema is for the look to find, by the marker or {@link assertMigrated}. */
+  read<Result>(work: () => Result): Result;
+  /** One transaction, against a store that has its schema. */
+  write<Result>(work: () => Result): Result;
+  /** @throws {StoreUnavailable} The schema marker is missing. */
+  assertMigrated(): void;
+  close(): void;
+}
+
+/**
+ * Opens the store in a file.
+ *
+ * @param sql The statements by name.
+ * @throws {StoreUnavailable} The file is missing, unreadable or not migrated.
+ */
+export function openSqliteFile<Sql extends Readonly<Record<string, string>>>(
+  path: string,
+  schema: StoreSchema,
+  sql: Sql,
+): SqliteFile<Extract<keyof Sql, string>> {
+  const file = identifyFile(path);
+  const database = openSqliteDatabase(path);
+  const prepared = new Map<string, StatementSync>();
+  const texts: Readonly<Record<string, string>> = { ...sql, marker: `SELECT 1 FROM ${schemaMarker(schema)}` };
+
+  function statement(name: string): StatementSync {
+    const known = prepared.get(name) ?? database.prepare(texts[name] ?? '');
+    prepared.set(name, known);
+    return known;
+  }
+
+  /** One synchronous piece of work, on the file that was opened. */
+  function use<Result>(work: () => Result): Result {
+    if (!database.isOpen) throw new StoreUnavailable('closed');
+    try {
+      const result = work();
+      if (!isSameFile()) throw new StoreUnavailable('unreachable');
+      return result;
+    } catch (error) {
+      const failure = sqliteFailure(error);
+      // Given up, so that the next use opens what is there now.
+      if (database.isOpen && (hasStuck(failure) || !isSameFile())) database.close();
+      throw failure;
+    }
+  }
+
+  function assertMigrated(): void {
+    migrated(statement('marker').get());
+  }
+
+  /** Whether the file is not gone or replaced. */
+  function isSameFile(): boolean {
+    try {
+      return identifyFile(path) === file;
+    } catch {
+      return false;
+    }
+  }
+
+  try {
+    statement('marker');
+  } catch (error) {
+    database.close();
+    throw sqliteFailure(error);
+  }
+  return {
+    statement,
+    read: use,
+    write: (work) =>
+      use(() =>
+        inTransaction(database, () => {
+          assertMigrated();
+          return work();
+        }),
+      ),
+    assertMigrated,
+    close: () => {
+      if (database.isOpen) database.close();
+    },
+  };
+}
+
+/** Whether a connection stays in this state when the file is mended: it keeps what it has read and how it was opened. */
+function hasStuck(failure: unknown): boolean {
+  return failure instanceof StoreUnavailable && (failure.fault === 'corrupt' || failure.fault === 'read_only');
+}
+
 /**
  * What tells whether the file at a path is still the one that was opened: a database that was removed or replaced
  * under us goes on taking writes that nobody will ever read.
  *
  * @throws {StoreUnavailable} There is no file.
  */
-export function identifyFile(path: string): string {
+function identifyFile(path: string): string {
   try {
     const { dev, ino } = statSync(path);
     return `${dev}:${ino}`;

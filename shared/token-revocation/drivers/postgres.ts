@@ -1,15 +1,12 @@
 import { openPostgres } from '../../databases/postgres.ts';
-import { StoreUnavailable } from '../../errors.ts';
+import { migrated, schemaMarker } from '../../databases/store-schema.ts';
 import { assertRevocation, TOKEN_REVOCATION_SCHEMA, type TokenRevocationStore } from '../store.ts';
 
-const { component, version } = TOKEN_REVOCATION_SCHEMA;
-
-/** Joined to each statement: without the marker there is no row, in the same look at the database. */
-const MARKER = `schema_marker WHERE component = '${component}' AND version >= ${version}`;
+const MARKER = schemaMarker(TOKEN_REVOCATION_SCHEMA);
 
 const REVOKE = {
   name: 'revoke',
-  text: `SELECT first, since FROM record_revocation(${version}, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+  text: `SELECT first, since FROM record_revocation(${TOKEN_REVOCATION_SCHEMA.version}, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 };
 
 const CHECK = {
@@ -77,7 +74,7 @@ export async function openPostgresStore(
         ],
         timeoutMs,
       );
-      const { first, since } = migrated(rows);
+      const { first, since } = migrated(rows[0]);
       return { first, at: Number(since) };
     },
 
@@ -87,22 +84,16 @@ export async function openPostgresStore(
         [tokenIds, grants, cutOffKeys, currentTime(), issuedAt],
         timeoutMs,
       );
-      const found = migrated(rows);
+      const found = migrated(rows[0]);
       const by = (['token', 'grant', 'cut_off'] as const).find((kind) => found[kind]);
       return by === undefined ? { revoked: false } : { revoked: true, by };
     },
 
     async purgeExpired(limit) {
       const rows = await database.query<{ deleted: string }>(PURGE, [currentTime(), limit]);
-      return Number(migrated(rows).deleted);
+      return Number(migrated(rows[0]).deleted);
     },
 
     close: () => database.close(),
   };
-}
-
-/** The one row of a statement that found the schema marker. */
-function migrated<Row>([row]: Row[]): Row {
-  if (row === undefined) throw new StoreUnavailable('not_migrated');
-  return row;
 }

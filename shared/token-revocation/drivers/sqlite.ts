@@ -1,6 +1,5 @@
-import type { StatementSync } from 'node:sqlite';
-import { identifyFile, inTransaction, openSqliteDatabase, sqliteFailure } from '../../databases/sqlite.ts';
-import { StoreUnavailable } from '../../errors.ts';
+import { openSqliteFile } from '../../databases/sqlite.ts';
+import { migrated, schemaMarker } from '../../databases/store-schema.ts';
 import {
   assertRevocation,
   NEVER,
@@ -10,13 +9,9 @@ import {
   type TokenRevocationStore,
 } from '../store.ts';
 
-const { component, version } = TOKEN_REVOCATION_SCHEMA;
-
-/** Joined to what is looked up: without the marker there is no row, in the same look at the database. */
-const MARKER = `schema_marker WHERE component = '${component}' AND version >= ${version}`;
+const MARKER = schemaMarker(TOKEN_REVOCATION_SCHEMA);
 
 const SQL = {
-  marker: `SELECT 1 FROM ${MARKER}`,
   findId: `SELECT (SELECT revoked_at FROM revoked_id WHERE id = ? AND expires_at > ?) AS time FROM ${MARKER}`,
   findCutOff: `
     SELECT (SELECT issued_up_to FROM revocation_cut_off WHERE key = ? AND expires_at > ?) AS time FROM ${MARKER}`,
@@ -41,54 +36,8 @@ export async function openSqliteStore(
   path: string,
   { now = Date.now }: { now?: () => number } = {},
 ): Promise<TokenRevocationStore> {
-  const file = identifyFile(path);
-  const database = openSqliteDatabase(path);
-  const prepared = new Map<keyof typeof SQL, StatementSync>();
-  try {
-    statement('marker');
-  } catch (error) {
-    database.close();
-    throw sqliteFailure(error);
-  }
-
-  /** Prepared at its first use and kept. */
-  function statement(name: keyof typeof SQL): StatementSync {
-    const known = prepared.get(name) ?? database.prepare(SQL[name]);
-    prepared.set(name, known);
-    return known;
-  }
-
-  /** One synchronous piece of work; when it writes, in one transaction and against a store that has its schema. */
-  function withStore<Result>(work: (time: number) => Result, { writes }: { writes: boolean }): Result {
-    if (!database.isOpen) throw new StoreUnavailable('closed');
-    const run = () => {
-      if (writes) assertMigrated();
-      return work(Math.floor(now() / 1000));
-    };
-    try {
-      const result = writes ? inTransaction(database, run) : run();
-      if (!isSameFile()) throw new StoreUnavailable('unreachable');
-      return result;
-    } catch (error) {
-      const failure = sqliteFailure(error);
-      // Given up, so that the next use opens what is there now.
-      if (database.isOpen && (hasStuck(failure) || !isSameFile())) database.close();
-      throw failure;
-    }
-  }
-
-  function assertMigrated(): void {
-    migrated(statement('marker').get());
-  }
-
-  /** Whether the file is not gone or replaced. */
-  function isSameFile(): boolean {
-    try {
-      return identifyFile(path) === file;
-    } catch {
-      return false;
-    }
-  }
+  const { statement, read, write, assertMigrated, close } = openSqliteFile(path, TOKEN_REVOCATION_SCHEMA, SQL);
+  const currentTime = () => Math.floor(now() / 1000);
 
   function revokedAt(id: string, time: number): number | undefined {
     return integer(migrated(statement('findId').get(id, time)).time);
@@ -130,65 +79,45 @@ export async function openSqliteStore(
     async revoke(revocation) {
       assertRevocation(revocation);
       const { tokenIds, grants, presented, expiresAt } = revocation;
-      return withStore(
-        (time) => {
-          const wasRevoked = presented !== undefined && status(presented, time).revoked;
-          const wasCutOff = presented !== undefined && isCutOff(presented, time);
+      return write(() => {
+        const time = currentTime();
+        const wasRevoked = presented !== undefined && status(presented, time).revoked;
+        const wasCutOff = presented !== undefined && isCutOff(presented, time);
 
-          const knownSince = [
-            ...[...(presented?.tokenIds ?? []), ...(presented?.grants ?? [])].map((id) => revokedAt(id, time)),
-            ...tokenIds.map((id) => record(id, time, expiresAt)),
-            ...grants.map((id) => record(id, time, NEVER)),
-          ].filter((at) => at !== undefined);
-          const at = Math.min(time, ...knownSince);
-          const furthest = wasRevoked ? Math.max(at, presented?.issuedAt ?? at) : Number.POSITIVE_INFINITY;
-          const moved = wasCutOff
-            ? []
-            : revocation.cutOffs.filter((to) => move(to.key, Math.min(to.issuedUpTo, furthest), time, expiresAt));
+        const knownSince = [
+          ...[...(presented?.tokenIds ?? []), ...(presented?.grants ?? [])].map((id) => revokedAt(id, time)),
+          ...tokenIds.map((id) => record(id, time, expiresAt)),
+          ...grants.map((id) => record(id, time, NEVER)),
+        ].filter((at) => at !== undefined);
+        const at = Math.min(time, ...knownSince);
+        const furthest = wasRevoked ? Math.max(at, presented?.issuedAt ?? at) : Number.POSITIVE_INFINITY;
+        const moved = wasCutOff
+          ? []
+          : revocation.cutOffs.filter((to) => move(to.key, Math.min(to.issuedUpTo, furthest), time, expiresAt));
 
-          const isNew = tokenIds.length + grants.length > 0 ? knownSince.length === 0 : moved.length > 0;
-          return { first: isNew && !wasRevoked, at };
-        },
-        { writes: true },
-      );
+        const isNew = tokenIds.length + grants.length > 0 ? knownSince.length === 0 : moved.length > 0;
+        return { first: isNew && !wasRevoked, at };
+      });
     },
 
     async check(token) {
-      return withStore(
-        (time) => {
-          // An id is looked up together with the marker.
-          if (token.tokenIds.length === 0) assertMigrated();
-          return status(token, time);
-        },
-        { writes: false },
-      );
+      return read(() => {
+        // An id is looked up together with the marker.
+        if (token.tokenIds.length === 0) assertMigrated();
+        return status(token, currentTime());
+      });
     },
 
     async purgeExpired(limit) {
-      return withStore(
-        (time) => {
-          const ids = Number(statement('purgeIds').run(time, limit).changes);
-          return ids + Number(statement('purgeCutOffs').run(time, limit - ids).changes);
-        },
-        { writes: true },
-      );
+      return write(() => {
+        const time = currentTime();
+        const ids = Number(statement('purgeIds').run(time, limit).changes);
+        return ids + Number(statement('purgeCutOffs').run(time, limit - ids).changes);
+      });
     },
 
-    async close() {
-      if (database.isOpen) database.close();
-    },
+    close: async () => close(),
   };
-}
-
-/** Whether a connection stays in this state when the file is mended: it keeps what it has read and how it was opened. */
-function hasStuck(failure: unknown): boolean {
-  return failure instanceof StoreUnavailable && (failure.fault === 'corrupt' || failure.fault === 'read_only');
-}
-
-/** The row of a statement that found the schema marker. */
-function migrated<Row>(row: Row | undefined): Row {
-  if (row === undefined) throw new StoreUnavailable('not_migrated');
-  return row;
 }
 
 /** An INTEGER column as the number that it is: all of ours stay below 2^53. */

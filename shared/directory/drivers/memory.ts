@@ -1,0 +1,266 @@
+import {
+  type AccountLink,
+  type AccountLinks,
+  type ExternalIdentity,
+  type KnownRevocation,
+  TOMBSTONE_MS,
+} from '../../account-link/account-link.ts';
+import { type BindTransactions, SPENT_BIND_MS } from '../../account-link/bind-transaction.ts';
+import { boundToLink } from '../../account-link/provider-tokens.ts';
+import { decideLink, decideUnlink, type StoredLink } from '../../account-link/rules.ts';
+import { StoreUnavailable } from '../../errors.ts';
+import {
+  JOB_BUDGET_MS,
+  type Job,
+  jobStateOf,
+  type Outbox,
+  SETTLED_JOB_MS,
+  type Settlement,
+} from '../../outbox/outbox.ts';
+import { newStoredJob, ownedJob, publicJob, type StoredJob } from '../../outbox/stored-job.ts';
+import type { Directory, SealedTexts } from '../directory.ts';
+
+type Tombstone = { readonly unlinkedAt: number; readonly told: WithoutJobOrId; readonly expiresAt: number };
+type WithoutJobOrId = { readonly without: 'unsupported' | 'no_token' } | { readonly jobId: string };
+type StoredBind = { readonly data: string | undefined; readonly expiresAt: number };
+
+/** A directory in this process, lost with it, and without audit records: for tests and first tries. */
+export function openMemoryDirectory({ now = Date.now }: { now?: () => number } = {}): Directory {
+  /** By identity, in the order of linking. */
+  const links = new Map<string, StoredLink>();
+  /** By identity, then by subject. */
+  const tombstones = new Map<string, Map<string, Tombstone>>();
+  const binds = new Map<string, StoredBind>();
+  const jobs = new Map<string, StoredJob>();
+  let isClosed = false;
+
+  function currentTime(): number {
+    if (isClosed) throw new StoreUnavailable('closed');
+    return now();
+  }
+
+  function linksOf(subject: string): StoredLink[] {
+    return [...links.values()].filter((link) => link.subject === subject).sort((a, b) => a.linkedAt - b.linkedAt);
+  }
+
+  function liveTombstones(identity: ExternalIdentity, time: number): [subject: string, Tombstone][] {
+    return [...(tombstones.get(keyOf(identity)) ?? [])].filter(([, { expiresAt }]) => expiresAt > time);
+  }
+
+  function told(tombstone: Tombstone | undefined): KnownRevocation | undefined {
+    if (tombstone === undefined) return undefined;
+    if ('without' in tombstone.told) return tombstone.told.without;
+    const job = jobs.get(tombstone.told.jobId);
+    // A job is known for longer than a tombstone.
+    if (job === undefined) throw new StoreUnavailable('corrupt');
+    return jobStateOf(job);
+  }
+
+  const accountLinks: AccountLinks = {
+    async list(subject) {
+      currentTime();
+      return linksOf(subject).map(publicLink);
+    },
+
+    async link(link) {
+      const time = currentTime();
+      const unlinkedAt = liveTombstones(link, time).map(([, tombstone]) => tombstone.unlinkedAt);
+      const decision = decideLink(link, {
+        known: links.get(keyOf(link)),
+        count: linksOf(link.subject).length,
+        unlinkedAt: unlinkedAt.length === 0 ? undefined : Math.max(...unlinkedAt),
+        now: time,
+      });
+      if (decision.put !== undefined) {
+        // What has become another subject's stands behind all of theirs.
+        if (decision.outcome.status === 'linked' && decision.outcome.change === 'created') links.delete(keyOf(link));
+        links.set(keyOf(link), decision.put);
+      }
+      return decision.outcome;
+    },
+
+    async unlink(unlink) {
+      const time = currentTime();
+      const tombstone = liveTombstones(unlink, time).find(([subject]) => subject === unlink.subject)?.[1];
+      const decision = decideUnlink(unlink, {
+        known: links.get(keyOf(unlink)),
+        count: linksOf(unlink.subject).length,
+        repeated: told(tombstone),
+        now: time,
+      });
+      if (decision.outcome.status !== 'unlinked') return decision.outcome;
+      links.delete(keyOf(unlink));
+      const { job } = decision;
+      if (job !== undefined) jobs.set(job.id, job);
+      const left = tombstones.get(keyOf(unlink)) ?? new Map<string, Tombstone>();
+      left.set(unlink.subject, {
+        unlinkedAt: time,
+        told:
+          decision.outcome.revocation === 'pending'
+            ? { jobId: job?.id ?? '' }
+            : { without: decision.outcome.revocation },
+        expiresAt: time + TOMBSTONE_MS,
+      });
+      tombstones.set(keyOf(unlink), left);
+      return decision.outcome;
+    },
+  };
+
+  const bindTransactions: BindTransactions = {
+    async begin({ id, data, expiresAt }) {
+      currentTime();
+      binds.set(id, { data, expiresAt });
+    },
+
+    async take(id) {
+      const time = currentTime();
+      const bind = binds.get(id);
+      if (bind === undefined || bind.expiresAt + SPENT_BIND_MS <= time) return { status: 'unknown' };
+      if (bind.data === undefined) return { status: 'used' };
+      if (bind.expiresAt <= time) return { status: 'expired' };
+      binds.set(id, { ...bind, data: undefined });
+      return { status: 'taken', data: bind.data };
+    },
+  };
+
+  const outbox: Outbox = {
+    async add(job) {
+      const time = currentTime();
+      if (jobs.has(job.id)) return false;
+      jobs.set(job.id, newStoredJob(job, time));
+      return true;
+    },
+
+    async claim(claim, limits) {
+      const time = currentTime();
+      const due = [...jobs.values()]
+        .filter(({ state, dueAt }) => state === 'pending' && dueAt <= time)
+        .sort((a, b) => a.dueAt - b.dueAt)
+        .slice(0, limits.jobs);
+      return due.map((job) => {
+        const claimed = { ...job, claim, attemptsStarted: job.attemptsStarted + 1, dueAt: time + limits.leaseMs };
+        jobs.set(job.id, claimed);
+        return ownedJob(claimed);
+      });
+    },
+
+    async settle({ id, claim }, settlement) {
+      const time = currentTime();
+      const job = jobs.get(id);
+      if (job === undefined || job.state !== 'pending' || job.claim !== claim) return false;
+      jobs.set(id, settleJob(job, settlement, time));
+      return true;
+    },
+
+    async find(id) {
+      currentTime();
+      const job = jobs.get(id);
+      return job && publicJob(job);
+    },
+
+    async list(state, { limit, after }) {
+      currentTime();
+      return [...jobs.values()]
+        .filter((job) => job.state === state && (after === undefined || compareJobs(job, after) > 0))
+        .sort(compareJobs)
+        .slice(0, limit)
+        .map(publicJob);
+    },
+
+    async replay(id) {
+      const time = currentTime();
+      const job = jobs.get(id);
+      if (job === undefined || job.state === 'done' || job.state === 'dead') return false;
+      const budget = { dueAt: time, giveUpAt: time + JOB_BUDGET_MS };
+      const counts = { attemptsStarted: 0, attemptsFinished: 0 };
+      jobs.set(id, { ...job, ...budget, ...counts, state: 'pending', claim: undefined });
+      return true;
+    },
+  };
+
+  const sealed: SealedTexts = {
+    async find(keyName, limit) {
+      currentTime();
+      const texts = [
+        ...[...links].map(([key, link]) => ({
+          of: 'link' as const,
+          key,
+          boundTo: boundToLink(link),
+          sealed: link.tokens,
+        })),
+        ...[...jobs].map(([key, job]) => ({ of: 'job' as const, key, boundTo: job.boundTo, sealed: job.secret })),
+      ];
+      return texts
+        .flatMap((text) => (text.sealed === undefined ? [] : { ...text, sealed: text.sealed }))
+        .filter((text) => !text.sealed.startsWith(`${keyName}.`))
+        .slice(0, limit);
+    },
+
+    async replace(text, by) {
+      currentTime();
+      const link = links.get(text.key);
+      if (text.of === 'link' && link?.tokens === text.sealed) links.set(text.key, { ...link, tokens: by });
+      else {
+        const job = jobs.get(text.key);
+        if (text.of === 'link' || job?.secret !== text.sealed) return false;
+        jobs.set(text.key, { ...job, secret: by });
+      }
+      return true;
+    },
+  };
+
+  return {
+    links: accountLinks,
+    binds: bindTransactions,
+    outbox,
+    sealed,
+
+    async purgeExpired(limit) {
+      const time = currentTime();
+      const expired = [
+        ...[...tombstones.values()].flatMap((left) =>
+          [...left].flatMap(([subject, { expiresAt }]) => (expiresAt <= time ? () => void left.delete(subject) : [])),
+        ),
+        ...[...binds].flatMap(([id, { expiresAt }]) =>
+          expiresAt + SPENT_BIND_MS <= time ? () => void binds.delete(id) : [],
+        ),
+        ...[...jobs.values()].flatMap(({ id, finishedAt }) =>
+          finishedAt !== undefined && finishedAt + SETTLED_JOB_MS <= time ? () => void jobs.delete(id) : [],
+        ),
+      ].slice(0, limit);
+      for (const remove of expired) remove();
+      return expired.length;
+    },
+
+    async close() {
+      isClosed = true;
+    },
+  };
+}
+
+function keyOf({ fpType, fpName, sid }: ExternalIdentity): string {
+  return JSON.stringify([fpType, fpName, sid]);
+}
+
+function publicLink({ fpType, fpName, sid, userName, evidence, linkedAt }: StoredLink): AccountLink {
+  return { fpType, fpName, sid, userName, evidence, linkedAt };
+}
+
+function settleJob(job: StoredJob, settlement: Settlement, time: number): StoredJob {
+  const attemptsFinished = job.attemptsFinished + 1;
+  const lastError = 'error' in settlement ? settlement.error : job.lastError;
+  const settled = { ...job, claim: undefined, attemptsFinished, lastError };
+  switch (settlement.state) {
+    case 'pending':
+      return { ...settled, state: 'pending', dueAt: settlement.dueAt };
+    case 'set_aside':
+      return { ...settled, state: 'set_aside' };
+    case 'done':
+    case 'dead':
+      return { ...settled, state: settlement.state, result: settlement.result, secret: undefined, finishedAt: time };
+  }
+}
+
+function compareJobs(a: Job, b: Job): number {
+  return a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+}

@@ -1,0 +1,361 @@
+import {
+  type AccountLink,
+  type AccountLinks,
+  type ExternalIdentity,
+  type KnownRevocation,
+  TOMBSTONE_MS,
+} from '../../account-link/account-link.ts';
+import { type BindTransactions, SPENT_BIND_MS } from '../../account-link/bind-transaction.ts';
+import { boundToLink } from '../../account-link/provider-tokens.ts';
+import { type AuditRecord, decideLink, decideUnlink, type StoredLink } from '../../account-link/rules.ts';
+import { openSqliteFile } from '../../databases/sqlite.ts';
+import { StoreUnavailable } from '../../errors.ts';
+import { JOB_BUDGET_MS, type Job, jobStateOf, type NewJob, type Outbox, SETTLED_JOB_MS } from '../../outbox/outbox.ts';
+import { newStoredJob, ownedJob, publicJob, type StoredJob } from '../../outbox/stored-job.ts';
+import { DIRECTORY_SCHEMA, type Directory, type SealedTexts } from '../directory.ts';
+
+const LINK = 'subject, fp_type, fp_name, sid, user_name, evidence, linked_at, tokens, email_digest';
+const JOB = `id, kind, details, secret, bound_to, request_id, state, result, claim, attempts_started, attempts_finished,
+  due_at, created_at, give_up_at, last_error, finished_at`;
+
+const SQL = {
+  listLinks: `
+    SELECT fp_type, fp_name, sid, user_name, evidence, linked_at FROM account_link
+    WHERE subject = ? ORDER BY linked_at, position`,
+  findLink: `SELECT ${LINK} FROM account_link WHERE fp_type = ? AND fp_name = ? AND sid = ?`,
+  countLinks: 'SELECT count(*) AS links FROM account_link WHERE subject = ?',
+  insertLink: `INSERT INTO account_link (${LINK}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  updateLink: `
+    UPDATE account_link SET user_name = ?, evidence = ?, tokens = ?, email_digest = ?
+    WHERE fp_type = ? AND fp_name = ? AND sid = ?`,
+  deleteLink: 'DELETE FROM account_link WHERE fp_type = ? AND fp_name = ? AND sid = ?',
+  putTombstone: 'INSERT OR REPLACE INTO unlinked_identity VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+  findTombstone: `
+    SELECT revocation, job_id FROM unlinked_identity
+    WHERE fp_type = ? AND fp_name = ? AND sid = ? AND subject = ? AND expires_at > ?`,
+  findUnlinkedAt: `
+    SELECT max(unlinked_at) AS time FROM unlinked_identity
+    WHERE fp_type = ? AND fp_name = ? AND sid = ? AND expires_at > ?`,
+  putAudit: 'INSERT INTO audit_record (id, at, record) VALUES (?, ?, ?)',
+
+  putBind: 'INSERT INTO bind_transaction (id, data, expires_at) VALUES (?, ?, ?)',
+  findBind: 'SELECT data, expires_at FROM bind_transaction WHERE id = ?',
+  spendBind: 'UPDATE bind_transaction SET data = NULL WHERE id = ?',
+
+  insertJob: `
+    INSERT INTO outbox_job (${JOB}) VALUES (?, ?, ?, ?, ?, ?, 'pending', NULL, ?, ?, 0, ?, ?, ?, NULL, NULL)
+    ON CONFLICT (id) DO NOTHING`,
+  findJob: `SELECT ${JOB} FROM outbox_job WHERE id = ?`,
+  claimJobs: `
+    UPDATE outbox_job SET claim = ?, attempts_started = attempts_started + 1, due_at = ?
+    WHERE id IN (SELECT id FROM outbox_job WHERE state = 'pending' AND due_at <= ? ORDER BY due_at LIMIT ?)
+    RETURNING ${JOB}`,
+  settleJob: `
+    UPDATE outbox_job SET state = ?, result = ?, due_at = coalesce(?, due_at), last_error = coalesce(?, last_error),
+      finished_at = ?, secret = CASE WHEN ? IS NULL THEN secret END, claim = NULL,
+      attempts_finished = attempts_finished + 1
+    WHERE id = ? AND claim = ? AND state = 'pending'`,
+  listJobs: `
+    SELECT ${JOB} FROM outbox_job WHERE state = ? AND (created_at, id) > (?, ?) ORDER BY created_at, id LIMIT ?`,
+  replayJob: `
+    UPDATE outbox_job SET state = 'pending', claim = NULL, due_at = ?, give_up_at = ?, attempts_started = 0,
+      attempts_finished = 0
+    WHERE id = ? AND state IN ('pending', 'set_aside')`,
+
+  sealedLinks: `SELECT ${LINK} FROM account_link WHERE tokens IS NOT NULL AND substr(tokens, 1, ?) <> ? LIMIT ?`,
+  sealedJobs: `SELECT ${JOB} FROM outbox_job WHERE secret IS NOT NULL AND substr(secret, 1, ?) <> ? LIMIT ?`,
+  resealLink: 'UPDATE account_link SET tokens = ? WHERE fp_type = ? AND fp_name = ? AND sid = ? AND tokens = ?',
+  resealJob: 'UPDATE outbox_job SET secret = ? WHERE id = ? AND secret = ?',
+
+  purgeTombstones: `
+    DELETE FROM unlinked_identity WHERE (fp_type, fp_name, sid, subject) IN
+      (SELECT fp_type, fp_name, sid, subject FROM unlinked_identity WHERE expires_at <= ? LIMIT ?)`,
+  purgeBinds:
+    'DELETE FROM bind_transaction WHERE id IN (SELECT id FROM bind_transaction WHERE expires_at <= ? LIMIT ?)',
+  purgeJobs: 'DELETE FROM outbox_job WHERE id IN (SELECT id FROM outbox_job WHERE finished_at <= ? LIMIT ?)',
+};
+
+/**
+ * A directory in one SQLite file, shared by the processes of one machine.
+ *
+ * @throws {StoreUnavailable} The file is missing, unreadable or not migrated.
+ */
+export async function openSqliteDirectory(
+  path: string,
+  { now = Date.now }: { now?: () => number } = {},
+): Promise<Directory> {
+  const { statement, read, write, assertMigrated, close } = openSqliteFile(path, DIRECTORY_SCHEMA, SQL);
+
+  /** A look at the store, which must have its schema: an emptied one would answer that nothing is linked. */
+  function look<Result>(work: () => Result): Result {
+    return read(() => {
+      const result = work();
+      assertMigrated();
+      return result;
+    });
+  }
+
+  function findLink(identity: ExternalIdentity): StoredLink | undefined {
+    const row = statement('findLink').get(...keyOf(identity));
+    return row && storedLink(row);
+  }
+
+  function countLinks(subject: string): number {
+    return Number(statement('countLinks').get(subject)?.links);
+  }
+
+  function putAudit(record: AuditRecord): void {
+    statement('putAudit').run(record.id, record.at, JSON.stringify(record));
+  }
+
+  function insertJob(job: StoredJob): boolean {
+    const { id, kind, details, secret = null, boundTo, requestId, claim = null } = job;
+    const { attemptsStarted, dueAt, createdAt, giveUpAt } = job;
+    const { changes } = statement('insertJob').run(
+      ...[id, kind, JSON.stringify(details), secret, boundTo, requestId],
+      ...[claim, attemptsStarted, dueAt, createdAt, giveUpAt],
+    );
+    return Number(changes) === 1;
+  }
+
+  function putLink(link: StoredLink, { isNew }: { isNew: boolean }): void {
+    const { subject, evidence, linkedAt, userName = null, tokens = null, emailDigest = null } = link;
+    if (!isNew) {
+      statement('updateLink').run(userName, evidence, tokens, emailDigest, ...keyOf(link));
+      return;
+    }
+    statement('deleteLink').run(...keyOf(link));
+    statement('insertLink').run(subject, ...keyOf(link), userName, evidence, linkedAt, tokens, emailDigest);
+  }
+
+  function findJob(id: string): StoredJob | undefined {
+    const row = statement('findJob').get(id);
+    return row && storedJob(row);
+  }
+
+  /** What is known of the grant of a link that the subject has deleted. */
+  function tombstoneOf(identity: ExternalIdentity, subject: string, time: number): KnownRevocation | undefined {
+    const row = statement('findTombstone').get(...keyOf(identity), subject, time);
+    if (row === undefined) return undefined;
+    if (row.revocation === 'unsupported' || row.revocation === 'no_token') return row.revocation;
+    const job = findJob(String(row.job_id));
+    // A job is known for longer than a tombstone.
+    if (job === undefined) throw new StoreUnavailable('corrupt');
+    return jobStateOf(job);
+  }
+
+  const links: AccountLinks = {
+    async list(subject) {
+      return look(() => statement('listLinks').all(subject).map(accountLink));
+    },
+
+    async link(link) {
+      return write(() => {
+        const time = now();
+        const unlinkedAt =
+          link.begunAt === undefined ? undefined : statement('findUnlinkedAt').get(...keyOf(link), time)?.time;
+        const { outcome, put, audit } = decideLink(link, {
+          known: findLink(link),
+          count: countLinks(link.subject),
+          unlinkedAt: optional(unlinkedAt, Number),
+          now: time,
+        });
+        if (put !== undefined) putLink(put, { isNew: outcome.status === 'linked' && outcome.change === 'created' });
+        if (audit !== undefined) putAudit(audit);
+        return outcome;
+      });
+    },
+
+    async unlink(unlink) {
+      return write(() => {
+        const time = now();
+        const { outcome, job, audit } = decideUnlink(unlink, {
+          known: findLink(unlink),
+          count: countLinks(unlink.subject),
+          repeated: tombstoneOf(unlink, unlink.subject, time),
+          now: time,
+        });
+        if (outcome.status !== 'unlinked') return outcome;
+        statement('deleteLink').run(...keyOf(unlink));
+        if (job !== undefined) insertJob(job);
+        statement('putTombstone').run(
+          ...[...keyOf(unlink), unlink.subject, time],
+          ...[outcome.revocation, job?.id ?? null, time + TOMBSTONE_MS],
+        );
+        if (audit !== undefined) putAudit(audit);
+        return outcome;
+      });
+    },
+  };
+
+  const binds: BindTransactions = {
+    async begin({ id, data, expiresAt }) {
+      write(() => statement('putBind').run(id, data, expiresAt));
+    },
+
+    async take(id) {
+      return write(() => {
+        const time = now();
+        const row = statement('findBind').get(id);
+        if (row === undefined || Number(row.expires_at) + SPENT_BIND_MS <= time) return { status: 'unknown' };
+        if (row.data === null) return { status: 'used' };
+        if (Number(row.expires_at) <= time) return { status: 'expired' };
+        statement('spendBind').run(id);
+        return { status: 'taken', data: String(row.data) };
+      });
+    },
+  };
+
+  const outbox: Outbox = {
+    async add(job) {
+      return write(() => insertJob(newStoredJob(job, now())));
+    },
+
+    async claim(claim, { jobs, leaseMs }) {
+      return write(() => {
+        const time = now();
+        const rows = statement('claimJobs').all(claim, time + leaseMs, time, jobs);
+        return rows.map((row) => ownedJob(storedJob(row)));
+      });
+    },
+
+    async settle({ id, claim }, settlement) {
+      return write(() => {
+        const finishedAt = settlement.state === 'done' || settlement.state === 'dead' ? now() : null;
+        const { changes } = statement('settleJob').run(
+          settlement.state,
+          'result' in settlement ? settlement.result : null,
+          'dueAt' in settlement ? settlement.dueAt : null,
+          'error' in settlement ? settlement.error : null,
+          ...[finishedAt, finishedAt, id, claim],
+        );
+        return Number(changes) === 1;
+      });
+    },
+
+    async find(id) {
+      return look(() => {
+        const job = findJob(id);
+        return job && publicJob(job);
+      });
+    },
+
+    async list(state, { limit, after }) {
+      return look(() => {
+        const rows = statement('listJobs').all(state, after?.createdAt ?? -1, after?.id ?? '', limit);
+        return rows.map((row) => publicJob(storedJob(row)));
+      });
+    },
+
+    async replay(id) {
+      return write(() => {
+        const time = now();
+        return Number(statement('replayJob').run(time, time + JOB_BUDGET_MS, id).changes) === 1;
+      });
+    },
+  };
+
+  const sealed: SealedTexts = {
+    async find(keyName, limit) {
+      return look(() => {
+        const prefix = `${keyName}.`;
+        const ofLinks = statement('sealedLinks').all(prefix.length, prefix, limit).map(storedLink);
+        const ofJobs = statement('sealedJobs')
+          .all(prefix.length, prefix, limit - ofLinks.length)
+          .map(storedJob);
+        return [
+          ...ofLinks.map((link) => ({
+            of: 'link' as const,
+            key: JSON.stringify(keyOf(link)),
+            boundTo: boundToLink(link),
+            sealed: link.tokens ?? '',
+          })),
+          ...ofJobs.map((job) => ({ of: 'job' as const, key: job.id, boundTo: job.boundTo, sealed: job.secret ?? '' })),
+        ];
+      });
+    },
+
+    async replace({ of, key, sealed: text }, by) {
+      return write(() => {
+        const { changes } =
+          of === 'link'
+            ? statement('resealLink').run(by, ...(JSON.parse(key) as [string, string, string]), text) // as `find` made it
+            : statement('resealJob').run(by, key, text);
+        return Number(changes) === 1;
+      });
+    },
+  };
+
+  return {
+    ...{ links, binds, outbox, sealed },
+
+    async purgeExpired(limit) {
+      return write(() => {
+        const time = now();
+        let left = limit;
+        for (const [name, until] of [
+          ['purgeTombstones', time],
+          ['purgeBinds', time - SPENT_BIND_MS],
+          ['purgeJobs', time - SETTLED_JOB_MS],
+        ] as const) {
+          left -= Number(statement(name).run(until, left).changes);
+        }
+        return limit - left;
+      });
+    },
+
+    close: async () => close(),
+  };
+}
+
+type Row = Readonly<Record<string, unknown>>;
+
+function keyOf({ fpType, fpName, sid }: ExternalIdentity): [string, string, string] {
+  return [fpType, fpName, sid];
+}
+
+function accountLink(row: Row): AccountLink {
+  return {
+    fpType: String(row.fp_type),
+    fpName: String(row.fp_name),
+    sid: String(row.sid),
+    userName: optional(row.user_name, String),
+    evidence: row.evidence === 'proved' ? 'proved' : 'asserted',
+    linkedAt: Number(row.linked_at),
+  };
+}
+
+function storedLink(row: Row): StoredLink {
+  return {
+    ...accountLink(row),
+    subject: String(row.subject),
+    tokens: optional(row.tokens, String),
+    emailDigest: optional(row.email_digest, String),
+  };
+}
+
+function storedJob(row: Row): StoredJob {
+  // As `insertJob` and `settle` have written it.
+  const { state, result } = row as { state: Job['state']; result: string };
+  return {
+    id: String(row.id),
+    kind: row.kind as NewJob['kind'], // as above
+    details: JSON.parse(String(row.details)),
+    secret: optional(row.secret, String),
+    boundTo: String(row.bound_to),
+    requestId: String(row.request_id),
+    ...(state === 'done' || state === 'dead' ? { state, result } : { state }),
+    claim: optional(row.claim, String),
+    attemptsStarted: Number(row.attempts_started),
+    attemptsFinished: Number(row.attempts_finished),
+    dueAt: Number(row.due_at),
+    createdAt: Number(row.created_at),
+    giveUpAt: Number(row.give_up_at),
+    lastError: optional(row.last_error, String),
+    finishedAt: optional(row.finished_at, Number),
+  };
+}
+
+function optional<Value>(column: unknown, read: (column: unknown) => Value): Value | undefined {
+  return column === null || column === undefined ? undefined : read(column);
+}
