@@ -4,6 +4,7 @@ import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync,
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { EncryptionKeys } from '#shared/encryption.ts';
 import { TokenPeppers } from '#shared/token-revocation/token-id.ts';
 import type { AuthorizationServer } from './authorization-server/server.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from './emulator/emulator.ts';
@@ -161,10 +162,17 @@ export function placeholderValues({ dataDir, authPort }: LocalSettings): Record<
     if (!TokenPeppers.safeParse(peppers).success) {
       throw new StartError(`The file peppers in the data folder ${dataDir} holds no peppers.`);
     }
-    return { DATA_DIR: dataDir, DEVELOPMENT_PEPPERS: peppers, AUTH_URL: `http://127.0.0.1:${authPort}` };
+    const keysFile = join(dataDir, 'encryption-keys');
+    if (!existsSync(keysFile)) writeKey(keysFile);
+    const keys = readFileSync(keysFile, 'utf8');
+    if (!EncryptionKeys.safeParse(keys).success) {
+      throw new StartError(`The file encryption-keys in the data folder ${dataDir} holds no keys.`);
+    }
+    const values = { DATA_DIR: dataDir, DEVELOPMENT_PEPPERS: peppers, DEVELOPMENT_KEYS: keys };
+    return { ...values, AUTH_URL: `http://127.0.0.1:${authPort}` };
   } catch (error) {
     if (error instanceof StartError) throw error;
-    throw new StartError(`The file peppers in the data folder ${dataDir} cannot be read or written.`, { cause: error });
+    throw new StartError(`The keys in the data folder ${dataDir} cannot be read or written.`, { cause: error });
   }
 }
 
@@ -175,6 +183,10 @@ function writePeppers(file: string, dataDir: string): void {
       `The data folder ${dataDir} has a store but no peppers: nothing revoked in it could be found. Bring the file peppers back, or remove the folder.`,
     );
   }
+  writeKey(file);
+}
+
+function writeKey(file: string): void {
   writeFileSync(`${file}.new`, `k1:${randomBytes(32).toString('base64')}`, { mode: 0o600, flush: true });
   renameSync(`${file}.new`, file);
 }

@@ -3,10 +3,14 @@
  * A protocol's own form of each is made where the protocol is answered.
  */
 export type CallerErrorCode =
+  | 'already_linked_other_user'
+  | 'insufficient_scope'
   | 'invalid_client'
   | 'invalid_grant'
   | 'invalid_request'
   | 'invalid_token'
+  | 'last_login_method'
+  | 'limit_reached'
   | 'not_found'
   | 'payload_too_large'
   | 'unsupported_request_type'

@@ -5,6 +5,7 @@ import { defineFunction } from '#shared/runtime/define-function.ts';
 import type { Operation } from '#shared/runtime/function-definition.ts';
 import { type ForwardPorts, FulfilmentEnvironment, forwardRaw, forwardRest } from '#shared/smart-home/forward.ts';
 import { UnlinkEnvironment, type UnlinkPorts, unlink } from '#shared/smart-home/unlink.ts';
+import { openUpstream, UpstreamRevocationEnvironment } from '#shared/smart-home/upstream.ts';
 
 type Ports = UnlinkPorts & ForwardPorts;
 
@@ -35,11 +36,13 @@ export const handler = defineFunction({
   environment: z.object({
     ...AuthorizeEnvironment.shape,
     ...UnlinkEnvironment.shape,
+    ...UpstreamRevocationEnvironment.shape,
     ...FulfilmentEnvironment.shape,
   }),
   ports: (settings, platform) => ({
     ...openAuthorizePorts(settings, platform),
     settings,
+    upstream: openUpstream(settings, platform),
     fulfilment: settings,
     send,
   }),

@@ -1,6 +1,6 @@
+import { retryWhileUnavailable } from '../databases/retry.ts';
 import { CallerError } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
-import { retryWhileUnavailable } from '../token-revocation/retry.ts';
 import type { TokenRevocationStore } from '../token-revocation/store.ts';
 import type { Pepper } from '../token-revocation/token-id.ts';
 import { bearerToken } from './bearer.ts';

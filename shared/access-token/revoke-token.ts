@@ -1,7 +1,7 @@
+import { retryWhileUnavailable } from '../databases/retry.ts';
 import { CallerError } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
 import { INACTIVE_LIFETIME_S, keptUntil } from '../token-revocation/lifetime.ts';
-import { retryWhileUnavailable } from '../token-revocation/retry.ts';
 import { logRevocation, type Revocation } from '../token-revocation/store.ts';
 import type { AuthorizePorts, AuthorizeRequest } from './authorize.ts';
 import { authenticateClient, type Client } from './clients.ts';

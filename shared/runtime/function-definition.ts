@@ -37,8 +37,17 @@ export interface Call {
   readonly note: (fields: Record<string, unknown>) => void;
   /** Makes the log line a warning. */
   readonly warn: (fields: Record<string, unknown>) => void;
+  /** Writes a line to the audit log, at once: what was changed, by whom. */
+  readonly audit: (event: string, fields: Record<string, unknown>) => void;
   /**
-   * The fields of the native protocol's body: of the `payload` in raw, of a body of this kind over the gateway.
+   * The parameters of the native protocol's path and query: of the `payload` in raw, where they stand beside the body's.
+   *
+   * @throws {CallerError} `invalid_request`: one is given twice.
+   */
+  readonly parameters: () => JsonObject;
+  /**
+   * The fields of the native protocol's body: of the `payload` in raw, of a body of this kind over the gateway. A
+   * JSON body that is absent has none.
    *
    * @throws {CallerError} `invalid_request`: the body is of another kind or cannot be read.
    */
@@ -71,7 +80,7 @@ export interface Transport<Ports> {
   /** What stands where the caller's request id belongs. */
   readonly requestIds: readonly unknown[];
   /** @throws {CallerError} */
-  read(invocation: Invocation): Pick<Call, 'authorization' | 'fields' | 'sent'> & {
+  read(invocation: Invocation): Pick<Call, 'authorization' | 'parameters' | 'fields' | 'sent'> & {
     readonly operation: Operation<Ports>;
   };
   /** Answers; where only what is thrown shows as a failure, throws a status of 500 and above. */
@@ -83,10 +92,14 @@ export type ErrorCode = CallerErrorCode | FailureCode;
 
 /** The status of each error. */
 const STATUS: Readonly<Record<ErrorCode, number>> = {
+  already_linked_other_user: 409,
+  insufficient_scope: 403,
   invalid_client: 401,
   invalid_grant: 400,
   invalid_request: 400,
   invalid_token: 401,
+  last_login_method: 409,
+  limit_reached: 409,
   not_found: 404,
   payload_too_large: 413,
   unsupported_request_type: 404,
@@ -97,6 +110,7 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
 };
 
 const HEADERS: Readonly<Partial<Record<ErrorCode, Record<string, string>>>> = {
+  insufficient_scope: { 'WWW-Authenticate': 'Bearer error="insufficient_scope"' },
   invalid_client: { 'WWW-Authenticate': 'Basic realm="unlink-functions", charset="UTF-8"' },
   invalid_token: { 'WWW-Authenticate': 'Bearer' },
   temporarily_unavailable: { 'Retry-After': '1' },

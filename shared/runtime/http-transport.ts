@@ -36,6 +36,7 @@ export function httpTransport<Ports>(
       return {
         operation,
         authorization: httpCredential(event),
+        parameters: () => readParameters(event),
         fields: (kind) => readFields(body.toString(), contentType, kind),
         sent: () => ({ contentType, text: body.toString() }),
       };
@@ -118,12 +119,30 @@ function readBody({ body, isBase64Encoded }: JsonObject, isLarge: boolean): Buff
   return bytes;
 }
 
+/** Those of the path win: they say what the call is about. */
+function readParameters({
+  pathParameters,
+  queryStringParameters,
+  multiValueQueryStringParameters,
+}: JsonObject): JsonObject {
+  const repeated = isJsonObject(multiValueQueryStringParameters) ? multiValueQueryStringParameters : {};
+  // The platform's single value is the last one: which of two was meant is not for us to say.
+  if (Object.values(repeated).some((values) => Array.isArray(values) && values.length > 1)) {
+    throw new CallerError('invalid_request', 'The query names a parameter twice.');
+  }
+  return {
+    ...(isJsonObject(queryStringParameters) && queryStringParameters),
+    ...(isJsonObject(pathParameters) && pathParameters),
+  };
+}
+
 const MEDIA_TYPE: Readonly<Record<BodyKind, string>> = {
   form: 'application/x-www-form-urlencoded',
   json: 'application/json',
 };
 
 function readFields(body: string, contentType: string | undefined, kind: BodyKind): JsonObject {
+  if (kind === 'json' && body === '') return {};
   if (contentType?.split(';')[0]?.trim().toLowerCase() !== MEDIA_TYPE[kind]) {
     throw new CallerError('invalid_request', `The body is not ${MEDIA_TYPE[kind]}.`);
   }

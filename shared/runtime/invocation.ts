@@ -26,6 +26,10 @@ export interface Invocation {
   note(fields: Record<string, unknown>): void;
   /** Makes the log line a warning. */
   warn(fields: Record<string, unknown>): void;
+  /** Writes a line to the audit log, at once. */
+  audit(event: string, fields: Record<string, unknown>): void;
+  /** Writes an error line at once, for what an operator has to look at though the call succeeds. */
+  alert(message: string, fields: Record<string, unknown>): void;
   /** Writes the log line: once, at the end. */
   end(outcome: Outcome): void;
 }
@@ -63,6 +67,18 @@ export function createInvocations(functionName: string): Invocations {
       warn: (more) => {
         Object.assign(fields, more);
         isWarning = true;
+      },
+      audit: (event, more) => {
+        getLogger().log('INFO', `audit: ${event}`, {
+          stream_name: 'audit',
+          event,
+          invocation_id: context.requestId,
+          ...(fields.request_id !== undefined && { request_id: fields.request_id }),
+          ...more,
+        });
+      },
+      alert: (message, more) => {
+        getLogger().log('ERROR', `${functionName}: ${message}`, { invocation_id: context.requestId, ...more });
       },
       end: ({ outcome, code, error }) => {
         const level = outcome === 'error' ? 'ERROR' : isWarning ? 'WARN' : 'INFO';

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { CallerError } from '../errors.ts';
 import { assertBodySize, assertJsonShape, isJsonObject } from '../json.ts';
+import { parseInput } from '../schema.ts';
 import { createFailure } from './failure.ts';
 import type { FunctionDefinition, Transport } from './function-definition.ts';
 
@@ -51,15 +52,17 @@ export function rawTransport<Ports>(
       }
       note({ operation: request_type });
       if (!definition.large?.includes(request_type)) assertBodySize(JSON.stringify(event));
+      const fields = () => {
+        if (payload === undefined) return {};
+        if (isJsonObject(payload)) return payload;
+        throw new CallerError('invalid_request', 'The field payload must be an object.');
+      };
       return {
         operation,
         // What is neither absent nor a string is malformed, as the empty string is.
         authorization: authorization === undefined || typeof authorization === 'string' ? authorization : '',
-        fields: () => {
-          if (payload === undefined) return {};
-          if (isJsonObject(payload)) return payload;
-          throw new CallerError('invalid_request', 'The field payload must be an object.');
-        },
+        parameters: fields,
+        fields,
         sent: () => ({ contentType: 'application/json', text: JSON.stringify(event) }),
       };
     },
@@ -80,8 +83,5 @@ function readEnvelope(event: unknown): z.output<typeof Envelope> {
     throw new CallerError('invalid_request', 'The body is empty or is not JSON.');
   }
   assertJsonShape(event);
-  const { data, error } = Envelope.safeParse(event);
-  if (data !== undefined) return data;
-  const [issue] = error.issues;
-  throw new CallerError('invalid_request', `The field ${issue?.path.join('.')} ${issue?.message}.`);
+  return parseInput(Envelope, event);
 }

@@ -1,25 +1,19 @@
 import * as z from 'zod/mini';
 import { bearerToken } from '../access-token/bearer.ts';
 import { identifyToken } from '../access-token/identify.ts';
-import { EndpointClient, jsonOf } from '../access-token/issuers.ts';
 import type { Verification, VerifyAccessToken } from '../access-token/verify.ts';
-import { CallerError, isFailure } from '../errors.ts';
-import { basicAuthorization, jsonObjectOf } from '../outgoing/json.ts';
-import type { OutgoingResponse, Send } from '../outgoing/send.ts';
+import { retryWhileUnavailable } from '../databases/retry.ts';
+import { CallerError } from '../errors.ts';
 import { INACTIVE_LIFETIME_S, keptUntil, MaxTokenLifetime } from '../token-revocation/lifetime.ts';
-import { retryWhileUnavailable } from '../token-revocation/retry.ts';
 import { type CutOff, logRevocation, type Revocation, type TokenRevocationStore } from '../token-revocation/store.ts';
 import type { Pepper } from '../token-revocation/token-id.ts';
+import { planUpstreamRevocation, tryUpstreamRevocation, type UpstreamPorts } from './upstream.ts';
 
 /** How far an unlink reaches. */
 export const UnlinkEnvironment = z.object({
   MAX_TOKEN_LIFETIME_S: MaxTokenLifetime,
   /** `client`: an unlink ends all links of the subject at the client, not only the grant of the token. */
   UNLINK_CUTOFF: z.optional(z.literal('client', 'must be client or unset')),
-  /** The revocation endpoint (RFC 7009) of the provider's authorization server. */
-  REVOKE_UPSTREAM: z.optional(
-    jsonOf(EndpointClient, 'must be JSON: {"endpoint", "client_id", "client_secret"}, the endpoint by https'),
-  ),
 });
 
 /** What ending a link needs. */
@@ -28,12 +22,14 @@ export interface UnlinkPorts {
   readonly revocations: TokenRevocationStore;
   readonly peppers: readonly Pepper[];
   readonly settings: z.output<typeof UnlinkEnvironment>;
-  readonly send: Send;
+  /** Where the token is revoked too. */
+  readonly upstream?: UpstreamPorts | undefined;
   readonly now?: () => number;
 }
 
 /** The notification that a user unlinked the accounts. */
 export interface UnlinkRequest {
+  readonly requestId: string;
   readonly authorization: string | undefined;
   /** How long this may still take, in milliseconds. */
   readonly remainingMs: () => number;
@@ -42,9 +38,6 @@ export interface UnlinkRequest {
   /** Makes the log line a warning. */
   readonly warn: (fields: Record<string, unknown>) => void;
 }
-
-/** What asking the authorization server may take, in milliseconds: who called us does not wait long. */
-const UPSTREAM_TIMEOUT_MS = 1500;
 
 /**
  * Ends the link: the user's token is refused from now on, and with it whatever is known to hang together with it – its
@@ -66,13 +59,15 @@ export async function unlink(request: UnlinkRequest, ports: UnlinkPorts): Promis
   const reached = reachOf(revocation);
   request.note({ token_id: revocation.tokenIds[0], revocation: logRevocation(revocation) });
 
+  const tokenId = revocation.tokenIds[0] ?? '';
+  const job = ports.upstream && (await planUpstreamRevocation(token, tokenId, request, ports.upstream));
   const { first } = await retryWhileUnavailable(request.remainingMs(), (timeoutMs) =>
     ports.revocations.revoke(revocation, timeoutMs),
   );
   request.note({ first, reached });
 
-  if (ports.settings.REVOKE_UPSTREAM === undefined) return;
-  const upstream = await revokeUpstream(token, ports.settings.REVOKE_UPSTREAM, ports.send, request.remainingMs());
+  if (job === undefined || ports.upstream === undefined) return;
+  const upstream = await tryUpstreamRevocation(job, request, ports.upstream);
   if (upstream === 'revoked') request.note({ reached: [...reached, 'upstream'] });
   else request.warn({ upstream });
 }
@@ -109,40 +104,4 @@ function revocationOf(
     expiresAt: keptUntil(nowS, settings.MAX_TOKEN_LIFETIME_S, expiresAt),
     presented,
   };
-}
-
-/** Asks the authorization server to revoke the token too (RFC 7009). Its failure changes nothing of what is done. */
-async function revokeUpstream(
-  token: string,
-  { endpoint, client_id, client_secret }: EndpointClient,
-  send: Send,
-  timeoutMs: number,
-): Promise<string> {
-  try {
-    const response = await send({
-      method: 'POST',
-      url: endpoint,
-      headers: {
-        Authorization: basicAuthorization(client_id, client_secret),
-        'Content-Type': 'application/x-www-form-urlencoded',
-      },
-      body: new URLSearchParams({ token, token_type_hint: 'access_token' }).toString(),
-      timeoutMs: Math.min(timeoutMs, UPSTREAM_TIMEOUT_MS),
-    });
-    if (response.status === 200) return 'revoked';
-    const error = response.status === 400 ? errorOf(response) : undefined;
-    if (error === 'invalid_token' || error === 'invalid_grant') return 'unknown_token';
-    return error === 'unsupported_token_type' ? error : `failed: status ${response.status}`;
-  } catch (error) {
-    if (!isFailure(error)) throw error;
-    return `failed: ${error.message}`;
-  }
-}
-
-function errorOf(response: OutgoingResponse): unknown {
-  try {
-    return jsonObjectOf(response).error;
-  } catch {
-    return undefined;
-  }
 }

@@ -1,6 +1,6 @@
 /** A process that revokes `id-0`, `id-1`, … in one SQLite file and reports for which of them it was the first. */
 import { openSqliteStore } from '#shared/token-revocation/drivers/sqlite.ts';
-import { retryWhileUnavailable } from '#shared/token-revocation/retry.ts';
+import { retryWhileUnavailable } from '#shared/databases/retry.ts';
 
 const [path = '', count = '0'] = process.argv.slice(2);
 const store = await openSqliteStore(path);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { retryWhileUnavailable } from '#shared/token-revocation/retry.ts';
+import { retryWhileUnavailable } from '#shared/databases/retry.ts';
 import { type Expected, NETWORK_FAULTS, type NetworkFault, type NetworkStoreName } from './faults.ts';
 import { createHistory, type History, type Outcome, outcomeOf } from './history.ts';
 import type { End, NetworkStore } from './network-store.ts';

@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { migrateSqlite } from '#scripts/migrate.ts';
 import { LOCAL_PLATFORM } from '#shared/platform.ts';
 import { openTokenRevocationStore } from '#shared/token-revocation/open-store.ts';
-import { retryWhileUnavailable } from '#shared/token-revocation/retry.ts';
+import { retryWhileUnavailable } from '#shared/databases/retry.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 import { createHistory, outcomeOf } from './history.ts';
 import { SQLITE_FAULTS, type SqliteFault } from './sqlite-faults.ts';

@@ -45,6 +45,9 @@ export interface Changes {
 /** 32 bytes of the letter p. */
 export const TEST_PEPPERS = `k1:${Buffer.alloc(32, 'p').toString('base64')}`;
 
+/** 32 bytes of the letter e. */
+export const TEST_KEYS = `k1:${Buffer.alloc(32, 'e').toString('base64')}`;
+
 /** Starts the project; its `close` also removes what it stored. */
 export async function startProject(changes: Changes = {}): Promise<EmulatedProject> {
   const folder = createTemporaryFolder();
@@ -61,6 +64,7 @@ export async function startProject(changes: Changes = {}): Promise<EmulatedProje
     values: {
       DATA_DIR: folder.path,
       DEVELOPMENT_PEPPERS: TEST_PEPPERS,
+      DEVELOPMENT_KEYS: TEST_KEYS,
       ...(changes.authUrl !== undefined && { AUTH_URL: changes.authUrl }),
     },
     stripCredentialHeaders: changes.stripCredentialHeaders ?? false,
@@ -104,7 +108,7 @@ async function send(url: string, init: RequestInit): Promise<Received> {
 }
 
 /** What `local:` of functions.yaml says of tokens where there is no authorization server. */
-const UNVERIFIED = { ISSUERS: null, GRANT_CLAIM: null, UNVERIFIED_TOKENS: '1' };
+const UNVERIFIED = { ISSUERS: null, ISSUER: null, GRANT_CLAIM: null, PROVIDERS: null, UNVERIFIED_TOKENS: '1' };
 
 /** Writes what the emulator reads of the project, so changed that no tokens are verified, and returns its root. */
 export function writeUnverifiedProject(root: string): string {

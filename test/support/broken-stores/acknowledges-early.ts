@@ -1,6 +1,6 @@
+import { retryWhileUnavailable } from '#shared/databases/retry.ts';
 import { LOCAL_PLATFORM } from '#shared/platform.ts';
 import { openTokenRevocationStore } from '#shared/token-revocation/open-store.ts';
-import { retryWhileUnavailable } from '#shared/token-revocation/retry.ts';
 import type { TokenRevocationStore } from '#shared/token-revocation/store.ts';
 
 /** A store that acknowledges a revocation and then writes it: `check:window` must find it out. */

@@ -1,0 +1,26 @@
+import * as z from 'zod/mini';
+import { DirectoryEnvironment, openDirectory } from '#shared/directory/open-store.ts';
+import { openRevocationJobs, RevocationJobEnvironment } from '#shared/grant-revocation/open-ports.ts';
+import { maintain } from '#shared/maintenance/maintain.ts';
+import { defineTimer } from '#shared/runtime/define-timer.ts';
+import { UpstreamEnvironment } from '#shared/smart-home/upstream.ts';
+import { openTokenRevocationStore, TokenRevocationStoreEnvironment } from '#shared/token-revocation/open-store.ts';
+import providers from '../../providers.json' with { type: 'json' };
+
+/** Every minute: tries what is due in the outbox, and purges what has expired. */
+export const handler = defineTimer({
+  name: 'maintenance',
+  // Loose: the names of the providers' secrets are not known here.
+  environment: z.looseObject({
+    ...TokenRevocationStoreEnvironment.shape,
+    ...DirectoryEnvironment.shape,
+    ...RevocationJobEnvironment.shape,
+    ...UpstreamEnvironment.shape,
+  }),
+  ports: (settings, platform) => ({
+    ...openRevocationJobs(providers, settings, settings.REVOKE_UPSTREAM),
+    directory: openDirectory(settings, platform),
+    revocations: openTokenRevocationStore(settings, platform),
+  }),
+  run: maintain,
+});

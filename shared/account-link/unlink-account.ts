@@ -1,0 +1,147 @@
+import { randomUUID } from 'node:crypto';
+import * as z from 'zod/mini';
+import { retryWhileUnavailable } from '../databases/retry.ts';
+import type { Directory } from '../directory/directory.ts';
+import { CallerError } from '../errors.ts';
+import type { GrantRevocationResult } from '../grant-revocation/revoke-grant.ts';
+import { type AttemptPorts, attemptJob } from '../outbox/attempt-job.ts';
+import type { NewJob, OwnedJob, Settlement } from '../outbox/outbox.ts';
+import { parseInput } from '../schema.ts';
+import type { ExternalIdentity, KnownRevocation } from './account-link.ts';
+import { type CallerPorts, identifyCaller, permittedSubject } from './caller.ts';
+import type { LinkRequest } from './link-account.ts';
+import { findProvider, type Provider } from './provider.ts';
+import { boundToLink } from './provider-tokens.ts';
+import { LinkParameters } from './request.ts';
+
+/** Whether a subject's last link may be deleted. */
+export const ProtectLastLinkEnvironment = z.object({
+  PROTECT_LAST_LINK: z._default(z.enum(['true', 'false'], 'must be true or false'), 'false'),
+});
+
+/** What deleting a link needs. */
+export interface UnlinkAccountPorts extends CallerPorts, Omit<AttemptPorts, 'outbox'> {
+  readonly directory: Pick<Directory, 'links' | 'outbox'>;
+  readonly providers: readonly Provider[];
+  readonly protectLastLink: boolean;
+}
+
+/** What became of a link that was deleted. */
+export interface Unlinked {
+  readonly revocation: GrantRevocationResult;
+  /** The page of the provider where the user sees what is still connected. */
+  readonly manageUrl?: string;
+}
+
+/** With less left of a call, in milliseconds, the grant is left to `maintenance`. */
+const MIN_INLINE_MS = 1500;
+/** How long a try in the call may take, in milliseconds: who called does not wait long. */
+const INLINE_ATTEMPT_MS = 2000;
+/** How long such a try has the job to itself, in milliseconds. */
+const INLINE_LEASE_MS = 30_000;
+
+const Parameters = z.object({
+  ...LinkParameters.shape,
+  force: z.optional(z.enum(['true', 'false'], 'must be true or false')),
+});
+
+/**
+ * Deletes a link, and with it withdraws the grant at the provider: at once when there is time, else from the outbox.
+ * Resolves when the deletion is durable; the provider's trouble is none of the caller's. A repetition within a day
+ * succeeds too, for an answer may have been lost.
+ *
+ * @throws {CallerError} `invalid_token`, `invalid_client`, `invalid_request`, `insufficient_scope`, `not_found`,
+ *   `last_login_method`
+ * @throws {Failure} Nothing is known to be deleted.
+ */
+export async function unlinkAccount(request: LinkRequest, ports: UnlinkAccountPorts): Promise<Unlinked> {
+  const caller = await identifyCaller(request, ports);
+  const { subjectId, force, ...identity } = parseInput(Parameters, request.parameters(), 'parameter');
+  const subject = permittedSubject(caller, 'change', subjectId, ports);
+  if (force === 'true' && caller.subject !== undefined) {
+    throw new CallerError('insufficient_scope', 'Only an application may force a deletion.');
+  }
+  const provider = findProvider(ports.providers, identity.fpType, identity.fpName);
+  const manageUrl = provider?.manageUrl === undefined ? {} : { manageUrl: provider.manageUrl };
+  const unlink = {
+    ...identity,
+    subject,
+    keepLast: ports.protectLastLink,
+    force: force === 'true',
+    job: provider?.revocation && revocationJob(subject, identity, request),
+    audit: { actor: caller.actor, requestId: request.requestId },
+  };
+  const outcome = await retryWhileUnavailable(request.remainingMs(), (timeoutMs) =>
+    ports.directory.links.unlink(unlink, timeoutMs),
+  );
+  switch (outcome.status) {
+    case 'unlinked': {
+      const revocation =
+        outcome.job === undefined ? outcome.revocation : await revokeInline(outcome.job, request, ports);
+      request.note({ revocation });
+      request.audit('account_link.unlinked', { ...identity, subject, actor: caller.actor, revocation });
+      return { revocation, ...manageUrl };
+    }
+    case 'repeated':
+      request.note({ repeated: true });
+      return { revocation: resultOf(outcome.revocation), ...manageUrl };
+    case 'last_link':
+      throw new CallerError('last_login_method', "The subject's last link cannot be deleted.");
+    case 'not_linked':
+      if (provider === undefined) {
+        throw new CallerError('invalid_request', 'There is no such provider: fpType and fpName name none.');
+      }
+      throw new CallerError('not_found', 'There is no such link.');
+  }
+}
+
+function revocationJob(subject: string, identity: ExternalIdentity, { requestId, remainingMs }: LinkRequest): NewJob {
+  const isInline = remainingMs() >= MIN_INLINE_MS;
+  return {
+    id: randomUUID(),
+    kind: 'grant-revocation',
+    details: { subject, ...identity },
+    boundTo: boundToLink({ subject, ...identity }),
+    requestId,
+    ...(isInline && { claim: { name: randomUUID(), leaseMs: INLINE_LEASE_MS } }),
+  };
+}
+
+/** Tries the job now. Whatever stands in the way, the link is deleted and the job is kept. */
+async function revokeInline(
+  job: OwnedJob,
+  { remainingMs, note }: LinkRequest,
+  { directory, ...ports }: UnlinkAccountPorts,
+): Promise<GrantRevocationResult> {
+  const leftMs = remainingMs();
+  if (leftMs < MIN_INLINE_MS / 2) return 'pending';
+  try {
+    const timeoutMs = Math.min(leftMs / 2, INLINE_ATTEMPT_MS);
+    const { settlement } = await attemptJob(job, timeoutMs, { ...ports, outbox: directory.outbox });
+    if ('error' in settlement) note({ revocation_error: settlement.error });
+    return resultOfSettlement(settlement);
+  } catch {
+    // It was not recorded: when its lease ends, it is tried again, and what was revoked is found so.
+    return 'pending';
+  }
+}
+
+function resultOfSettlement(settlement: Settlement): GrantRevocationResult {
+  return resultOf(
+    'result' in settlement ? { state: settlement.state, result: settlement.result } : { state: 'pending' },
+  );
+}
+
+function resultOf(known: KnownRevocation): GrantRevocationResult {
+  if (typeof known === 'string') return known;
+  switch (known.state) {
+    case 'pending':
+    case 'set_aside':
+      return 'pending';
+    case 'done':
+      // Of this union: what `revokeGrant` came to was recorded.
+      return known.result as GrantRevocationResult;
+    case 'dead':
+      return 'failed';
+  }
+}

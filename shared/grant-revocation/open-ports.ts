@@ -1,0 +1,40 @@
+import * as z from 'zod/mini';
+import type { EndpointClient } from '../access-token/issuers.ts';
+import { type Provider, ProviderEnvironment, readProviders } from '../account-link/provider.ts';
+import { EncryptionKeys } from '../encryption.ts';
+import { Misconfigured } from '../errors.ts';
+import type { DoJob } from '../outbox/attempt-job.ts';
+import { send } from '../outgoing/send.ts';
+import { createRevocationJobs, revocationClient } from './revocation-jobs.ts';
+
+/** What whoever withdraws grants is told. */
+export const RevocationJobEnvironment = z.object({
+  ...ProviderEnvironment.shape,
+  ENCRYPTION_KEYS: z.optional(EncryptionKeys),
+});
+
+/**
+ * What does the outbox's jobs, and the providers that they are about.
+ *
+ * @param bundled What `providers.json` holds.
+ * @param upstream Our own authorization server's endpoint, of a function that uses it.
+ * @throws {Misconfigured}
+ */
+export function openRevocationJobs(
+  bundled: unknown,
+  settings: z.output<typeof RevocationJobEnvironment> & Readonly<Record<string, unknown>>,
+  upstream?: EndpointClient,
+): { readonly providers: readonly Provider[]; readonly doJob: DoJob } {
+  const providers = readProviders(bundled, settings);
+  const isNeeded = upstream !== undefined || providers.some(({ revocation }) => revocation !== undefined);
+  if (isNeeded && settings.ENCRYPTION_KEYS === undefined) {
+    throw new Misconfigured('ENCRYPTION_KEYS must be set: tokens are kept until they are revoked');
+  }
+  const doJob = createRevocationJobs({
+    providers,
+    encryptionKeys: settings.ENCRYPTION_KEYS ?? [],
+    send,
+    upstream: upstream && revocationClient(upstream),
+  });
+  return { providers, doJob };
+}

@@ -1,0 +1,61 @@
+import type { Directory } from '../directory/directory.ts';
+import type { DoJob } from '../outbox/attempt-job.ts';
+import { type RunRequest, runDueJobs } from '../outbox/run-due-jobs.ts';
+import type { TokenRevocationStore } from '../token-revocation/store.ts';
+
+/** What maintaining needs. */
+export interface MaintenancePorts {
+  readonly directory: Directory;
+  readonly revocations: TokenRevocationStore;
+  readonly doJob: DoJob;
+  readonly now?: () => number;
+  readonly random?: () => number;
+}
+
+/** One tick of the timer. */
+export interface MaintenanceRequest extends Omit<RunRequest, 'claim'> {
+  readonly invocationId: string;
+  readonly note: (fields: Record<string, unknown>) => void;
+}
+
+/** The most rows of one deletion, so that other writers get their turn between two. */
+const PURGE_BATCH = 1000;
+/** The most deletions of one tick and store. */
+const PURGE_BATCHES = 5;
+/** What a deletion may take, in milliseconds. */
+const PURGE_MS = 3000;
+
+/**
+ * Does what is due: the jobs of the outbox first, then the purge of what has expired. Each part is done although
+ * another fails, and then the first failure is thrown.
+ *
+ * @throws {Failure}
+ */
+export async function maintain(request: MaintenanceRequest, ports: MaintenancePorts): Promise<void> {
+  const failures: unknown[] = [];
+  const attempt = async (work: () => Promise<void>) => {
+    await work().catch((error: unknown) => failures.push(error));
+  };
+  await attempt(async () => {
+    const { directory, ...rest } = ports;
+    const report = await runDueJobs({ ...request, claim: request.invocationId }, { ...rest, outbox: directory.outbox });
+    request.note({ jobs: report });
+  });
+  await attempt(async () => request.note({ purged_directory: await purge(ports.directory, request) }));
+  await attempt(async () => request.note({ purged_revocations: await purge(ports.revocations, request) }));
+  if (failures.length > 0) throw failures[0];
+}
+
+/** Deletes what has expired, a batch at a time, as far as there is time. Returns how much. */
+async function purge(
+  store: Pick<Directory | TokenRevocationStore, 'purgeExpired'>,
+  { remainingMs }: MaintenanceRequest,
+): Promise<number> {
+  let deleted = 0;
+  for (let batch = 0; batch < PURGE_BATCHES && remainingMs() > PURGE_MS; batch += 1) {
+    const count = await store.purgeExpired(PURGE_BATCH);
+    deleted += count;
+    if (count < PURGE_BATCH) break;
+  }
+  return deleted;
+}

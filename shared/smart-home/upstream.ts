@@ -1,0 +1,105 @@
+import { randomUUID } from 'node:crypto';
+import * as z from 'zod/mini';
+import { EndpointClient, jsonOf } from '../access-token/issuers.ts';
+import { retryWhileUnavailable } from '../databases/retry.ts';
+import { DirectoryEnvironment, openDirectory } from '../directory/open-store.ts';
+import { type EncryptionKey, EncryptionKeys, seal } from '../encryption.ts';
+import { Misconfigured } from '../errors.ts';
+import { createRevocationJobs, revocationClient } from '../grant-revocation/revocation-jobs.ts';
+import { type AttemptPorts, attemptJob } from '../outbox/attempt-job.ts';
+import type { Outbox, OwnedJob } from '../outbox/outbox.ts';
+import { send } from '../outgoing/send.ts';
+import type { Platform } from '../platform.ts';
+
+/** Where the provider's own authorization server revokes tokens. */
+export const UpstreamEnvironment = z.object({
+  /** Its revocation endpoint (RFC 7009). */
+  REVOKE_UPSTREAM: z.optional(
+    jsonOf(EndpointClient, 'must be JSON: {"endpoint", "client_id", "client_secret"}, the endpoint by https'),
+  ),
+});
+
+/** What revoking a token upstream is told. */
+export const UpstreamRevocationEnvironment = z.object({
+  ...UpstreamEnvironment.shape,
+  ...DirectoryEnvironment.shape,
+  ENCRYPTION_KEYS: z.optional(EncryptionKeys),
+});
+
+/**
+ * Where tokens are revoked upstream, or undefined where that is not set.
+ *
+ * @throws {Misconfigured}
+ */
+export function openUpstream(
+  settings: z.output<typeof UpstreamRevocationEnvironment>,
+  platform: Platform,
+): UpstreamPorts | undefined {
+  const { REVOKE_UPSTREAM: upstream, ENCRYPTION_KEYS: encryptionKeys } = settings;
+  if (upstream === undefined) return undefined;
+  if (encryptionKeys === undefined) {
+    throw new Misconfigured('ENCRYPTION_KEYS must be set with REVOKE_UPSTREAM: tokens are kept until they are revoked');
+  }
+  return {
+    encryptionKeys,
+    outbox: openDirectory(settings, platform).outbox,
+    doJob: createRevocationJobs({ providers: [], encryptionKeys, send, upstream: revocationClient(upstream) }),
+  };
+}
+
+/** What revoking a token upstream needs. */
+export interface UpstreamPorts extends AttemptPorts {
+  readonly outbox: Outbox;
+  readonly encryptionKeys: readonly EncryptionKey[];
+}
+
+/** How long a try in the call may take, in milliseconds: who called us does not wait long. */
+const INLINE_ATTEMPT_MS = 1500;
+/** How long such a try has the job to itself, in milliseconds. */
+const INLINE_LEASE_MS = 30_000;
+
+type UpstreamRequest = { readonly requestId: string; readonly remainingMs: () => number };
+
+/**
+ * Writes down that a token is to be revoked upstream, before it is revoked here: from then on it will be, whatever
+ * happens to this call. Returns the job, to be tried at once; undefined when it was written down before.
+ *
+ * @throws {StoreUnavailable}
+ */
+export async function planUpstreamRevocation(
+  token: string,
+  tokenId: string,
+  { requestId, remainingMs }: UpstreamRequest,
+  { outbox, encryptionKeys, now = Date.now }: UpstreamPorts,
+): Promise<OwnedJob | undefined> {
+  const id = `upstream.${tokenId}`;
+  const claim = { name: randomUUID(), leaseMs: INLINE_LEASE_MS };
+  const job = {
+    id,
+    kind: 'upstream-revocation' as const,
+    details: {},
+    secret: seal(token, id, encryptionKeys),
+    boundTo: id,
+    requestId,
+  };
+  const isNew = await retryWhileUnavailable(remainingMs(), (timeoutMs) => outbox.add({ ...job, claim }, timeoutMs));
+  if (!isNew) return undefined;
+  const giveUpAt = Number.POSITIVE_INFINITY; // of the first try: not yet
+  return { ...job, claim: claim.name, attemptsStarted: 1, attemptsFinished: 0, createdAt: now(), giveUpAt };
+}
+
+/** Tries what was written down, and returns its result, or what stands in its way; the outbox keeps it then. */
+export async function tryUpstreamRevocation(
+  job: OwnedJob,
+  { remainingMs }: UpstreamRequest,
+  ports: UpstreamPorts,
+): Promise<string> {
+  const leftMs = remainingMs();
+  if (leftMs < INLINE_ATTEMPT_MS) return 'pending';
+  try {
+    const { settlement } = await attemptJob(job, Math.min(leftMs / 2, INLINE_ATTEMPT_MS), ports);
+    return 'error' in settlement ? `${settlement.state}: ${settlement.error}` : settlement.result;
+  } catch {
+    return 'pending';
+  }
+}
