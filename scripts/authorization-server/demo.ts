@@ -17,11 +17,12 @@ export async function linkDemoUser(
   authUrl: string,
   username: string,
   format: 'jwt' | 'opaque' = 'jwt',
+  scope = 'smart-home',
 ): Promise<DemoTokens> {
   const response = await fetch(`${authUrl}/token`, {
     method: 'POST',
     headers: { Authorization: `Basic ${Buffer.from(`smart-home:${DEMO_SECRET}`).toString('base64')}` },
-    body: new URLSearchParams({ grant_type: DEMO_GRANT_TYPE, username, token: format }),
+    body: new URLSearchParams({ grant_type: DEMO_GRANT_TYPE, username, token: format, scope }),
   });
   if (!response.ok) throw new Error(`the authorization server answered ${response.status}`);
   // RFC 6749, section 5.1.

@@ -19,7 +19,9 @@ import { openServerStore } from './sqlite-adapter.ts';
 const API = 'https://api.example.test';
 /** The resource indicator (RFC 8707) that asks for an opaque access token for the same API. */
 const OPAQUE_API = `${API}/opaque`;
-const SCOPE = 'smart-home';
+/** What a user's client may ask for, and what an application may ask for itself. */
+const USER_SCOPES = ['smart-home', 'blitz_api_ufa', 'blitz_api_ufa_chg'];
+const SYSTEM_SCOPES = ['blitz_api_sys_ufa', 'blitz_api_sys_ufa_chg'];
 
 const DAY_S = 86_400;
 const ACCESS_TOKEN_S = 3600;
@@ -43,8 +45,8 @@ export interface AuthorizationServer {
 }
 
 /**
- * Starts an OpenID provider for development: `oidc-provider`, in which any name is a user, with the client `smart-home`
- * and, for our functions, `unlink-functions`. Before a refresh it asks whether the link has ended, as
+ * Starts an OpenID provider for development: `oidc-provider`, in which any name is a user, with the clients
+ * `smart-home`, `identity-admin` (an application of its own) and, for our functions, `unlink-functions`. Before a refresh it asks whether the link has ended, as
  * `docs/authorization-server.md` tells a provider to do. Its clock is `Date.now`, which the library has no parameter
  * for: a test that moves it runs the server in a process of its own.
  *
@@ -68,11 +70,11 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
       return (ctx.oidc.entities.RefreshToken?.ttlPercentagePassed() ?? 0) >= 70;
     },
   });
-  provider.registerGrantType<{ username?: string; token?: string }>(
-    DEMO_GRANT_TYPE,
-    (ctx) => giveTokens(provider, ctx),
-    ['username', 'token'],
-  );
+  provider.registerGrantType<DemoParameters>(DEMO_GRANT_TYPE, (ctx) => giveTokens(provider, ctx), [
+    'username',
+    'token',
+    'scope',
+  ]);
   provider.on('server_error', (_ctx, error) => console.error(error));
   http.on('request', provider.callback());
   return {
@@ -116,10 +118,17 @@ function configure(kept: { adapter: Configuration['adapter']; jwks: JWKS }): Con
         redirect_uris: [],
         response_types: [],
       },
+      {
+        client_id: 'identity-admin',
+        client_secret: DEMO_SECRET,
+        grant_types: ['client_credentials'],
+        redirect_uris: [],
+        response_types: [],
+      },
     ],
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
     cookies: { keys: [randomBytes(32).toString('base64url')] },
-    scopes: ['openid', 'offline_access', SCOPE],
+    scopes: ['openid', 'offline_access', ...USER_SCOPES, ...SYSTEM_SCOPES],
     // What a refresh leaves as it is: the name of the consent that all its tokens hang on.
     extraTokenClaims: (_ctx, token) => (token.kind === 'AccessToken' ? { grant_id: token.grantId } : undefined),
     findAccount: (_ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
@@ -131,6 +140,7 @@ function configure(kept: { adapter: Configuration['adapter']; jwks: JWKS }): Con
     ttl: {
       AccessToken: ACCESS_TOKEN_S,
       AuthorizationCode: 60,
+      ClientCredentials: ACCESS_TOKEN_S,
       Grant: 400 * DAY_S,
       IdToken: 3600,
       Interaction: 3600,
@@ -138,6 +148,7 @@ function configure(kept: { adapter: Configuration['adapter']; jwks: JWKS }): Con
       Session: DAY_S,
     },
     features: {
+      clientCredentials: { enabled: true },
       introspection: {
         enabled: true,
         // A refresh token that it called active would be let in as an access token.
@@ -154,46 +165,48 @@ function configure(kept: { adapter: Configuration['adapter']; jwks: JWKS }): Con
         enabled: true,
         // Yandex names no resource. Whoever asks for an ID token alone gets an access token for userinfo.
         defaultResource: (ctx, client, oneOf) =>
-          oneOf ?? (client.clientId === 'smart-home' && !ctx.oidc.requestParamScopes.has('openid') ? API : []),
-        getResourceServerInfo: (_ctx, resource) => resourceServer(resource),
+          oneOf ?? (client.clientId !== 'unlink-functions' && !ctx.oidc.requestParamScopes.has('openid') ? API : []),
+        getResourceServerInfo: (_ctx, resource, client) => resourceServer(resource, client.clientId),
       },
     },
   };
 }
 
-function resourceServer(resource: string): ResourceServer {
+function resourceServer(resource: string, clientId: string): ResourceServer {
   if (resource !== API && resource !== OPAQUE_API) throw new errors.InvalidTarget();
   return {
-    scope: SCOPE,
+    scope: (clientId === 'identity-admin' ? SYSTEM_SCOPES : USER_SCOPES).join(' '),
     audience: API,
     accessTokenTTL: ACCESS_TOKEN_S,
     accessTokenFormat: resource === API ? 'jwt' : 'opaque',
   };
 }
 
+type DemoParameters = { username?: string; token?: string; scope?: string };
+
 /** What the end of the code flow does, without the user: a grant of its own, an access token, a refresh token. */
-async function giveTokens(
-  provider: Provider,
-  ctx: TokenEndpointGrantContext<{ username?: string; token?: string }>,
-): Promise<void> {
+async function giveTokens(provider: Provider, ctx: TokenEndpointGrantContext<DemoParameters>): Promise<void> {
   const { client, params } = ctx.oidc;
-  const { username: accountId, token: format = 'jwt' } = params;
+  const { username: accountId, token: format = 'jwt', scope = 'smart-home' } = params;
   if (accountId === undefined || (format !== 'jwt' && format !== 'opaque')) {
     throw new errors.InvalidRequest('username must be given; token may be jwt or opaque');
   }
+  if (!scope.split(' ').every((one) => USER_SCOPES.includes(one))) {
+    throw new errors.InvalidScope('a user gives no such scope', scope);
+  }
   const resource = format === 'jwt' ? API : OPAQUE_API;
   const grant = new provider.Grant({ accountId, clientId: client.clientId });
-  grant.addResourceScope(resource, SCOPE);
-  const issued = { client, accountId, grantId: await grant.save(), gty: DEMO_GRANT_TYPE, scope: SCOPE };
+  grant.addResourceScope(resource, scope);
+  const issued = { client, accountId, grantId: await grant.save(), gty: DEMO_GRANT_TYPE, scope };
   const accessToken = new provider.AccessToken(issued);
-  accessToken.resourceServer = new provider.ResourceServer(resource, resourceServer(resource));
+  accessToken.resourceServer = new provider.ResourceServer(resource, resourceServer(resource, client.clientId));
   const refreshToken = new provider.RefreshToken({ ...issued, resource });
   ctx.body = {
     access_token: await accessToken.save(),
     token_type: accessToken.tokenType,
     expires_in: accessToken.expiration,
     refresh_token: await refreshToken.save(),
-    scope: SCOPE,
+    scope,
   };
 }
 
@@ -213,7 +226,7 @@ async function assertLinkLives(
   const { accountId, grantId, iiat } = RefreshToken;
   const exp = Math.floor(Date.now() / 1000) + QUESTION_S;
   const question = new provider.AccessToken({ client, accountId, grantId, gty: 'refresh_token', iat: iiat, exp });
-  question.resourceServer = new provider.ResourceServer(API, resourceServer(API));
+  question.resourceServer = new provider.ResourceServer(API, resourceServer(API, client.clientId));
   let isAlive: boolean;
   try {
     isAlive = await isActive(introspectionUrl, await question.save());

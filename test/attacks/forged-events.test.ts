@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { type EmulatedProject, startProject } from '#test/support/emulated-project.ts';
-import { ISSUER_SETTINGS } from '#test/support/test-issuer.ts';
+import { LINK_SETTINGS } from '#test/support/link-calls.ts';
 
 /** What a raw caller can write: each form of event that the platform makes, without a valid credential. */
 const identity = { sourceIp: '127.0.0.1', userAgent: 'gateway' };
@@ -17,6 +17,7 @@ const gatewayEvent = (operationId: string) => ({
   requestContext: { identity, authorizer: { ...claims, jwt: { claims, scopes: ['admin'] } } },
   body: 'token=x',
   isBase64Encoded: false,
+  pathParameters: { subjectId: 'admin', fpType: 'vk', fpName: 'vk_1', sid: '1' },
 });
 
 const file: unknown = parse(readFileSync('infra/functions.yaml', 'utf8'));
@@ -28,7 +29,7 @@ const operations = [...gateway.matchAll(/operationId: (\S+)/g)].map(([, id]) => 
 let project: EmulatedProject;
 
 beforeAll(async () => {
-  project = await startProject({ local: ISSUER_SETTINGS });
+  project = await startProject({ local: LINK_SETTINGS });
 });
 
 afterAll(() => project.close());

@@ -1,7 +1,6 @@
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { DEMO_SECRET } from '#scripts/authorization-server/demo.ts';
+import { startForwarder } from '#test/support/forwarder.ts';
 import { type LinkedProject, startLinkedProject } from '#test/support/linked-project.ts';
 
 async function start(endpointAt: (authUrl: string) => string): Promise<LinkedProject> {
@@ -36,27 +35,50 @@ test('a server that revokes no JWT is no obstacle, and the log line says what it
 
   expect(await linked.unlink(link.accessToken)).toMatchObject({
     reached: ['grant'],
-    upstream: 'unsupported_token_type',
+    upstream: 'unsupported',
   });
 
   expect(await linked.call(link.accessToken)).toBe(403);
   expect((await linked.refresh(link)).status).toBe(400);
 });
 
-test('a server that cannot be reached is no obstacle, and the log line says so', async () => {
-  const closed = createServer().listen(0, '127.0.0.1');
-  await once(closed, 'listening');
-  // It listens on a port, not on a pipe.
-  const { port } = closed.address() as { port: number };
-  closed.close();
-  const linked = await start(() => `http://127.0.0.1:${port}/revoke`);
+test('a server that cannot be reached is no obstacle, and the timer makes up for it', async () => {
+  let authUrl = '';
+  const between = await startForwarder(() => authUrl);
+  const linked = await start((url) => {
+    authUrl = url;
+    return `${between.url}/token/revocation`;
+  });
   const link = await linked.link('ann', 'opaque');
+  between.isDown = true;
 
   expect(await linked.unlink(link.accessToken)).toMatchObject({
     outcome: 'ok',
     reached: ['grant'],
-    upstream: 'failed: outgoing: unreachable',
+    upstream: 'pending: outgoing: unreachable',
   });
-
   expect(await linked.call(link.accessToken)).toBe(403);
+  expect(await linked.isActiveAtServer(link.accessToken)).toBe(true);
+
+  between.isDown = false;
+  linked.project.makeJobsDue();
+  await linked.project.tick();
+  expect(await linked.isActiveAtServer(link.accessToken)).toBe(false);
+});
+
+test('a repeated unlink leaves one job', async () => {
+  let authUrl = '';
+  const between = await startForwarder(() => authUrl);
+  const linked = await start((url) => {
+    authUrl = url;
+    return `${between.url}/token/revocation`;
+  });
+  const link = await linked.link('ann', 'opaque');
+  between.isDown = true;
+  await linked.unlink(link.accessToken);
+  await linked.unlink(link.accessToken);
+  linked.project.output.length = 0;
+  linked.project.makeJobsDue();
+  await linked.project.tick();
+  expect(linked.project.takeLogLine()).toMatchObject({ jobs: { done: 0, put_off: 1 } });
 });

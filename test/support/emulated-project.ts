@@ -26,6 +26,10 @@ export interface EmulatedProject extends Emulator {
   /** The one log line that the calls since the last reading have written, parsed. */
   takeLogLine(): Record<string, unknown>;
   countRows(): number;
+  /** The timer's tick of `maintenance`, which must succeed. */
+  tick(): Promise<void>;
+  /** What the outbox has put off is due now. */
+  makeJobsDue(): void;
 }
 
 /** Settings of the functions that a test changes: `timeout` in seconds, `local` values by name. */
@@ -95,6 +99,15 @@ export async function startProject(changes: Changes = {}): Promise<EmulatedProje
       connection.close();
       return Number(row?.rows);
     },
+    async tick() {
+      const { status, body } = await send(`${emulator.functionsUrl}/_timers/maintenance`, { method: 'POST' });
+      if (status !== 200) throw new Error(`the timer was answered ${status} ${body}`);
+    },
+    makeJobsDue() {
+      const connection = new DatabaseSync(database);
+      connection.exec('UPDATE outbox_job SET due_at = 0');
+      connection.close();
+    },
     async close() {
       await emulator.close();
       folder.remove();
@@ -123,11 +136,15 @@ function changedFunctionsFile(folder: string, { timeout, authUrl, local = {} }: 
   // The shape that the emulator checks when it reads the file.
   const file = yaml.parse(readFileSync('infra/functions.yaml', 'utf8')) as {
     local: Record<string, string | null>;
-    functions: Record<string, { timeout?: number; variables?: string[]; secrets?: string[]; local?: object }>;
+    functions: Record<
+      string,
+      { timeout?: number; variables?: string[]; secrets?: string[]; local?: Record<string, string> }
+    >;
   };
   for (const row of Object.values(file.functions)) {
     if (timeout !== undefined) row.timeout = timeout;
     row.variables = [...(row.variables ?? []), ...Object.keys(local)];
+    for (const name of Object.keys(local)) delete row.local?.[name];
   }
   for (const [name, value] of Object.entries({ ...(authUrl === undefined && UNVERIFIED), ...local })) {
     if (value === null) delete file.local[name];

@@ -39,11 +39,17 @@ export async function startFixture(options: Partial<EmulatorOptions> = {}): Prom
 /** One request by node:http, which sends exactly the headers that it is given. */
 export function send(
   url: string,
-  options: { method?: string; headers?: OutgoingHttpHeaders; body?: string | Buffer } = {},
+  options: {
+    method?: string;
+    headers?: OutgoingHttpHeaders;
+    body?: string | Buffer;
+    /** In place of the URL's: it is sent as it is, where a URL would have been tidied. */
+    path?: string;
+  } = {},
 ): Promise<Answer> {
-  const { method = 'POST', headers = {}, body } = options;
+  const { method = 'POST', headers = {}, body, path } = options;
   return new Promise((resolve, reject) => {
-    const sent = request(url, { method, headers, agent: false }, (response) => {
+    const sent = request(url, { method, headers, agent: false, ...(path && { path }) }, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('end', () =>
