@@ -190,6 +190,7 @@ const FAULT_OF_SQLSTATE: Readonly<Record<string, StoreFault>> = {
   '40': 'busy', // serialization failure, deadlock
   '42501': 'refused', // insufficient_privilege
   '42703': 'not_migrated', // no such column
+  '42704': 'not_migrated', // no such type
   '42883': 'not_migrated', // no such function
   '42P01': 'not_migrated', // no such table
   '53': 'busy', // out of memory, connections and other resources

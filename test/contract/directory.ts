@@ -599,9 +599,12 @@ export function durableDirectoryContract(
       await directory.links.unlink(unlinkOf({ subject: 'bob', keepLast: true }));
       await directory.links.unlink(unlinkOf({ subject: 'bob', keepLast: true, force: true }));
       await directory.links.unlink(unlinkOf({ subject: 'bob' }));
+      await directory.links.link(newLink({ sid: 'last' }));
+      await directory.links.unlink(unlinkOf({ sid: 'last', force: true }));
       const records = await backend.auditRecords();
       const at = { at: START_MS, ...VK, ...AUDIT };
-      expect(records).toHaveLength(4);
+      expect(records).toHaveLength(6);
+      expect(records.filter(({ forced }) => forced)).toHaveLength(1);
       expect(records).toEqual(
         expect.arrayContaining([
           { ...at, id: expect.any(String), event: 'account_link.created', subject: 'ann', evidence: 'asserted' },

@@ -1,4 +1,425 @@
-import type { Directory } from '../directory.ts';
-export async function openPostgresDirectory(_url: string, _options: { now?: () => number } = {}): Promise<Directory> {
-  throw new Error('under way');
+import { randomUUID } from 'node:crypto';
+import {
+  type AccountLink,
+  type AccountLinks,
+  type AuditContext,
+  type ExternalIdentity,
+  type KnownRevocation,
+  type LinkOutcome,
+  MAX_LINKS,
+  TOMBSTONE_MS,
+  type UnlinkOutcome,
+  type WithoutJob,
+} from '../../account-link/account-link.ts';
+import { type BindTransactions, SPENT_BIND_MS, type TakenTransaction } from '../../account-link/bind-transaction.ts';
+import { boundToLink } from '../../account-link/provider-tokens.ts';
+import type { StoredLink } from '../../account-link/rules.ts';
+import { openPostgres, type Statement } from '../../databases/postgres.ts';
+import { migrated, schemaMarker } from '../../databases/store-schema.ts';
+import { StoreUnavailable } from '../../errors.ts';
+import { JOB_BUDGET_MS, type Job, jobStateOf, type Outbox, SETTLED_JOB_MS } from '../../outbox/outbox.ts';
+import { newStoredJob, ownedJob, publicJob, type StoredJob } from '../../outbox/stored-job.ts';
+import { DIRECTORY_SCHEMA, type Directory, type SealedText, type SealedTexts } from '../directory.ts';
+
+const MARKER = schemaMarker(DIRECTORY_SCHEMA);
+const { version: VERSION } = DIRECTORY_SCHEMA;
+
+const JOB = `id, kind, details, secret, bound_to, request_id, state, result, claim, attempts_started, attempts_finished,
+  due_at, created_at, give_up_at, last_error, finished_at`;
+
+const LIST_LINKS = looking('list_links', {
+  select: `
+    SELECT fp_type, fp_name, sid, user_name, evidence, linked_at, position FROM account_link WHERE subject = $1`,
+  orderBy: 'linked_at, position',
+});
+
+const LINK = {
+  name: 'link',
+  text: `SELECT status, change, replaced FROM link_account(${VERSION}, $1, ${MAX_LINKS}, $2, $3, $4)`,
+};
+
+const UNLINK = {
+  name: 'unlink',
+  text: `SELECT status, revocation, tokens, job_state, job_result
+    FROM unlink_account(${VERSION}, $1, ${TOMBSTONE_MS}, $2, $3, $4, $5, $6)`,
+};
+
+const BEGIN_BIND = changing(
+  'begin_bind',
+  `INSERT INTO bind_transaction (id, data, expires_at)
+    SELECT $1, $2, $3::bigint FROM marker
+    ON CONFLICT (id) DO NOTHING`, // it is this one: its id is of a secret of its own
+);
+
+const TAKE_BIND = {
+  name: 'take_bind',
+  text: `SELECT status, taken FROM take_bind(${VERSION}, $1, ${SPENT_BIND_MS}, $2)`,
+};
+
+const ADD_JOB = changing(
+  'add_job',
+  `INSERT INTO outbox_job (${JOB})
+    SELECT ${JOB} FROM marker, jsonb_populate_record(NULL::outbox_job, $1)
+    ON CONFLICT (id) DO NOTHING`,
+);
+
+const CLAIM_JOBS = {
+  name: 'claim_jobs',
+  text: `WITH
+    marker AS (SELECT FROM ${MARKER}),
+    -- Those of this statement, when it is repeated because its answer was lost.
+    held AS (SELECT ${JOB} FROM outbox_job WHERE claim = $1 AND state = 'pending' AND due_at > $2),
+    due AS (
+      SELECT id FROM outbox_job
+      WHERE state = 'pending' AND due_at <= $2 AND EXISTS (SELECT FROM marker) AND NOT EXISTS (SELECT FROM held)
+      ORDER BY due_at LIMIT $3
+      FOR UPDATE SKIP LOCKED
+    ),
+    claimed AS (
+      UPDATE outbox_job SET claim = $1, attempts_started = attempts_started + 1, due_at = $2 + $4
+      WHERE id IN (SELECT id FROM due)
+      RETURNING ${JOB}
+    )
+    SELECT job.* FROM marker
+    LEFT JOIN (SELECT true AS found, * FROM (SELECT * FROM held UNION ALL SELECT * FROM claimed) AS job) AS job ON true`,
+};
+
+const SETTLE_JOB = changing(
+  'settle_job',
+  `UPDATE outbox_job SET state = $3, result = $4, due_at = coalesce($5, due_at), last_error = coalesce($6, last_error),
+      finished_at = $7, secret = CASE WHEN $7::bigint IS NULL THEN secret END, claim = NULL,
+      attempts_finished = attempts_finished + 1
+    WHERE id = $1 AND claim = $2 AND state = 'pending' AND EXISTS (SELECT FROM marker)`,
+);
+
+const FIND_JOB = looking('find_job', { select: `SELECT ${JOB} FROM outbox_job WHERE id = $1` });
+
+const LIST_JOBS = looking('list_jobs', {
+  select: `
+    SELECT ${JOB} FROM outbox_job WHERE state = $1 AND (created_at, id) > ($2, $3) ORDER BY created_at, id LIMIT $4`,
+  orderBy: 'created_at, id',
+});
+
+const REPLAY_JOB = changing(
+  'replay_job',
+  `UPDATE outbox_job SET state = 'pending', claim = NULL, due_at = $2, give_up_at = $3, attempts_started = 0,
+      attempts_finished = 0
+    WHERE id = $1 AND state IN ('pending', 'set_aside') AND EXISTS (SELECT FROM marker)`,
+);
+
+const FIND_SEALED = looking('find_sealed', {
+  select: `
+    (SELECT subject, fp_type, fp_name, sid, NULL AS id, NULL AS bound_to, tokens AS sealed
+      FROM account_link WHERE NOT starts_with(tokens, $1) LIMIT $2)
+    UNION ALL
+    (SELECT NULL, NULL, NULL, NULL, id, bound_to, secret
+      FROM outbox_job WHERE NOT starts_with(secret, $1) LIMIT $2)
+    LIMIT $2`,
+});
+
+// A text that is already replaced is what a repeated statement finds: no two are sealed alike.
+const RESEAL_LINK = changing(
+  'reseal_link',
+  `UPDATE account_link SET tokens = $5
+    WHERE fp_type = $1 AND fp_name = $2 AND sid = $3 AND tokens IN ($4, $5) AND EXISTS (SELECT FROM marker)`,
+);
+
+const RESEAL_JOB = changing(
+  'reseal_job',
+  `UPDATE outbox_job SET secret = $3 WHERE id = $1 AND secret IN ($2, $3) AND EXISTS (SELECT FROM marker)`,
+);
+
+const PURGE = {
+  name: 'purge',
+  text: `WITH
+    marker AS (SELECT FROM ${MARKER}),
+    ${purging('unlinked_identity', { key: 'fp_type, fp_name, sid, subject', expired: 'expires_at <= $1', limit: '$4' })},
+    ${purging('bind_transaction', {
+      ...{ key: 'id', expired: 'expires_at <= $2' },
+      limit: '$4 - (SELECT count(*) FROM purged_unlinked_identity)',
+    })},
+    ${purging('outbox_job', {
+      ...{ key: 'id', expired: 'finished_at <= $3' },
+      limit: '$4 - (SELECT count(*) FROM purged_unlinked_identity) - (SELECT count(*) FROM purged_bind_transaction)',
+    })}
+    SELECT (SELECT count(*) FROM purged_unlinked_identity) + (SELECT count(*) FROM purged_bind_transaction)
+      + (SELECT count(*) FROM purged_outbox_job) AS deleted
+    FROM marker`,
+};
+
+/**
+ * A directory in a PostgreSQL database, of as many instances as it has connections for. The URL: `readPostgresUrl`.
+ *
+ * A statement whose answer is lost may be repeated, and no harm is done: a link, a deletion and a claim are known again
+ * as their own; a transaction that was taken is `used`, a job that was added is not new, one that was settled is nobody's.
+ *
+ * @throws {Misconfigured}
+ */
+export async function openPostgresDirectory(
+  url: string,
+  { now = Date.now }: { now?: () => number } = {},
+): Promise<Directory> {
+  const database = openPostgres(url);
+
+  async function look(statement: Statement, values: unknown[], timeoutMs?: number): Promise<Row[]> {
+    const rows = await database.query<Row>(statement, values, timeoutMs);
+    migrated(rows[0]);
+    return rows.filter(({ found }) => found === true);
+  }
+
+  async function change(statement: Statement, values: unknown[], timeoutMs?: number): Promise<boolean> {
+    const rows = await database.query<{ changed: boolean }>(statement, values, timeoutMs);
+    return migrated(rows[0]).changed;
+  }
+
+  const links: AccountLinks = {
+    async list(subject, timeoutMs) {
+      const rows = await look(LIST_LINKS, [subject], timeoutMs);
+      return rows.map(accountLink);
+    },
+
+    async link(link, timeoutMs) {
+      const time = now();
+      const values = [
+        time,
+        linkColumns({ ...link, linkedAt: link.linkedAt ?? time }),
+        link.begunAt,
+        auditOf(link.audit, time),
+      ];
+      const rows = await database.query<LinkRow>(LINK, values, timeoutMs);
+      return linkOutcome(migrated(rows[0]));
+    },
+
+    async unlink(unlink, timeoutMs) {
+      const time = now();
+      const job = unlink.job && newStoredJob(unlink.job, time);
+      const { keepLast, force, audit } = unlink;
+      const values = [time, linkColumns(unlink), keepLast, force, job && jobColumns(job), auditOf(audit, time)];
+      const rows = await database.query<UnlinkRow>(UNLINK, values, timeoutMs);
+      return unlinkOutcome(migrated(rows[0]), job);
+    },
+  };
+
+  const binds: BindTransactions = {
+    async begin({ id, data, expiresAt }, timeoutMs) {
+      await change(BEGIN_BIND, [id, data, expiresAt], timeoutMs);
+    },
+
+    async take(id, timeoutMs) {
+      const rows = await database.query<TakenRow>(TAKE_BIND, [now(), id], timeoutMs);
+      const { status, taken } = migrated(rows[0]);
+      return status === 'taken' ? { status, data: taken } : { status };
+    },
+  };
+
+  const outbox: Outbox = {
+    add: (job, timeoutMs) => change(ADD_JOB, [jobColumns(newStoredJob(job, now()))], timeoutMs),
+
+    async claim(claim, { jobs, leaseMs }) {
+      const rows = await look(CLAIM_JOBS, [claim, now(), jobs, leaseMs]);
+      return rows.map((row) => ownedJob(storedJob(row)));
+    },
+
+    settle({ id, claim }, settlement, timeoutMs) {
+      const values = [
+        ...[id, claim, settlement.state],
+        'result' in settlement ? settlement.result : null,
+        'dueAt' in settlement ? settlement.dueAt : null,
+        'error' in settlement ? settlement.error : null,
+        settlement.state === 'done' || settlement.state === 'dead' ? now() : null,
+      ];
+      return change(SETTLE_JOB, values, timeoutMs);
+    },
+
+    async find(id) {
+      const [row] = await look(FIND_JOB, [id]);
+      return row && publicJob(storedJob(row));
+    },
+
+    async list(state, { limit, after }) {
+      const rows = await look(LIST_JOBS, [state, after?.createdAt ?? -1, after?.id ?? '', limit]);
+      return rows.map((row) => publicJob(storedJob(row)));
+    },
+
+    replay(id) {
+      const time = now();
+      return change(REPLAY_JOB, [id, time, time + JOB_BUDGET_MS]);
+    },
+  };
+
+  const sealed: SealedTexts = {
+    async find(keyName, limit) {
+      const rows = await look(FIND_SEALED, [`${keyName}.`, limit]);
+      return rows.map(sealedText);
+    },
+
+    replace({ of, key, sealed: text }, by) {
+      if (of === 'job') return change(RESEAL_JOB, [key, text, by]);
+      return change(RESEAL_LINK, [...(JSON.parse(key) as [string, string, string]), text, by]); // as `sealedText` made it
+    },
+  };
+
+  return {
+    ...{ links, binds, outbox, sealed },
+
+    async purgeExpired(limit) {
+      const time = now();
+      const rows = await database.query<{ deleted: string }>(PURGE, [
+        ...[time, time - SPENT_BIND_MS, time - SETTLED_JOB_MS],
+        limit,
+      ]);
+      return Number(migrated(rows[0]).deleted);
+    },
+
+    close: () => database.close(),
+  };
+}
+
+/** A look at the database: what it has found, or one row of nulls. */
+function looking(name: string, { select, orderBy }: { select: string; orderBy?: string }): Statement {
+  return {
+    name,
+    text: `SELECT hit.* FROM (SELECT FROM ${MARKER}) AS marker
+      LEFT JOIN (SELECT true AS found, * FROM (${select}) AS hit) AS hit ON true
+      ${orderBy === undefined ? '' : `ORDER BY ${orderBy}`}`,
+  };
+}
+
+/** A change, and whether it was one. It has to ask for the `marker` itself. */
+function changing(name: string, change: string): Statement {
+  return {
+    name,
+    text: `WITH marker AS (SELECT FROM ${MARKER}), changed AS (${change} RETURNING 1)
+      SELECT EXISTS (SELECT FROM changed) AS changed FROM marker`,
+  };
+}
+
+/** The part of a purge that is about one table. Rows that somebody else has just locked are left for the next one. */
+function purging(table: string, { key, expired, limit }: { key: string; expired: string; limit: string }): string {
+  return `
+    expired_${table} AS (
+      SELECT ${key} FROM ${table} WHERE ${expired} AND EXISTS (SELECT FROM marker) LIMIT ${limit}
+      FOR UPDATE SKIP LOCKED
+    ),
+    purged_${table} AS (
+      DELETE FROM ${table} WHERE (${key}) IN (SELECT ${key} FROM expired_${table}) RETURNING 1
+    )`;
+}
+
+type Row = Readonly<Record<string, unknown>>;
+
+type LinkRow =
+  | {
+      readonly status: 'linked';
+      readonly change: 'created' | 'updated' | 'unchanged';
+      readonly replaced: string | null;
+    }
+  | { readonly status: Exclude<LinkOutcome['status'], 'linked'> };
+
+type UnlinkRow =
+  | { readonly status: 'unlinked'; readonly revocation: WithoutJob | 'pending'; readonly tokens: string | null }
+  | {
+      readonly status: 'repeated';
+      readonly revocation: WithoutJob | 'pending';
+      readonly job_state: Job['state'] | null;
+      readonly job_result: string | null;
+    }
+  | { readonly status: 'not_linked' | 'last_link' };
+
+type TakenRow =
+  | { readonly status: 'taken'; readonly taken: string }
+  | { readonly status: Exclude<TakenTransaction['status'], 'taken'>; readonly taken: null };
+
+function linkOutcome(row: LinkRow): LinkOutcome {
+  if (row.status !== 'linked') return { status: row.status };
+  const { status, change, replaced } = row;
+  return { status, change, ...(replaced !== null && { replaced }) };
+}
+
+function unlinkOutcome(row: UnlinkRow, job: StoredJob | undefined): UnlinkOutcome {
+  if (row.status === 'repeated') return { status: 'repeated', revocation: knownRevocation(row) };
+  if (row.status !== 'unlinked') return { status: row.status };
+  const { status, revocation, tokens } = row;
+  if (revocation !== 'pending' || job?.claim === undefined) return { status, revocation };
+  return { status, revocation, job: ownedJob({ ...job, secret: optional(tokens, String) }) };
+}
+
+function knownRevocation(row: UnlinkRow & { readonly status: 'repeated' }): KnownRevocation {
+  if (row.revocation !== 'pending') return row.revocation;
+  // A job is known for longer than a tombstone.
+  if (row.job_state === null) throw new StoreUnavailable('corrupt');
+  return jobState(row.job_state, row.job_result);
+}
+
+function jobState(state: Job['state'], result: string | null) {
+  return state === 'done' || state === 'dead' ? jobStateOf({ state, result: result ?? '' }) : jobStateOf({ state });
+}
+
+/** What is to be written of an audit record that is not of the link. */
+function auditOf({ actor, requestId }: AuditContext, at: number): string {
+  return JSON.stringify({ id: randomUUID(), at, actor, requestId });
+}
+
+function linkColumns(link: ExternalIdentity & Partial<StoredLink>): string {
+  const { subject, fpType, fpName, sid, userName, evidence, linkedAt, tokens, emailDigest } = link;
+  return JSON.stringify({
+    ...{ subject, fp_type: fpType, fp_name: fpName, sid, user_name: userName, evidence, linked_at: linkedAt },
+    ...{ tokens, email_digest: emailDigest },
+  });
+}
+
+function jobColumns(job: StoredJob): string {
+  const { id, kind, details, secret, boundTo, requestId, state, claim } = job;
+  return JSON.stringify({
+    ...{ id, kind, details, secret, bound_to: boundTo, request_id: requestId, state, claim },
+    ...{ attempts_started: job.attemptsStarted, attempts_finished: job.attemptsFinished },
+    ...{ due_at: job.dueAt, created_at: job.createdAt, give_up_at: job.giveUpAt },
+  });
+}
+
+function accountLink(row: Row): AccountLink {
+  return {
+    fpType: String(row.fp_type),
+    fpName: String(row.fp_name),
+    sid: String(row.sid),
+    userName: optional(row.user_name, String),
+    evidence: row.evidence === 'proved' ? 'proved' : 'asserted',
+    linkedAt: Number(row.linked_at),
+  };
+}
+
+function storedJob(row: Row): StoredJob {
+  // As `jobColumns` and `settle` have written it.
+  const { kind, details, state, result } = row as Pick<Job, 'kind' | 'details' | 'state'> & { result: string | null };
+  return {
+    ...{ id: String(row.id), kind, details },
+    secret: optional(row.secret, String),
+    boundTo: String(row.bound_to),
+    requestId: String(row.request_id),
+    ...jobState(state, result),
+    claim: optional(row.claim, String),
+    attemptsStarted: Number(row.attempts_started),
+    attemptsFinished: Number(row.attempts_finished),
+    dueAt: Number(row.due_at),
+    createdAt: Number(row.created_at),
+    giveUpAt: Number(row.give_up_at),
+    lastError: optional(row.last_error, String),
+    finishedAt: optional(row.finished_at, Number),
+  };
+}
+
+function sealedText(row: Row): SealedText {
+  const text = String(row.sealed);
+  if (row.id !== null) return { of: 'job', key: String(row.id), boundTo: String(row.bound_to), sealed: text };
+  const identity = { fpType: String(row.fp_type), fpName: String(row.fp_name), sid: String(row.sid) };
+  return {
+    of: 'link',
+    key: JSON.stringify([identity.fpType, identity.fpName, identity.sid]),
+    boundTo: boundToLink({ subject: String(row.subject), ...identity }),
+    sealed: text,
+  };
+}
+
+function optional<Value>(column: unknown, read: (column: unknown) => Value): Value | undefined {
+  return column === null || column === undefined ? undefined : read(column);
 }

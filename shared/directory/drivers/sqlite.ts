@@ -177,7 +177,7 @@ export async function openSqliteDirectory(
         });
         if (outcome.status !== 'unlinked') return outcome;
         statement('deleteLink').run(...keyOf(unlink));
-        if (job !== undefined) insertJob(job);
+        if (job !== undefined && !insertJob(job)) throw new RangeError('the id of the job is taken');
         statement('putTombstone').run(
           ...[...keyOf(unlink), unlink.subject, time],
           ...[outcome.revocation, job?.id ?? null, time + TOMBSTONE_MS],
