@@ -1,3 +1,5 @@
+import { renameSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { Received } from '#test/support/emulated-project.ts';
 import { application, type LinkProject, SCOPES, startLinkProject, system, user } from '#test/support/link-calls.ts';
@@ -478,6 +480,45 @@ describe('settings', () => {
     wrong.project.output.length = 0;
     expect((await wrong.unlink('Bearer x', 'ann', 'vk/vk_1/1')).status).toBe(500);
     expect(JSON.stringify(wrong.project.takeLogLine())).toContain('DEV_1_CLIENT_SECRET must be set');
+  });
+});
+
+describe('what stands in the way', () => {
+  test('a subject with 1,000 links gets no more: 409', async () => {
+    const database = new DatabaseSync(blitz.project.database);
+    database.exec(`
+      WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+      INSERT INTO account_link (subject, fp_type, fp_name, sid, evidence, linked_at)
+      SELECT '${subject}', 'vk', 'vk_1', '${subject}-' || i, 'asserted', i FROM n`);
+    database.close();
+    const ann = await user(subject);
+    expect(parsed(await blitz.link(ann, subject, `vk/vk_1/${sid('one more')}`))).toMatchObject({
+      status: 409,
+      body: { type: 'process_error', error: 'limit_reached' },
+    });
+    expect(await blitz.links(ann, subject)).toHaveLength(1000);
+  });
+
+  test('a store that is away is 503 and thrown in raw; when it is back, nothing was lost', async () => {
+    const away = await startLinkProject();
+    onTestFinished(() => away.close());
+    const ann = await user('ann');
+    await away.link(ann, 'ann', 'vk/vk_1/1');
+    renameSync(away.project.database, `${away.project.database}.away`);
+    const unavailable = { status: 503, body: { type: 'system_error', error: 'temporarily_unavailable' } };
+    const answers = [
+      await away.list(ann, 'ann'),
+      await away.link(ann, 'ann', 'vk/vk_1/2'),
+      await away.unlink(ann, 'ann', 'vk/vk_1/1'),
+    ];
+    for (const answer of answers) {
+      expect(parsed(answer)).toMatchObject(unavailable);
+      expect(answer.headers.get('retry-after')).toBe('1');
+    }
+    const raw = await away.raw('list', ann, { subjectId: 'ann' });
+    expect(raw).toMatchObject({ status: 502, body: expect.stringContaining('temporarily_unavailable') });
+    renameSync(`${away.project.database}.away`, away.project.database);
+    expect(await away.links(ann, 'ann')).toMatchObject([{ sid: '1' }]);
   });
 });
 
