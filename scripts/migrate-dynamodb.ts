@@ -8,38 +8,64 @@ import {
   pauseBeforeRetry,
   schemaKey,
 } from '#shared/databases/dynamodb.ts';
-import { isStoreUnavailable } from '#shared/errors.ts';
+import type { StoreSchema } from '#shared/databases/store-schema.ts';
+import { DIRECTORY_SCHEMA } from '#shared/directory/directory.ts';
+import { JOBS_INDEX } from '#shared/directory/drivers/dynamodb.ts';
+import { isStoreUnavailable, StoreUnavailable } from '#shared/errors.ts';
 import { TOKEN_REVOCATION_SCHEMA } from '#shared/token-revocation/store.ts';
 
-/** How long it may take: a table is created in seconds, in the background. */
-const TIMEOUT_MS = 120_000;
+const SCHEMAS: readonly StoreSchema[] = [TOKEN_REVOCATION_SCHEMA, DIRECTORY_SCHEMA];
+
+/** How long it may take: a table is created in seconds, an index of one that has rows in minutes, in the background. */
+const TIMEOUT_MS = 900_000;
+
+const JOBS = {
+  IndexName: JOBS_INDEX,
+  KeySchema: [
+    { AttributeName: 'q', KeyType: 'HASH' },
+    { AttributeName: 'n', KeyType: 'RANGE' },
+  ],
+  // YDB has no other.
+  Projection: { ProjectionType: 'ALL' },
+};
+const JOBS_ATTRIBUTES = ['q', 'n'].map((name) => ({ AttributeName: name, AttributeType: 'S' }));
 
 /**
- * Makes the table with its time to live where it is missing, and last the schema marker: a function that meets the
- * marker meets all of it. Safe to repeat and to run twice at once.
+ * Makes the table with its index and its time to live where they are missing, and last the schema markers: a function
+ * that meets its marker meets all of it. Safe to repeat and to run twice at once.
  *
- * @throws {Error} Its schema is newer than this code.
+ * @throws {Error} A schema of it is newer than this code.
  */
 export async function migrateDynamodb(url: string, options: DynamodbOptions = {}): Promise<void> {
-  const schema = TOKEN_REVOCATION_SCHEMA;
-  const client = await openDynamodb(url, schema, options);
+  // Which schema makes no difference: it is for reading and writing rows.
+  const client = await openDynamodb(url, TOKEN_REVOCATION_SCHEMA, options);
   try {
     const until = performance.now() + TIMEOUT_MS;
     await createTable(client, until);
-    const id = { S: schemaKey(schema) };
-    const marker = await client.call('GetItem', { TableName: client.table, Key: { id }, ConsistentRead: true }, until);
-    if (marker?.Item !== undefined && integerOf(marker.Item.v) > schema.version) throw tooNew();
+    for (const schema of SCHEMAS) await assertNotNewer(client, schema, until);
+    await createIndex(client, until);
     await enableTimeToLive(client, until);
-    const put = {
-      TableName: client.table,
-      Item: { id, v: numberValue(schema.version) },
-      ConditionExpression: 'attribute_not_exists(id) OR v <= :v',
-      ExpressionAttributeValues: { ':v': numberValue(schema.version) },
-    };
-    if ((await client.call('PutItem', put, until)) === undefined) throw tooNew();
+    for (const schema of SCHEMAS) await putMarker(client, schema, until);
   } finally {
     client.close();
   }
+}
+
+async function assertNotNewer({ table, call }: DynamodbClient, schema: StoreSchema, until: number): Promise<void> {
+  const id = { S: schemaKey(schema) };
+  const marker = await call('GetItem', { TableName: table, Key: { id }, ConsistentRead: true }, until);
+  if (marker?.Item !== undefined && integerOf(marker.Item.v) > schema.version) throw tooNew();
+}
+
+async function putMarker({ table, call }: DynamodbClient, schema: StoreSchema, until: number): Promise<void> {
+  const v = numberValue(schema.version);
+  const put = {
+    TableName: table,
+    Item: { id: { S: schemaKey(schema) }, v },
+    ConditionExpression: 'attribute_not_exists(id) OR v <= :v',
+    ExpressionAttributeValues: { ':v': v },
+  };
+  if ((await call('PutItem', put, until)) === undefined) throw tooNew();
 }
 
 async function createTable({ table, call }: DynamodbClient, until: number): Promise<void> {
@@ -47,20 +73,65 @@ async function createTable({ table, call }: DynamodbClient, until: number): Prom
     const status = await tableStatus({ table, call }, until);
     if (status === 'ACTIVE') return;
     if (status === undefined) {
-      await unless('ResourceInUseException', () =>
+      await unless(['ResourceInUseException'], () =>
         call(
           'CreateTable',
           {
             TableName: table,
             BillingMode: 'PAY_PER_REQUEST',
-            AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }],
+            AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }, ...JOBS_ATTRIBUTES],
             KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
+            GlobalSecondaryIndexes: [JOBS],
           },
           until,
         ),
       );
     }
     await pauseBeforeRetry(attempt, until);
+  }
+}
+
+/** Adds the index to a table that was made before there was one, and waits until it answers. */
+async function createIndex({ table, call }: DynamodbClient, until: number): Promise<void> {
+  const update = {
+    TableName: table,
+    AttributeDefinitions: JOBS_ATTRIBUTES,
+    GlobalSecondaryIndexUpdates: [{ Create: JOBS }],
+  };
+  for (let attempt = 0; ; attempt += 1) {
+    const status = await indexStatus({ table, call }, until);
+    if (status === 'ACTIVE') return;
+    let cause: DynamodbRefusal | undefined;
+    if (status === undefined) {
+      // It is refused while the table is changed, and when another migration has added it and it does not answer yet.
+      cause = await unless(['ValidationException', 'ResourceInUseException'], () => call('UpdateTable', update, until));
+    }
+    await pauseBeforeRetry(attempt, until, new StoreUnavailable('busy', { cause }));
+  }
+}
+
+/** As it is described; YDB promises no such description, and there it is told by whether the index answers. */
+async function indexStatus(
+  { table, call }: Pick<DynamodbClient, 'table' | 'call'>,
+  until: number,
+): Promise<string | undefined> {
+  const described = await call('DescribeTable', { TableName: table }, until);
+  const index = described?.Table?.GlobalSecondaryIndexes?.find(({ IndexName }) => IndexName === JOBS_INDEX);
+  if (index?.IndexStatus !== undefined) return index.IndexStatus;
+  const query = {
+    TableName: table,
+    IndexName: JOBS_INDEX,
+    KeyConditionExpression: 'q = :q',
+    ExpressionAttributeValues: { ':q': { S: 'pending' } },
+    Limit: 1,
+  };
+  try {
+    await call('Query', query, until);
+    return 'ACTIVE';
+  } catch (error) {
+    if (error instanceof DynamodbRefusal && error.type === 'ValidationException') return undefined;
+    if (isStoreUnavailable(error) && error.fault === 'not_migrated') return undefined;
+    throw error;
   }
 }
 
@@ -84,7 +155,7 @@ async function enableTimeToLive({ table, call }: DynamodbClient, until: number):
     return;
   }
   // It is refused when another migration was faster.
-  await unless('ValidationException', () =>
+  await unless(['ValidationException'], () =>
     call(
       'UpdateTimeToLive',
       { TableName: table, TimeToLiveSpecification: { Enabled: true, AttributeName: 'ttl' } },
@@ -93,12 +164,14 @@ async function enableTimeToLive({ table, call }: DynamodbClient, until: number):
   );
 }
 
-/** Does it, or finds that this refusal says that it was done already. */
-async function unless(type: string, work: () => Promise<unknown>): Promise<void> {
+/** Does it, or returns the refusal that says it was done already. */
+async function unless(types: readonly string[], work: () => Promise<unknown>): Promise<DynamodbRefusal | undefined> {
   try {
     await work();
+    return undefined;
   } catch (error) {
-    if (!(error instanceof DynamodbRefusal && error.type === type)) throw error;
+    if (error instanceof DynamodbRefusal && types.includes(error.type)) return error;
+    throw error;
   }
 }
 

@@ -1,8 +1,12 @@
 import { join } from 'node:path';
 import { expect, inject, onTestFinished, test } from 'vitest';
+import { openDynamodb } from '#shared/databases/dynamodb.ts';
+import { openDynamodbStore } from '#shared/token-revocation/drivers/dynamodb.ts';
 import { openPostgresStore } from '#shared/token-revocation/drivers/postgres.ts';
 import { openRedisStore } from '#shared/token-revocation/drivers/redis.ts';
 import { openSqliteStore } from '#shared/token-revocation/drivers/sqlite.ts';
+import { TOKEN_REVOCATION_SCHEMA } from '#shared/token-revocation/store.ts';
+import { DYNAMODB_CREDENTIALS, urlOfNewTable } from './support/dynamodb-server.ts';
 import { createDatabase } from './support/postgres-server.ts';
 import { claimDatabase } from './support/redis-server.ts';
 import { startScript } from './support/script-process.ts';
@@ -24,14 +28,34 @@ async function createSqlite() {
   return { url: `sqlite:${path}`, open: () => openSqliteStore(path), remove: async () => remove() };
 }
 
+async function createDynamodb() {
+  const url = urlOfNewTable(inject('dynamodbUrl'));
+  return {
+    url,
+    open: () => openDynamodbStore(url, { credentials: DYNAMODB_CREDENTIALS }),
+    remove: async () => {
+      const client = await openDynamodb(url, TOKEN_REVOCATION_SCHEMA, { credentials: DYNAMODB_CREDENTIALS });
+      await client.call('DeleteTable', { TableName: client.table }, performance.now() + 10_000);
+      client.close();
+    },
+  };
+}
+
+/** Who an operator is at DynamoDB. */
+const AWS = {
+  AWS_ACCESS_KEY_ID: DYNAMODB_CREDENTIALS.accessKeyId,
+  AWS_SECRET_ACCESS_KEY: DYNAMODB_CREDENTIALS.secretAccessKey,
+};
+
 test.each([
+  ['DynamoDB', createDynamodb],
   ['PostgreSQL', createPostgres],
   ['Redis', createRedis],
   ['SQLite', createSqlite],
 ])('npm run migrate makes a store in %s usable, and may be repeated', async (_name, create) => {
   const { url, open, remove } = await create();
   onTestFinished(remove);
-  for (let time = 0; time < 2; time += 1) expect(await startScript('migrate', ['--store', url]).ended).toBe(0);
+  for (let time = 0; time < 2; time += 1) expect(await startScript('migrate', ['--store', url], AWS).ended).toBe(0);
 
   const store = await open();
   onTestFinished(() => store.close());

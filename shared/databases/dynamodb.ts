@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure, Misconfigured, type StoreFault, StoreUnavailable } from '../errors.ts';
+import { DEFAULT_TIMEOUT_MS } from './deadline.ts';
 import type { StoreSchema } from './store-schema.ts';
 
 /** How a client of the DynamoDB API says who it is. */
@@ -37,13 +39,14 @@ export interface DynamodbClient {
   close(): void;
 }
 
-/** Writes the item of `key`, or without `put` only checks it, if the condition holds for what is there. */
+/** Puts or removes the item of `key`, or else only checks it, if the condition holds for what is there. */
 export interface Action {
   readonly key: string;
   /** The attributes without the key. */
   readonly put?: Item;
+  readonly remove?: true;
   readonly condition: string;
-  readonly values: Item;
+  readonly values?: Item;
 }
 
 export type AttributeValue = { readonly S?: string; readonly N?: string };
@@ -56,7 +59,10 @@ export interface DynamodbAnswer {
   readonly LastEvaluatedKey?: Item;
   readonly Responses?: Readonly<Record<string, readonly Item[]>>;
   readonly UnprocessedKeys?: Readonly<Record<string, { readonly Keys: readonly Item[] }>>;
-  readonly Table?: { readonly TableStatus?: string };
+  readonly Table?: {
+    readonly TableStatus?: string;
+    readonly GlobalSecondaryIndexes?: readonly { readonly IndexName?: string; readonly IndexStatus?: string }[];
+  };
   readonly TimeToLiveDescription?: { readonly TimeToLiveStatus?: string; readonly AttributeName?: string };
 }
 
@@ -83,6 +89,13 @@ const MIN_ATTEMPT_MS = 100;
 
 /** A read takes 100 keys: the marker and these. */
 const KEYS_PER_READ = 99;
+
+/** How much of the table one purge reads: the server collects what has expired by itself. */
+const PAGES_PER_PURGE = 10;
+const ITEMS_PER_PAGE = 100;
+
+/** The year 2100, in seconds: a time after 2105 overflows in YDB, and such an item can wait for a purge. */
+const LATEST_TTL = 4_102_444_800;
 
 /** By the name of the error, here and in YDB (yandex.cloud/en/docs/ydb/docapi/common-errors). */
 const FAULTS: readonly (readonly [RegExp, StoreFault])[] = [
@@ -228,6 +241,53 @@ export function schemaKey({ component }: StoreSchema): string {
   return `schema#${component}`;
 }
 
+/** A part of a key: the text as it is, or its digest when it is too long for a key, which takes 2048 bytes. */
+export function keyPart(text: string): string {
+  if (Buffer.byteLength(text) <= 1024) return `#${text}`;
+  return `-sha256#${createHash('sha256').update(text).digest('base64url')}`;
+}
+
+/** The attribute that tells the server when it may collect an item, in seconds. It may need days for it. */
+export function timeToLive(expiresAtS: number): Item {
+  return expiresAtS > 0 && expiresAtS <= LATEST_TTL ? { ttl: numberValue(expiresAtS) } : {};
+}
+
+/**
+ * Makes what deletes expired items: each time at most `limit` of a part of the table, going on where it has ended.
+ *
+ * @param expired The condition, which has the time as `:now`.
+ * @param prefix What the keys begin with.
+ */
+export function createPurge(
+  { table: TableName, call, read }: DynamodbClient,
+  expired: string,
+  prefix = '',
+): (now: number, limit: number) => Promise<number> {
+  let nextPage: Item | undefined;
+  return async (now, limit) => {
+    const until = performance.now() + DEFAULT_TIMEOUT_MS;
+    const atThatTime = { TableName, ExpressionAttributeValues: { ':now': numberValue(now) } };
+    await read([], until);
+    let deleted = 0;
+    for (let page = 0; page < PAGES_PER_PURGE && deleted < limit; page += 1) {
+      const start = nextPage === undefined ? {} : { ExclusiveStartKey: nextPage };
+      const scan = { ...atThatTime, ...start, FilterExpression: expired, Limit: ITEMS_PER_PAGE };
+      const answer = await call('Scan', scan, until);
+      const found = (answer?.Items ?? []).flatMap(({ id }) => (id?.S?.startsWith(prefix) ? [{ id }] : []));
+      const due = found.slice(0, limit - deleted);
+      // The condition again: what was written anew since the scan must stay.
+      const deletions = due.map((Key) =>
+        call('DeleteItem', { ...atThatTime, Key, ConditionExpression: expired }, until),
+      );
+      deleted += (await Promise.all(deletions)).filter((done) => done !== undefined).length;
+      if (due.length < found.length) break;
+      nextPage = answer?.LastEvaluatedKey;
+      if (nextPage === undefined) break;
+    }
+    return deleted;
+  };
+}
+
 export function numberValue(value: number): AttributeValue {
   return { N: String(value) };
 }
@@ -325,10 +385,11 @@ type Parsed = DynamodbAnswer & {
   readonly CancellationReasons?: readonly { readonly Code?: string }[];
 };
 
-function transactItem(TableName: string, { key, put, condition, values }: Action): object {
+function transactItem(TableName: string, { key, put, remove, condition, values }: Action): object {
   const id = { S: key };
-  const rest = { TableName, ConditionExpression: condition, ExpressionAttributeValues: values };
-  return put === undefined ? { ConditionCheck: { Key: { id }, ...rest } } : { Put: { Item: { id, ...put }, ...rest } };
+  const rest = { TableName, ConditionExpression: condition, ...(values && { ExpressionAttributeValues: values }) };
+  if (put !== undefined) return { Put: { Item: { id, ...put }, ...rest } };
+  return { [remove ? 'Delete' : 'ConditionCheck']: { Key: { id }, ...rest } };
 }
 
 function parseObject(text: string): Parsed | undefined {

@@ -1,5 +1,5 @@
 import { StoreUnavailable } from '../errors.ts';
-import { JOB_BUDGET_MS, type Job, type NewJob, type OwnedJob } from './outbox.ts';
+import { JOB_BUDGET_MS, type Job, type NewJob, type OwnedJob, type Settlement } from './outbox.ts';
 
 /** A job with the name of who has it. */
 export type StoredJob = Job & { readonly claim: string | undefined };
@@ -37,4 +37,20 @@ export function ownedJob(job: StoredJob | undefined): OwnedJob {
     ...{ id, kind, details, secret, boundTo, requestId, claim },
     ...{ attemptsStarted, attemptsFinished, createdAt, giveUpAt },
   };
+}
+
+/** A job whose attempt has ended so. */
+export function settledJob(job: StoredJob, settlement: Settlement, time: number): StoredJob {
+  const attemptsFinished = job.attemptsFinished + 1;
+  const lastError = 'error' in settlement ? settlement.error : job.lastError;
+  const settled = { ...job, claim: undefined, attemptsFinished, lastError };
+  switch (settlement.state) {
+    case 'pending':
+      return { ...settled, state: 'pending', dueAt: settlement.dueAt };
+    case 'set_aside':
+      return { ...settled, state: 'set_aside' };
+    case 'done':
+    case 'dead':
+      return { ...settled, state: settlement.state, result: settlement.result, secret: undefined, finishedAt: time };
+  }
 }

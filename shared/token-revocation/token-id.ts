@@ -90,9 +90,14 @@ export function textIds(token: string, peppers: readonly Pepper[]): KeyedIds {
   return keyedIds('token', token, peppers);
 }
 
+/** The ids of an e-mail address in its canonical form: another spelling has other ids. */
+export function canonicalEmailIds(address: string, peppers: readonly Pepper[]): KeyedIds {
+  return keyedIds('email', address, peppers);
+}
+
 /** An HMAC-SHA-256 of `text` under each pepper; `kind` keeps what is named by equal texts apart. */
 function keyedIds(
-  kind: 'cut-off' | 'grant' | 'jti' | 'jwt' | 'token',
+  kind: 'cut-off' | 'email' | 'grant' | 'jti' | 'jwt' | 'token',
   text: string,
   peppers: readonly Pepper[],
 ): KeyedIds {

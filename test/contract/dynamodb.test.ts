@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { migrateDynamodb } from '#scripts/migrate-dynamodb.ts';
 import { type DynamodbOptions, openDynamodb } from '#shared/databases/dynamodb.ts';
+import { openDynamodbDirectory } from '#shared/directory/drivers/dynamodb.ts';
 import { openDynamodbStore } from '#shared/token-revocation/drivers/dynamodb.ts';
 import { TOKEN_REVOCATION_SCHEMA, type TokenRevocationStore } from '#shared/token-revocation/store.ts';
 import { DYNAMODB_CREDENTIALS, urlOfNewTable } from '#test/support/dynamodb-server.ts';
@@ -73,9 +74,21 @@ async function openTable(url: string, options: DynamodbOptions = SIGNED) {
 const revocationOf = (id: string) => ({ tokenIds: [id], grants: [], cutOffs: [], expiresAt: 4_000_000_000 });
 const tokenOf = (...tokenIds: string[]) => ({ tokenIds, grants: [], cutOffKeys: [] });
 
+/** The store URL of a table that is deleted after the test: DynamoDB Local builds no index beside many that expire. */
+function urlForTest(serverUrl = inject('dynamodbUrl')): string {
+  const url = urlOfNewTable(serverUrl);
+  onTestFinished(async () => {
+    const name = new URL(url).searchParams.get('table');
+    const { call, close, table: TableName } = await openTable(`${inject('dynamodbUrl')}&table=${name}`);
+    await call('DeleteTable', { TableName });
+    close();
+  });
+  return url;
+}
+
 /** A migrated table of this test's own, as it is seen without anything between. */
 async function createTable(): Promise<{ url: string; store: TokenRevocationStore }> {
-  const url = urlOfNewTable(inject('dynamodbUrl'));
+  const url = urlForTest();
   await migrateDynamodb(url, SIGNED);
   const store = await openForTest(url);
   return { url, store };
@@ -298,7 +311,7 @@ describe('a DynamoDB store', () => {
 
   test('a wrong IAM token is refused, and one that is renewed is used at once', async () => {
     const proxy = await startForTest(startIamProxy(inject('dynamodbUrl'), TOKEN));
-    const url = urlOfNewTable(proxy.url);
+    const url = urlForTest(proxy.url);
     await migrateDynamodb(url, BEARING);
     let token: string | undefined = 't1.expired';
     const store = await openForTest(url, { iamToken: () => token });
@@ -310,7 +323,7 @@ describe('a DynamoDB store', () => {
   });
 
   test('a table that is missing is refused, and the store recovers when it is there', async () => {
-    const url = urlOfNewTable(inject('dynamodbUrl'));
+    const url = urlForTest();
     const store = await openForTest(url);
     await expect(store.revoke(revocationOf('a'))).rejects.toMatchObject({ fault: 'not_migrated' });
     await expect(store.check(tokenOf('a'))).rejects.toMatchObject({ fault: 'not_migrated' });
@@ -369,7 +382,7 @@ describe('a dynamodb URL', () => {
 
 describe('migrating a DynamoDB table', () => {
   test('again, and two at once, changes nothing', async () => {
-    const url = urlOfNewTable(inject('dynamodbUrl'));
+    const url = urlForTest();
     await Promise.all([migrateDynamodb(url, SIGNED), migrateDynamodb(url, SIGNED)]);
     const store = await openForTest(url);
     await store.revoke(revocationOf('a'));
@@ -377,15 +390,68 @@ describe('migrating a DynamoDB table', () => {
     expect((await store.check(tokenOf('a'))).revoked).toBe(true);
   });
 
-  test('refuses a schema that is newer than the code, and a function goes on with it', async () => {
-    const { url, store } = await createTable();
-    const { call, close, table: TableName } = await openTable(url);
-    await call('PutItem', { TableName, Item: { id: { S: 'schema#token-revocation' }, v: { N: '2' } } });
-    close();
-    await expect(migrateDynamodb(url, SIGNED)).rejects.toThrow('newer');
-    expect((await store.check(tokenOf('a'))).revoked).toBe(false);
+  test('that was made before there was a directory adds its index, and keeps what it has', async () => {
+    const url = urlForTest();
+    await createTableWithoutIndex(url);
+    const store = await openForTest(url);
+    await store.revoke(revocationOf('a'));
+    const directory = await openDynamodbDirectory(url, SIGNED);
+    onTestFinished(() => directory.close());
+    await expect(directory.links.list('ann')).rejects.toMatchObject({ fault: 'not_migrated' });
+    await Promise.all([migrateDynamodb(url, SIGNED), migrateDynamodb(url, SIGNED)]);
+    await migrateDynamodb(url, SIGNED);
+    expect(await directory.links.list('ann')).toEqual([]);
+    expect(await directory.outbox.list('pending', { limit: 1 })).toEqual([]);
+    expect((await store.check(tokenOf('a'))).revoked).toBe(true);
   });
+
+  test('waits for the index where only its answers tell that it is there, as YDB may have it', async () => {
+    const url = urlForTest();
+    await createTableWithoutIndex(url);
+    const { call, close, table: TableName } = await openTable(url);
+    let unanswered = 0;
+    const proxy = await startDynamodbProxy(url, 'auth=sigv4', async ({ action }, forward) => {
+      if (action === 'DescribeTable') return { status: 200, body: { Table: { TableStatus: 'ACTIVE' } } };
+      const { Table } = (await call('DescribeTable', { TableName })) ?? {};
+      if (action !== 'Query' || Table?.GlobalSecondaryIndexes?.[0]?.IndexStatus === 'ACTIVE') return forward();
+      unanswered += 1;
+      return apiError(400, unanswered > 1 ? 'ValidationException' : 'ResourceNotFoundException');
+    });
+    onTestFinished(proxy.stop);
+    await migrateDynamodb(`${proxy.url}&table=${TableName}`, SIGNED);
+    expect(unanswered).toBeGreaterThan(1);
+    expect(await call('DescribeTable', { TableName })).toMatchObject({
+      Table: { GlobalSecondaryIndexes: [{ IndexName: 'jobs', IndexStatus: 'ACTIVE' }] },
+    });
+    close();
+  });
+
+  test.each(['schema#token-revocation', 'schema#directory'])(
+    'refuses a schema that is newer than the code, and a function goes on with it: %s',
+    async (marker) => {
+      const { url, store } = await createTable();
+      const { call, close, table: TableName } = await openTable(url);
+      await call('PutItem', { TableName, Item: { id: { S: marker }, v: { N: '2' } } });
+      close();
+      await expect(migrateDynamodb(url, SIGNED)).rejects.toThrow('newer');
+      expect((await store.check(tokenOf('a'))).revoked).toBe(false);
+    },
+  );
 });
+
+/** A table as the version before the directory has made it. */
+async function createTableWithoutIndex(url: string): Promise<void> {
+  const { call, close, table: TableName } = await openTable(url);
+  await call('CreateTable', {
+    TableName,
+    BillingMode: 'PAY_PER_REQUEST',
+    AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }],
+    KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
+  });
+  await call('UpdateTimeToLive', { TableName, TimeToLiveSpecification: { Enabled: true, AttributeName: 'ttl' } });
+  await call('PutItem', { TableName, Item: { id: { S: 'schema#token-revocation' }, v: { N: '1' } } });
+  close();
+}
 
 async function startForTest(starting: Promise<DynamodbProxy>): Promise<DynamodbProxy> {
   const proxy = await starting;

@@ -1,6 +1,7 @@
 /** A process that revokes `id-0`, `id-1`, … in one SQLite file and reports for which of them it was the first. */
-import { openSqliteStore } from '#shared/token-revocation/drivers/sqlite.ts';
+
 import { retryWhileUnavailable } from '#shared/databases/retry.ts';
+import { openSqliteStore } from '#shared/token-revocation/drivers/sqlite.ts';
 
 const [path = '', count = '0'] = process.argv.slice(2);
 const store = await openSqliteStore(path);

@@ -1,8 +1,349 @@
-import type { DynamodbOptions } from '../../databases/dynamodb.ts';
-import type { Directory } from '../directory.ts';
+import type { AccountLinks, LinkOutcome, NewLink, Unlink, UnlinkOutcome } from '../../account-link/account-link.ts';
+import { type BindTransactions, SPENT_BIND_MS, type TakenTransaction } from '../../account-link/bind-transaction.ts';
+import { boundToLink } from '../../account-link/provider-tokens.ts';
+import { decideLink, decideUnlink, type StoredLink } from '../../account-link/rules.ts';
+import { DEFAULT_TIMEOUT_MS } from '../../databases/deadline.ts';
+import { createPurge, type DynamodbOptions, type Item, openDynamodb } from '../../databases/dynamodb.ts';
+import { changeItems, type Decision, type Items, readItems } from '../../databases/dynamodb-change.ts';
+import { StoreUnavailable } from '../../errors.ts';
+import { JOB_BUDGET_MS, type Job, type JobState, jobStateOf, type Outbox, type OwnedJob } from '../../outbox/outbox.ts';
+import { newStoredJob, ownedJob, publicJob, type StoredJob, settledJob } from '../../outbox/stored-job.ts';
+import { DIRECTORY_SCHEMA, type Directory, type SealedText, type SealedTexts } from '../directory.ts';
+import {
+  auditEntry,
+  bindIn,
+  bindKey,
+  contentOf,
+  isStorable,
+  itemOfBind,
+  itemOfLink,
+  itemOfLinks,
+  itemOfTombstones,
+  jobEntry,
+  jobIn,
+  jobKey,
+  linkIn,
+  linkKey,
+  linksIn,
+  orderOf,
+  subjectKey,
+  type Tombstone,
+  textOf,
+  tombstoneKey,
+  tombstonesIn,
+  withLink,
+  withoutLink,
+} from '../dynamodb-items.ts';
+
+/**
+ * The index of jobs, by the attributes `q` and `n`. It may be behind the table: it only says where to look, and what it
+ * does not show yet is found by a later look.
+ */
+export const JOBS_INDEX = 'jobs';
+
+/** How many entries a look through the index asks for at once, where it needs all of them. */
+const ENTRIES_PER_PAGE = 1000;
+
+/** Before every place. */
+const FIRST = orderOf(0, '');
+
+/** A job in the index. */
+interface Entry {
+  readonly key: string;
+  /** Its place by age. */
+  readonly order: string;
+}
+
+/** Which entries, and how many at once. */
+interface Page {
+  readonly condition: 'n > :n' | 'n < :n';
+  readonly n: string;
+  readonly size: number;
+  readonly until: number;
+}
+
+/**
+ * A directory in one table behind the DynamoDB API: YDB's Document API or DynamoDB.
+ *
+ * @param url As for a revocation store; both may be in one table.
+ * @throws {Misconfigured} Says what is wrong with the URL, never its value.
+ */
 export async function openDynamodbDirectory(
-  _url: string,
-  _options: DynamodbOptions & { now?: () => number } = {},
+  url: string,
+  { now = Date.now, ...options }: DynamodbOptions & { now?: () => number } = {},
 ): Promise<Directory> {
-  throw new Error('under way');
+  const client = await openDynamodb(url, DIRECTORY_SCHEMA, options);
+  const TableName = client.table;
+  const purge = createPurge(client, 'x <= :now');
+
+  const read = (keys: readonly string[], until: number) => readItems(client, keys, until);
+
+  /** The entries of a state in the order of `n`, a page at a time: at least one page. */
+  async function* entriesOf(state: Job['state'], { condition, n, size, until }: Page): AsyncGenerator<Entry[]> {
+    const query = {
+      ...{ TableName, IndexName: JOBS_INDEX, ProjectionExpression: 'id, o', Limit: size },
+      KeyConditionExpression: `q = :q AND ${condition}`,
+      ExpressionAttributeValues: { ':q': { S: state }, ':n': { S: n } },
+    };
+    let start: Item | undefined;
+    do {
+      const answer = await client.call('Query', { ...query, ...(start && { ExclusiveStartKey: start }) }, until);
+      yield (answer?.Items ?? []).map(({ id, o }) => ({ key: textOf(id), order: textOf(o) }));
+      start = answer?.LastEvaluatedKey;
+    } while (start !== undefined);
+  }
+
+  /** The entries of a state by age. The index has pending jobs as they are due: of them all are looked through. */
+  async function* entriesByAge(
+    state: Job['state'],
+    behind: string,
+    { size, until }: Pick<Page, 'size' | 'until'>,
+  ): AsyncGenerator<Entry[]> {
+    const condition = 'n > :n';
+    if (state !== 'pending') return yield* entriesOf(state, { condition, n: behind, size, until });
+    const all: Entry[] = [];
+    for await (const entries of entriesOf(state, { condition, n: FIRST, size: ENTRIES_PER_PAGE, until })) {
+      all.push(...entries.filter(({ order }) => order > behind));
+    }
+    all.sort((a, b) => (a.order < b.order ? -1 : 1));
+    for (let index = 0; index === 0 || index < all.length; index += size) yield all.slice(index, index + size);
+  }
+
+  const links: AccountLinks = {
+    async list(subject, timeoutMs) {
+      return linksIn(await read([subjectKey(subject)], deadline(timeoutMs)), subject);
+    },
+
+    async link(link, timeoutMs) {
+      const time = now();
+      const keys = [
+        linkKey(link),
+        subjectKey(link.subject),
+        ...(link.begunAt === undefined ? [] : [tombstoneKey(link)]),
+      ];
+      const decide = (items: Items) => planLink(link, items, time);
+      return changeItems(client, { keys, until: deadline(timeoutMs), decide });
+    },
+
+    async unlink(unlink, timeoutMs) {
+      const time = now();
+      const { subject, job } = unlink;
+      const keys = [linkKey(unlink), subjectKey(subject), tombstoneKey(unlink), ...(job ? [jobKey(job.id)] : [])];
+      const decide = (items: Items) => planUnlink(unlink, items, time);
+      return changeItems(client, { keys, until: deadline(timeoutMs), decide });
+    },
+  };
+
+  const binds: BindTransactions = {
+    async begin(bind, timeoutMs) {
+      const key = bindKey(bind.id);
+      const changes = [[key, itemOfBind(bind)]] as const;
+      const decide = () => ({ result: undefined, changes });
+      await changeItems(client, { keys: [key], until: deadline(timeoutMs), decide, assumed: absent(key) });
+    },
+
+    async take(id, timeoutMs) {
+      const time = now();
+      const key = bindKey(id);
+      const decide = (items: Items): Decision<TakenTransaction> => {
+        const bind = bindIn(items, id);
+        if (bind === undefined || bind.expiresAt + SPENT_BIND_MS <= time) return { result: { status: 'unknown' } };
+        const { data, expiresAt } = bind;
+        if (data === undefined) return { result: { status: 'used' } };
+        if (expiresAt <= time) return { result: { status: 'expired' } };
+        return { result: { status: 'taken', data }, changes: [[key, itemOfBind({ expiresAt })]] };
+      };
+      return changeItems(client, { keys: [key], until: deadline(timeoutMs), decide });
+    },
+  };
+
+  /** Changes a job as `next` says; undefined: not at all. */
+  function changeJob(
+    key: string,
+    next: (job: StoredJob) => StoredJob | undefined,
+    until: number,
+    assumed?: Items,
+  ): Promise<StoredJob | undefined> {
+    const decide = (items: Items) => {
+      const job = jobIn(items, key);
+      const result = job && next(job);
+      return result === undefined ? { result } : { result, changes: [jobEntry(result)] };
+    };
+    return changeItems(client, { keys: [key], until, decide, assumed });
+  }
+
+  const outbox: Outbox = {
+    async add(job, timeoutMs) {
+      const entry = jobEntry(newStoredJob(job, now()));
+      const [key] = entry;
+      const decide = (items: Items) => (items.get(key) ? { result: false } : { result: true, changes: [entry] });
+      return changeItems(client, { keys: [key], until: deadline(timeoutMs), decide, assumed: absent(key) });
+    },
+
+    async claim(claim, { jobs, leaseMs }) {
+      const until = deadline();
+      const time = now();
+      const next = (job: StoredJob): StoredJob | undefined =>
+        job.state === 'pending' && job.dueAt <= time
+          ? { ...job, claim, attemptsStarted: job.attemptsStarted + 1, dueAt: time + leaseMs }
+          : undefined;
+      const owned: OwnedJob[] = [];
+      const claimOne = async (key: string, item: Item | undefined) => {
+        const job = await changeJob(key, next, until, new Map([[key, item]]));
+        if (job !== undefined) owned.push(ownedJob(job));
+      };
+      try {
+        const due = { condition: 'n < :n', n: orderOf(time + 1, ''), size: jobs, until } as const;
+        for await (const entries of entriesOf('pending', due)) {
+          const keys = entries.map(({ key }) => key);
+          const items = await read(keys, until);
+          const some = keys.slice(0, jobs - owned.length);
+          const tries = await Promise.allSettled(some.map((key) => claimOne(key, items.get(key))));
+          const failed = tries.find((one) => one.status === 'rejected');
+          if (failed !== undefined) throw failed.reason;
+          if (owned.length >= jobs) break;
+        }
+      } catch (error) {
+        // What was claimed before has to be given out: it counts as an attempt.
+        if (owned.length === 0) throw error;
+      }
+      return owned;
+    },
+
+    async settle({ id, claim }, settlement, timeoutMs) {
+      const time = now();
+      const next = (job: StoredJob) =>
+        job.state === 'pending' && job.claim === claim ? settledJob(job, settlement, time) : undefined;
+      return (await changeJob(jobKey(id), next, deadline(timeoutMs))) !== undefined;
+    },
+
+    async find(id) {
+      const job = jobIn(await read([jobKey(id)], deadline()), jobKey(id));
+      return job && publicJob(job);
+    },
+
+    async list(state, { limit, after }) {
+      const page = { size: limit, until: deadline() };
+      const behind = after === undefined ? FIRST : orderOf(after.createdAt, after.id);
+      const found: StoredJob[] = [];
+      for await (const entries of entriesByAge(state, behind, page)) {
+        const keys = entries.map(({ key }) => key);
+        const items = await read(keys, page.until);
+        found.push(...keys.flatMap((key) => jobIn(items, key) ?? []).filter((job) => job.state === state));
+        if (found.length >= limit) break;
+      }
+      return found.slice(0, limit).map(publicJob);
+    },
+
+    async replay(id) {
+      const time = now();
+      const budget = { dueAt: time, giveUpAt: time + JOB_BUDGET_MS, attemptsStarted: 0, attemptsFinished: 0 };
+      const next = (job: StoredJob): StoredJob | undefined =>
+        'result' in job ? undefined : { ...job, ...budget, state: 'pending', claim: undefined };
+      return (await changeJob(jobKey(id), next, deadline())) !== undefined;
+    },
+  };
+
+  const sealed: SealedTexts = {
+    async find(keyName, limit) {
+      await read([], deadline());
+      const scan = {
+        ...{ TableName, ConsistentRead: true, FilterExpression: 'attribute_exists(s) AND NOT begins_with(s, :key)' },
+        ExpressionAttributeValues: { ':key': { S: `${keyName}.` } },
+      };
+      const found: SealedText[] = [];
+      let start: Item | undefined;
+      do {
+        // The time is for each page: the table may be large, and this is an operator's call.
+        const answer = await client.call('Scan', { ...scan, ...(start && { ExclusiveStartKey: start }) }, deadline());
+        found.push(...(answer?.Items ?? []).map(sealedText));
+        start = answer?.LastEvaluatedKey;
+      } while (start !== undefined && found.length < limit);
+      return [...found.filter(({ of }) => of === 'link'), ...found.filter(({ of }) => of === 'job')].slice(0, limit);
+    },
+
+    async replace(text, by) {
+      const decide = (items: Items): Decision<boolean> => {
+        const item = items.get(text.key);
+        if (item?.s?.S !== text.sealed) return { result: false };
+        return { result: true, changes: [[text.key, { ...item, s: { S: by } }]] };
+      };
+      return changeItems(client, { keys: [text.key], until: deadline(), decide });
+    },
+  };
+
+  return {
+    ...{ links, binds, outbox, sealed },
+    purgeExpired: (limit) => purge(now(), limit),
+    close: async () => client.close(),
+  };
+}
+
+function deadline(timeoutMs = DEFAULT_TIMEOUT_MS): number {
+  return performance.now() + timeoutMs;
+}
+
+function absent(key: string): Items {
+  return new Map([[key, undefined]]);
+}
+
+function planLink(link: NewLink, items: Items, time: number): Decision<LinkOutcome> {
+  const known = linkIn(items, link);
+  const links = linksIn(items, link.subject);
+  const times = tombstonesIn(items, link, time).map(({ unlinkedAt }) => unlinkedAt);
+  const unlinkedAt = times.length === 0 ? undefined : Math.max(...times);
+  const { outcome, put, audit } = decideLink(link, { known, count: links.length, unlinkedAt, now: time });
+  if (put === undefined || audit === undefined) return { result: outcome };
+  const own = itemOfLinks(withLink(links, put));
+  if (!isStorable(own)) return { result: { status: 'limit_reached' } };
+  const changes = [[linkKey(link), itemOfLink(put)], [subjectKey(link.subject), own], auditEntry(audit)] as const;
+  if (known === undefined || known.subject === link.subject) return { result: outcome, changes };
+  const theirs = subjectKey(known.subject);
+  if (!items.has(theirs)) return { needs: theirs };
+  const left = itemOfLinks(withoutLink(linksIn(items, known.subject), link));
+  return { result: outcome, changes: [...changes, [theirs, left]] };
+}
+
+function planUnlink(unlink: Unlink, items: Items, time: number): Decision<UnlinkOutcome> {
+  const tombstones = tombstonesIn(items, unlink, time);
+  const told = tombstones.find(({ subject }) => subject === unlink.subject)?.told;
+  if (typeof told === 'object' && !items.has(jobKey(told.jobId))) return { needs: jobKey(told.jobId) };
+  const links = linksIn(items, unlink.subject);
+  const { outcome, job, audit } = decideUnlink(unlink, {
+    known: linkIn(items, unlink),
+    count: links.length,
+    repeated: typeof told === 'object' ? stateOf(items, told.jobId) : told,
+    now: time,
+  });
+  if (outcome.status !== 'unlinked' || audit === undefined) return { result: outcome };
+  const tombstone: Tombstone = {
+    subject: unlink.subject,
+    unlinkedAt: time,
+    told: outcome.revocation === 'pending' ? { jobId: job?.id ?? '' } : outcome.revocation,
+  };
+  return {
+    result: outcome,
+    changes: [
+      [linkKey(unlink), undefined],
+      [subjectKey(unlink.subject), itemOfLinks(withoutLink(links, unlink))],
+      [tombstoneKey(unlink), itemOfTombstones(tombstones, tombstone)],
+      ...(job === undefined || items.get(jobKey(job.id)) !== undefined ? [] : [jobEntry(job)]),
+      auditEntry(audit),
+    ],
+  };
+}
+
+function stateOf(items: Items, jobId: string): JobState {
+  const job = jobIn(items, jobKey(jobId));
+  // A job is known for longer than a tombstone.
+  if (job === undefined) throw new StoreUnavailable('corrupt');
+  return jobStateOf(job);
+}
+
+function sealedText(item: Item): SealedText {
+  const [key, sealed] = [textOf(item.id), textOf(item.s)];
+  // The keys of links and jobs: nothing else has what is sealed in this attribute.
+  return key.startsWith('link')
+    ? { of: 'link', key, boundTo: boundToLink(contentOf<StoredLink>(item)), sealed }
+    : { of: 'job', key, boundTo: contentOf<StoredJob>(item).boundTo, sealed };
 }

@@ -9,15 +9,8 @@ import { type BindTransactions, SPENT_BIND_MS } from '../../account-link/bind-tr
 import { boundToLink } from '../../account-link/provider-tokens.ts';
 import { decideLink, decideUnlink, type StoredLink } from '../../account-link/rules.ts';
 import { StoreUnavailable } from '../../errors.ts';
-import {
-  JOB_BUDGET_MS,
-  type Job,
-  jobStateOf,
-  type Outbox,
-  SETTLED_JOB_MS,
-  type Settlement,
-} from '../../outbox/outbox.ts';
-import { newStoredJob, ownedJob, publicJob, type StoredJob } from '../../outbox/stored-job.ts';
+import { JOB_BUDGET_MS, type Job, jobStateOf, type Outbox, SETTLED_JOB_MS } from '../../outbox/outbox.ts';
+import { newStoredJob, ownedJob, publicJob, type StoredJob, settledJob } from '../../outbox/stored-job.ts';
 import type { Directory, SealedTexts } from '../directory.ts';
 
 type Tombstone = { readonly unlinkedAt: number; readonly told: WithoutJobOrId; readonly expiresAt: number };
@@ -148,7 +141,7 @@ export function openMemoryDirectory({ now = Date.now }: { now?: () => number } =
       const time = currentTime();
       const job = jobs.get(id);
       if (job === undefined || job.state !== 'pending' || job.claim !== claim) return false;
-      jobs.set(id, settleJob(job, settlement, time));
+      jobs.set(id, settledJob(job, settlement, time));
       return true;
     },
 
@@ -244,21 +237,6 @@ function keyOf({ fpType, fpName, sid }: ExternalIdentity): string {
 
 function publicLink({ fpType, fpName, sid, userName, evidence, linkedAt }: StoredLink): AccountLink {
   return { fpType, fpName, sid, userName, evidence, linkedAt };
-}
-
-function settleJob(job: StoredJob, settlement: Settlement, time: number): StoredJob {
-  const attemptsFinished = job.attemptsFinished + 1;
-  const lastError = 'error' in settlement ? settlement.error : job.lastError;
-  const settled = { ...job, claim: undefined, attemptsFinished, lastError };
-  switch (settlement.state) {
-    case 'pending':
-      return { ...settled, state: 'pending', dueAt: settlement.dueAt };
-    case 'set_aside':
-      return { ...settled, state: 'set_aside' };
-    case 'done':
-    case 'dead':
-      return { ...settled, state: settlement.state, result: settlement.result, secret: undefined, finishedAt: time };
-  }
 }
 
 function compareJobs(a: Job, b: Job): number {

@@ -1,12 +1,15 @@
-import { createHash } from 'node:crypto';
+import { DEFAULT_TIMEOUT_MS } from '../../databases/deadline.ts';
 import {
   type Action,
+  createPurge,
   type DynamodbOptions,
   type Item,
   integerOf,
+  keyPart,
   numberValue,
   openDynamodb,
   pauseBeforeRetry,
+  timeToLive,
 } from '../../databases/dynamodb.ts';
 import {
   assertRevocation,
@@ -33,13 +36,6 @@ type Rows = ReadonlyMap<string, Row>;
 const PREFIX = 'revoked-';
 /** Before every time: a token without a time of issue was issued before each cut-off. */
 const NO_TIME = Number.MIN_SAFE_INTEGER;
-/** The year 2100: a time after 2105 overflows in YDB, and such a row can wait for a purge. */
-const LATEST_TTL = 4_102_444_800;
-/** How long a call may take that names no time, in milliseconds. */
-const DEFAULT_TIMEOUT_MS = 10_000;
-/** How much of the table one purge reads: the server collects what has expired by itself. */
-const PAGES_PER_PURGE = 10;
-const ROWS_PER_PAGE = 100;
 
 /**
  * A store in one table behind the DynamoDB API: YDB's Document API or DynamoDB. After an answer that was lost, `first`
@@ -53,11 +49,10 @@ export async function openDynamodbStore(
   { now = Date.now, ...options }: DynamodbOptions & { now?: () => number } = {},
 ): Promise<TokenRevocationStore> {
   const client = await openDynamodb(url, TOKEN_REVOCATION_SCHEMA, options);
-  const TableName = client.table;
   const currentTime = () => Math.floor(now() / 1000);
   /** The keys that revocations of this instance are about. */
   const underWay = new Set<string>();
-  let nextPage: Item | undefined;
+  const purge = createPurge(client, 'e <= :now', PREFIX);
 
   async function read(keys: readonly string[], time: number, until: number): Promise<Rows> {
     const items = await client.read(keys, until);
@@ -102,28 +97,7 @@ export async function openDynamodbStore(
       return status(token, await read(keysOfToken(token), currentTime(), performance.now() + timeoutMs));
     },
 
-    async purgeExpired(limit) {
-      const until = performance.now() + DEFAULT_TIMEOUT_MS;
-      const expired = { TableName, ExpressionAttributeValues: { ':now': numberValue(currentTime()) } };
-      await client.read([], until);
-      let deleted = 0;
-      for (let page = 0; page < PAGES_PER_PURGE && deleted < limit; page += 1) {
-        const start = nextPage === undefined ? {} : { ExclusiveStartKey: nextPage };
-        const scan = { ...expired, ...start, FilterExpression: 'e <= :now', Limit: ROWS_PER_PAGE };
-        const answer = await client.call('Scan', scan, until);
-        const found = (answer?.Items ?? []).flatMap(({ id }) => (id?.S?.startsWith(PREFIX) ? [{ id }] : []));
-        const due = found.slice(0, limit - deleted);
-        // The condition again: what was revoked anew since the scan must stay.
-        const deletions = due.map((Key) =>
-          client.call('DeleteItem', { ...expired, Key, ConditionExpression: 'e <= :now' }, until),
-        );
-        deleted += (await Promise.all(deletions)).filter((done) => done !== undefined).length;
-        if (due.length < found.length) break;
-        nextPage = answer?.LastEvaluatedKey;
-        if (nextPage === undefined) break;
-      }
-      return deleted;
-    },
+    purgeExpired: (limit) => purge(currentTime(), limit),
 
     async close() {
       client.close();
@@ -227,8 +201,7 @@ function ifStill({ t, e }: Row) {
 }
 
 function attributes({ t, e }: Row): Item {
-  const item = { t: numberValue(t), e: numberValue(e) };
-  return e > 0 && e <= LATEST_TTL ? { ...item, ttl: item.e } : item;
+  return { t: numberValue(t), e: numberValue(e), ...timeToLive(e) };
 }
 
 function keysOfRevocation({ tokenIds, grants, cutOffs, presented = NO_TOKEN }: Revocation): string[] {
@@ -245,10 +218,4 @@ function idKey(id: string): string {
 
 function cutOffKey(key: string): string {
   return `${PREFIX}cut-off${keyPart(key)}`;
-}
-
-/** As it is, or its digest when it is too long for a key, which takes 2048 bytes. */
-function keyPart(text: string): string {
-  if (Buffer.byteLength(text) <= 1024) return `#${text}`;
-  return `-sha256#${createHash('sha256').update(text).digest('base64url')}`;
 }
