@@ -1,11 +1,24 @@
 import { isStoreUnavailable, Misconfigured } from '#shared/errors.ts';
 import { OutgoingFailure } from '#shared/outgoing/send.ts';
+import { listLinks, showLink } from './admin/account-link.ts';
+import { rotateKeys } from './admin/encryption.ts';
+import { importLinks } from './admin/import-links.ts';
+import { listJobs, replayJob, showJob } from './admin/outbox.ts';
 import { SETTINGS_HELP } from './admin/settings.ts';
 import { check, purge, revoke } from './admin/token-revocation.ts';
-import { describeOptions, EXIT, formatRows, UsageError, type Verb } from './admin/verb.ts';
+import { describeArguments, EXIT, formatRows, Unfinished, UsageError, type Verb } from './admin/verb.ts';
 
 /** A verb is one word or two: `purge`, `outbox list`. */
-const VERBS: Readonly<Record<string, Verb>> = { revoke, check, purge };
+const VERBS: Readonly<Record<string, Verb>> = {
+  ...{ revoke, check, purge },
+  'import-links': importLinks,
+  'links list': listLinks,
+  'links show': showLink,
+  'outbox list': listJobs,
+  'outbox show': showJob,
+  'outbox replay': replayJob,
+  'rotate-keys': rotateKeys,
+};
 
 const EXIT_HELP = `
 Exit status:
@@ -13,7 +26,8 @@ Exit status:
   0  done; of check: not revoked
   2  nothing was done: a wrong option, setting or token, or it was not confirmed
   3  the store or an issuer failed: what was asked is not known to be done, and may be repeated
-  4  of check: revoked
+  4  of check: revoked; of links show and outbox show: there is none
+  5  of import-links and rotate-keys: a part was not done, standard error tells which
 `;
 
 /** The operator's command line: one verb, its outcome on standard output, all else on standard error. */
@@ -24,7 +38,7 @@ async function main(args: readonly string[]): Promise<number> {
       process.stdout.write(help());
       return EXIT.done;
     }
-    throw new UsageError(`The first word must be one of: ${Object.keys(VERBS).join(', ')}. --help tells more.`);
+    throw new UsageError(`The verb must be one of: ${Object.keys(VERBS).join(', ')}. --help tells more.`);
   }
   const result = await verb.run(rest);
   if (result === 'help') {
@@ -47,8 +61,9 @@ function help(): string {
   return `npm run admin -- <verb> [options]\n\n${verbs}\n<verb> --help tells more of one.\n${SETTINGS_HELP}${EXIT_HELP}`;
 }
 
-function verbHelp(name: string, { summary, options, notes }: Verb): string {
-  return `npm run admin -- ${name} [options]: ${summary}\n\n${describeOptions(options)}${notes}${SETTINGS_HELP}${EXIT_HELP}`;
+function verbHelp(name: string, verb: Verb): string {
+  const usage = [name, verb.operand?.value, '[options]'].filter(Boolean).join(' ');
+  return `npm run admin -- ${usage}: ${verb.summary}\n\n${describeArguments(verb)}${verb.notes}${SETTINGS_HELP}${EXIT_HELP}`;
 }
 
 /** What went wrong, in one sentence: a stack helps nobody at a command line, and a cause may quote a secret. */
@@ -56,6 +71,10 @@ function complain(error: unknown): number {
   if (error instanceof UsageError || error instanceof Misconfigured) {
     console.error(error.message);
     return EXIT.usage;
+  }
+  if (error instanceof Unfinished && isStoreUnavailable(error.cause)) {
+    console.error(`The store failed (${error.cause.fault}): ${error.message}`);
+    return EXIT.trouble;
   }
   // Before the store: its failures are known by what they look like, and an issuer's look the same.
   if (error instanceof OutgoingFailure) console.error(`An issuer failed (${error.fault}): nothing was done.`);

@@ -1,11 +1,9 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { migrateSqlite } from '#scripts/migrate.ts';
 import { LOCAL_PLATFORM } from '#shared/platform.ts';
 import { openTokenRevocationStore } from '#shared/token-revocation/open-store.ts';
+import { runAdmin, runAdminAtTerminal, type Settings } from './support/admin-process.ts';
 import { startProject, TEST_PEPPERS } from './support/emulated-project.ts';
 import { killEmulator, startEmulatorProcess } from './support/emulator-process.ts';
 import { startHttpServer } from './support/http-server.ts';
@@ -21,15 +19,6 @@ const USAGE = 2;
 const TROUBLE = 3;
 const REVOKED = 4;
 
-type Settings = Readonly<Record<string, string>>;
-
-/** How the command ended and what it printed. */
-interface Ended {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 let settings: Settings;
 
 beforeEach(() => {
@@ -41,44 +30,8 @@ beforeEach(() => {
   settings = { STORE_URL: `sqlite:${database}`, TOKEN_PEPPERS: TEST_PEPPERS, ISSUERS, GRANT_CLAIM };
 });
 
-/** Runs the command as an operator does, with nothing but these settings and this standard input. */
-function admin(args: readonly string[], input = '', env: Settings = settings): Promise<Ended> {
-  return run(process.execPath, ['scripts/admin.ts', ...args], input, env);
-}
-
-/** The same at a terminal; what is typed is typed when the command asks. All that it prints is on `stdout`. */
-function adminAtTerminal(args: readonly string[], typed: string): Promise<Ended> {
-  const command = [process.execPath, 'scripts/admin.ts', ...args];
-  return process.platform === 'darwin'
-    ? run('script', ['-q', '/dev/null', ...command], typed, settings, PROMPT)
-    : run('script', ['-qec', command.map((word) => `'${word}'`).join(' '), '/dev/null'], typed, settings, PROMPT);
-}
-
-const PROMPT = /Token: |\[y\/N\] /;
-
-/** @param prompt What is waited for before the input is given; else it is given at once, and ends. */
-async function run(
-  program: string,
-  args: readonly string[],
-  input: string,
-  env: Settings,
-  prompt?: RegExp,
-): Promise<Ended> {
-  const child = spawn(program, args, { env: { PATH: process.env.PATH, ...env } });
-  if (prompt === undefined) child.stdin.end(input);
-  else {
-    let printed = '';
-    child.stdout.on('data', function answer(chunk) {
-      printed += chunk;
-      if (!prompt.test(printed)) return;
-      child.stdout.off('data', answer);
-      child.stdin.write(input);
-    });
-  }
-  const [stdout, stderr, [status]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-  return { status, stdout, stderr };
-}
-
+const admin = (args: readonly string[], input = '', env: Settings = settings) => runAdmin(args, env, input);
+const adminAtTerminal = (args: readonly string[], typed: string) => runAdminAtTerminal(args, settings, typed);
 const check = async (token: string, env = settings) => (await admin(['check', '--token-stdin'], token, env)).status;
 const revoke = (...args: string[]) => admin(['revoke', '--yes', ...args]);
 
@@ -342,8 +295,8 @@ describe('a mistake', () => {
   const UNVERIFIED = { STORE_URL: 'sqlite:no-such-file', TOKEN_PEPPERS: TEST_PEPPERS };
 
   test.each<[mistake: string, args: string[], sentence: string | RegExp, env?: Settings]>([
-    ['no verb', [], 'The first word must be one of: revoke, check, purge. --help tells more.'],
-    ['an unknown verb', [CANARY], 'The first word must be one of: revoke, check, purge. --help tells more.'],
+    ['no verb', [], /^The verb must be one of: revoke, check, purge, .*\. --help tells more\.$/m],
+    ['an unknown verb', [CANARY], /^The verb must be one of: revoke, check, purge, .*\. --help tells more\.$/m],
     ['an unknown option', ['purge', '--bach=1'], "Unknown option '--bach'"],
     [
       'a token as an argument',
@@ -420,8 +373,16 @@ test('the help names every verb, its options, the settings and the exit statuses
     ['revoke', ['--token-stdin', '--subject <sub>', '--client <client_id>', '--issuer <iss>', '--yes']],
     ['check', ['--token-stdin']],
     ['purge', ['--batch <rows>', '--yes']],
+    ['import-links', ['<file>', 'linkedAt', '--yes']],
+    ['links list', ['--subject <sub>']],
+    ['links show', ['--subject <sub>', '--provider <type>:<name>', '--sid <sid>']],
+    ['outbox list', ['--state <state>', '--limit <jobs>']],
+    ['outbox show', ['<job id>']],
+    ['outbox replay', ['<job id>', '--yes']],
+    ['rotate-keys', ['--batch <texts>']],
   ] as const) {
-    const { status, stdout } = await admin([verb, '--help'], '', {});
+    expect(general.stdout).toContain(`\n  ${verb} `);
+    const { status, stdout } = await admin([...verb.split(' '), '--help'], '', {});
     expect(status).toBe(0);
     for (const word of [...options, '--data-dir <folder>', '--json', 'STORE_URL', 'Exit status:']) {
       expect(stdout).toContain(word);

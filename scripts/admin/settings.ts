@@ -8,15 +8,18 @@ import { UsageError } from './verb.ts';
 export const SETTINGS_HELP = `
 Settings, from the environment, the same as the functions':
 
-  STORE_URL             or REVOCATION_STORE_URL: where revocations are kept
-  TOKEN_PEPPERS         the keys of what is stored; not needed to purge
+  STORE_URL             where all is kept; in its place REVOCATION_STORE_URL for revocations, DIRECTORY_URL for the rest
+  TOKEN_PEPPERS         the keys of what is stored as digests: tokens, and e-mail addresses that are imported
+  ENCRYPTION_KEYS       the keys of what is sealed, the newest first: to rotate them, and to import provider tokens
+  PROVIDERS             in place of providers.json: the providers whose links are imported
   ISSUERS               whose tokens are verified; without it a token is known by itself alone
   GRANT_CLAIM           the claim that names the grant
   MAX_TOKEN_LIFETIME_S  how long a revocation is kept at the least
 `;
 
 /**
- * The settings that `schema` asks for, from the environment, or what an emulator keeps in its folder: store, peppers, issuers.
+ * The settings that `schema` asks for, from the environment, or what an emulator keeps in its folder: store, keys,
+ * issuers, providers.
  *
  * @throws {Misconfigured}
  * @throws {UsageError} There is no emulator's store in the folder.
@@ -37,15 +40,23 @@ function useDataFolder(folder: string): void {
     throw new UsageError(`The folder ${folder} is not one of the emulator: it has no unlink.sqlite or no peppers.`);
   }
   process.env.STORE_URL = `sqlite:${database}`;
-  delete process.env.REVOCATION_STORE_URL;
-  try {
-    process.env.TOKEN_PEPPERS = readFileSync(peppers, 'utf8');
-  } catch {
-    throw new UsageError(`The file ${peppers} cannot be read.`);
-  }
+  for (const name of ['REVOCATION_STORE_URL', 'DIRECTORY_URL', 'ENCRYPTION_KEYS', 'PROVIDERS'])
+    delete process.env[name];
+  process.env.TOKEN_PEPPERS = readKeys(peppers);
+  const keys = join(folder, 'encryption-keys');
+  // A folder that is older than what is sealed has none yet.
+  if (existsSync(keys)) process.env.ENCRYPTION_KEYS = readKeys(keys);
   const verification = join(folder, 'verification.json');
   // Whoever started the emulator wrote it: names and values of the environment.
   if (existsSync(verification)) Object.assign(process.env, JSON.parse(readFileSync(verification, 'utf8')));
+}
+
+function readKeys(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    throw new UsageError(`The file ${file} cannot be read.`);
+  }
 }
 
 /**

@@ -33,6 +33,11 @@ export function showProgress(line: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r${line}`);
 }
 
+/** Tells a sentence while the work goes on: a line of its own, in the place of {@link showProgress}'s at a terminal. */
+export function tell(sentence: string): void {
+  process.stderr.write(process.stderr.isTTY ? `\r\u001b[K${sentence}\n` : `${sentence}\n`);
+}
+
 /** Ends the line of {@link showProgress}. */
 export function endProgress(): void {
   if (process.stderr.isTTY) process.stderr.write('\n');

@@ -14,7 +14,7 @@ import { logRevocation, type Revocation, type RevocationStatus } from '#shared/t
 import { type CutOffScope, cutOffKeys } from '#shared/token-revocation/token-id.ts';
 import { readSettings, storeName } from './settings.ts';
 import { confirm, endProgress, readSecret, showProgress } from './terminal.ts';
-import { defineVerb, EXIT, formatRows, formatTime, type Outcome, UsageError, YES_OPTION } from './verb.ts';
+import { defineVerb, EXIT, formatRows, formatTime, type Outcome, readCount, UsageError, YES_OPTION } from './verb.ts';
 
 const RevokeEnvironment = z.object({ ...AuthorizeEnvironment.shape, MAX_TOKEN_LIFETIME_S: MaxTokenLifetime });
 type RevokeSettings = z.output<typeof RevokeEnvironment>;
@@ -117,8 +117,7 @@ export const purge = defineVerb({
 A revocation expires when no token that it refuses can be alive; a grant's never does. It can be stopped at any time.
 `,
   async run(values) {
-    const batch = /^\d{1,5}$/.test(values.batch ?? '1000') ? Number(values.batch ?? '1000') : 0;
-    if (batch < 1 || batch > 10_000) throw new UsageError('--batch must be a whole number from 1 to 10000.');
+    const batch = readCount('batch', values.batch, { standard: 1000, most: 10_000 });
     const settings = readSettings(TokenRevocationStoreEnvironment, values['data-dir']);
     const name = storeName(settings);
     const store = openTokenRevocationStore(settings, LOCAL_PLATFORM);
