@@ -62,6 +62,13 @@ resource "yandex_function_iam_binding" "invokers" {
   function_id = yandex_function.this[each.key].id
   role        = "functions.functionInvoker"
   members     = each.value
+
+  lifecycle {
+    precondition {
+      condition     = local.functions[each.key].timer == null || length(each.value) == 1
+      error_message = "${each.key} has a timer: nobody else may call it, and yet it is public or the gateway names it."
+    }
+  }
 }
 
 locals {

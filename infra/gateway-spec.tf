@@ -3,7 +3,11 @@
 # leaving an authorizer out must never leave an operation open. The file's references to functions are still
 # placeholders while it is filtered, so that the plan knows what stays before any function has an id.
 locals {
-  openapi           = yamldecode(file("${path.module}/openapi.yaml"))
+  openapi_file = yamldecode(file("${path.module}/openapi.yaml"))
+  # Two paths that come to be the same stop the plan.
+  openapi = merge(local.openapi_file, {
+    paths = { for path, item in local.openapi_file.paths : replace(path, "/^\\/blitz\\//", "${var.context_prefix}/") => item }
+  })
   function_id_regex = "\\$\\{functions\\.([A-Za-z0-9_-]+)\\}"
   operation_keys    = ["get", "put", "post", "delete", "options", "head", "patch", "trace", "x-yc-apigateway-any-method"]
 

@@ -21,6 +21,11 @@ output "gateway_url" {
   value       = local.has_gateway ? "https://${yandex_api_gateway.this[0].domain}" : null
 }
 
+output "context_prefix" {
+  description = "What the paths of the Blitz API begin with; smoke calls them so."
+  value       = var.context_prefix
+}
+
 output "functions_url" {
   description = "For smoke --functions-url."
   value       = "https://functions.yandexcloud.net"

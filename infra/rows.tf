@@ -18,11 +18,21 @@ locals {
       timer       = try(row.timer, null)
     }
   }
-  variable_names   = distinct(flatten([for row in local.rows : row.variables]))
-  all_secret_names = distinct(flatten([for row in local.rows : row.secrets]))
 
-  enabled      = var.enabled_functions == null ? toset(keys(local.rows)) : var.enabled_functions
-  functions    = { for name, row in local.rows : name => row if contains(local.enabled, name) }
+  variable_names = distinct(flatten([for row in local.rows : row.variables]))
+
+  # PROVIDERS, or else providers.json in the bundles, names the variables of the providers' secrets: whoever reads the
+  # one is given the others.
+  providers_json        = try(var.environment.PROVIDERS, file("${path.module}/../providers.json"))
+  provider_secret_names = distinct(flatten(regexall("\"client_secret_env\"\\s*:\\s*\"([A-Z][A-Z0-9_]*)\"", local.providers_json)))
+  all_secret_names      = distinct(concat(flatten([for row in local.rows : row.secrets]), local.provider_secret_names))
+
+  enabled = var.enabled_functions == null ? toset(keys(local.rows)) : var.enabled_functions
+  functions = {
+    for name, row in local.rows : name => merge(row, {
+      secrets = concat(row.secrets, contains(row.variables, "PROVIDERS") ? local.provider_secret_names : [])
+    }) if contains(local.enabled, name)
+  }
   timers       = { for name, row in local.functions : name => row.timer if row.timer != null }
   secret_names = distinct(flatten([for row in local.functions : row.secrets]))
 

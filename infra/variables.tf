@@ -71,8 +71,25 @@ variable "secrets" {
   }
 
   validation {
+    condition     = !contains(keys(var.secrets), "PROVIDERS")
+    error_message = "PROVIDERS names the variables of secrets and holds none: give it in environment, where Terraform can read those names."
+  }
+
+  validation {
     condition     = length(setsubtract(keys(var.secrets), concat(local.all_secret_names, local.variable_names))) == 0
     error_message = "No row of functions.yaml lists these: ${join(", ", setsubtract(keys(var.secrets), concat(local.all_secret_names, local.variable_names)))}."
+  }
+}
+
+variable "context_prefix" {
+  description = "What the paths of openapi.yaml that begin with /blitz begin with instead: your callers' context path of the Blitz API. Empty for none."
+  type        = string
+  default     = "/blitz"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$", var.context_prefix))
+    error_message = "context_prefix must be empty, or one or more segments of letters, digits, -, _, . and ~, each after a slash, as /blitz."
   }
 }
 

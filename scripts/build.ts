@@ -18,6 +18,9 @@ const BUDGET_BYTES: Readonly<Partial<Record<Driver, number>>> = {
   dynamodb: 145_000,
 };
 
+/** What a function may have besides: the OAuth client of binds in the browser. */
+const EXTRA_BYTES: Readonly<Record<string, number>> = { 'external-provider-bind': 75_000 };
+
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 
 /** What a build is made of and where it goes. */
@@ -193,8 +196,11 @@ async function main(): Promise<void> {
   for (const { name, bytes, zipBytes } of built) {
     console.log(`  ${name.padEnd(24)} ${kilobytes(bytes)} minified ${kilobytes(zipBytes)} zipped`);
   }
-  const tooLarge = built.filter(({ bytes }) => budget !== undefined && bytes > budget);
-  for (const { name } of tooLarge) console.error(styleText('red', `${name} is above its budget of ${budget} bytes`));
+  const budgetOf = (name: string) => (budget ?? Number.POSITIVE_INFINITY) + (EXTRA_BYTES[name] ?? 0);
+  const tooLarge = built.filter(({ name, bytes }) => bytes > budgetOf(name));
+  for (const { name } of tooLarge) {
+    console.error(styleText('red', `${name} is above its budget of ${budgetOf(name)} bytes`));
+  }
   if (tooLarge.length > 0) process.exitCode = 1;
 }
 

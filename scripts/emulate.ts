@@ -25,8 +25,8 @@ function introduction(emulator: LocalEmulator, settings: LocalSettings): string 
   return `
 unlink-functions in an emulator of Yandex Cloud Functions and API Gateway
 
-  functions  ${functions}/<function>?integration=raw   smart-home-unlink, token-authorize, token-revoke, token-introspect
-  gateway    ${gateway}   POST /v1.0/user/unlink, HEAD /v1.0/, GET /whoami (behind token-authorize), POST /oauth/revoke, /oauth/introspect${authLine ?? ''}
+  functions  ${functions}/<function>?integration=raw   smart-home-unlink, token-authorize, token-revoke, token-introspect, external-provider-{list,link,delete}
+  gateway    ${gateway}   POST /v1.0/user/unlink, HEAD /v1.0/, GET /whoami (behind token-authorize), POST /oauth/revoke, /oauth/introspect, GET ${settings.contextPrefix}/api/v3/users/current/fa${authLine ?? ''}
   store      ${databasePath(settings)}
 ${auth === undefined ? '' : walkThrough(functions, gateway, auth)}
 Each call writes a line of its log below. Ctrl-C ends it.

@@ -9,13 +9,14 @@ import { TokenPeppers } from '#shared/token-revocation/token-id.ts';
 import type { AuthorizationServer } from './authorization-server/server.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from './emulator/emulator.ts';
 import { readFunctionsFile } from './emulator/functions-file.ts';
+import { DECLARED_PREFIX } from './emulator/gateway-file.ts';
 import { StartError } from './emulator/start-error.ts';
 import { migrateSqlite } from './migrate.ts';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 
-const USAGE = `[--port 8080] [--gateway-port 8081] [--auth-port 8082] [--data-dir .data] [--strip-credential-headers]
-The same in the environment: PORT, GATEWAY_PORT, AUTH_PORT, DATA_DIR, STRIP_CREDENTIAL_HEADERS=1.`;
+const USAGE = `[--port 8080] [--gateway-port 8081] [--auth-port 8082] [--data-dir .data] [--context-prefix /blitz] [--strip-credential-headers]
+The same in the environment: PORT, GATEWAY_PORT, AUTH_PORT, DATA_DIR, CONTEXT_PREFIX, STRIP_CREDENTIAL_HEADERS=1.`;
 
 /** Where the emulator listens, what it keeps, and which files it runs. */
 export interface LocalSettings {
@@ -28,6 +29,8 @@ export interface LocalSettings {
   readonly bundles: string;
   /** The project that runs. */
   readonly root: string;
+  /** What the gateway's paths of the Blitz API begin with. */
+  readonly contextPrefix: string;
   readonly stripCredentialHeaders: boolean;
 }
 
@@ -45,6 +48,7 @@ export function readLocalSettings(command: string): LocalSettings {
     'data-dir': { type: 'string', default: process.env.DATA_DIR || join(ROOT, '.data') },
     root: { type: 'string', default: ROOT },
     bundles: { type: 'string' },
+    'context-prefix': { type: 'string', default: process.env.CONTEXT_PREFIX ?? DECLARED_PREFIX },
     'strip-credential-headers': { type: 'boolean', default: process.env.STRIP_CREDENTIAL_HEADERS === '1' },
   } as const;
   try {
@@ -56,6 +60,7 @@ export function readLocalSettings(command: string): LocalSettings {
       dataDir: resolve(values['data-dir']),
       bundles: resolve(values.bundles ?? join(values.root, 'dist')),
       root: resolve(values.root),
+      contextPrefix: values['context-prefix'],
       stripCredentialHeaders: values['strip-credential-headers'],
     };
   } catch (error) {
@@ -85,7 +90,7 @@ export async function startLocalEmulator(
   settings: LocalSettings,
   onOutput?: NonNullable<EmulatorOptions['onOutput']>,
 ): Promise<LocalEmulator> {
-  const { dataDir, bundles, port, gatewayPort, stripCredentialHeaders } = settings;
+  const { dataDir, bundles, port, gatewayPort, contextPrefix, stripCredentialHeaders } = settings;
   openDataFolder(dataDir);
   const values = placeholderValues(settings);
   try {
@@ -102,6 +107,7 @@ export async function startLocalEmulator(
       port,
       gatewayPort,
       values: { ...values, ...(authorizationServer && { AUTH_URL: authorizationServer.url }) },
+      contextPrefix,
       stripCredentialHeaders,
       ...(onOutput && { onOutput }),
     });
@@ -120,11 +126,13 @@ export async function startLocalEmulator(
   }
 }
 
-/** What the operator's command line beside this emulator verifies tokens with: `npm run admin -- … --data-dir`. */
+/** What the operator's command line beside this emulator must know: whose tokens and which providers there are. */
 function writeVerification(settings: LocalSettings, values: Record<string, string>): void {
   const definitions = readFunctionsFile(configurationFiles(settings).functionsFile, values);
-  const { ISSUERS, GRANT_CLAIM } = definitions.find(({ name }) => name === 'token-authorize')?.environment ?? {};
-  const text = JSON.stringify({ ISSUERS, GRANT_CLAIM });
+  const environmentOf = (name: string) => definitions.find((row) => row.name === name)?.environment ?? {};
+  const { ISSUERS, GRANT_CLAIM } = environmentOf('token-authorize');
+  const { PROVIDERS } = environmentOf('external-provider-link');
+  const text = JSON.stringify({ ISSUERS, GRANT_CLAIM, PROVIDERS });
   writeFileSync(join(settings.dataDir, 'verification.json'), text, { mode: 0o600 });
 }
 

@@ -15,6 +15,7 @@ const USAGE = `npm run smoke -- --functions-url <url> --gateway-url <url> [optio
   --only <name>           tries this function only; repeatable. Default: all of --outputs, else of functions.yaml
   --token <token>         REVOKED by the run; default: a random one, which will do where tokens are not verified
   --request-id <id>       default: a random one
+  --context-prefix <path> what the paths of the Blitz API begin with; default: of --outputs, else /blitz
 
 SMOKE_CLIENT=<id>:<secret> in the environment is the client that the token was issued to, to try what clients may.`;
 
@@ -30,6 +31,7 @@ const Outputs = z.object({
   functions_url: z.object({ value: z.url() }),
   gateway_url: z.optional(z.object({ value: z.url() })),
   function_ids: z.object({ value: z.record(z.string(), z.string()) }),
+  context_prefix: z.optional(z.object({ value: z.string() })),
   public_functions: z.object({ value: z.array(z.string()) }),
 });
 
@@ -140,6 +142,7 @@ const OPTIONS = {
   function: { type: 'string', multiple: true, default: [] as string[] },
   only: { type: 'string', multiple: true },
   token: { type: 'string', default: `smoke-${randomBytes(24).toString('base64url')}` },
+  'context-prefix': { type: 'string' },
   'request-id': { type: 'string', default: `smoke-${randomBytes(6).toString('hex')}` },
 } as const;
 
@@ -160,7 +163,12 @@ function readCommandLine(): { target: Target; run: Run } {
       ids: new Map([...Object.entries(outputs?.function_ids.value ?? {}), ...values.function.map(readId)]),
       isPublic: (name) => outputs === undefined || outputs.public_functions.value.includes(name),
     },
-    run: { token: values.token, requestId: values['request-id'], client: readClient() },
+    run: {
+      token: values.token,
+      requestId: values['request-id'],
+      client: readClient(),
+      contextPrefix: values['context-prefix'] ?? outputs?.context_prefix?.value ?? '/blitz',
+    },
   };
 }
 

@@ -4,10 +4,10 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Changes, type EmulatedProject, startProject } from '#test/support/emulated-project.ts';
 import { startScript } from '#test/support/script-process.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
-import { ISSUER_SETTINGS, issueToken } from '#test/support/test-issuer.ts';
+import { ISSUER, ISSUER_SETTINGS, issueToken } from '#test/support/test-issuer.ts';
 
 async function start(changes: Changes = {}): Promise<EmulatedProject> {
-  const project = await startProject({ local: ISSUER_SETTINGS, ...changes });
+  const project = await startProject({ local: { ...ISSUER_SETTINGS, ISSUER }, ...changes });
   onTestFinished(() => project.close());
   return project;
 }
@@ -113,12 +113,12 @@ describe('only what is deployed is tried', () => {
     public_functions: { value: ['smart-home-unlink'] },
   });
 
-  async function smokeOutputs(outputs: object): Promise<Awaited<ReturnType<typeof smoke>>> {
+  async function smokeOutputs(outputs: object, ...args: string[]): Promise<Awaited<ReturnType<typeof smoke>>> {
     const folder = createTemporaryFolder();
     onTestFinished(folder.remove);
     const file = join(folder.path, 'outputs.json');
     writeFileSync(file, JSON.stringify(outputs));
-    return await smoke('--outputs', file);
+    return await smoke('--outputs', file, ...args);
   }
 
   test('by --only', async () => {
@@ -153,6 +153,21 @@ describe('only what is deployed is tried', () => {
     // Nothing tried is nothing shown.
     expect(text).toContain('0 passed, 0 failed');
     expect(status).toBe(1);
+  });
+
+  test('by what terraform output says of the context prefix, unless --context-prefix says otherwise', async () => {
+    const project = await start();
+    const outputs = {
+      ...outputsOf(project),
+      function_ids: { value: { 'external-provider-list': 'external-provider-list' } },
+      context_prefix: { value: '/idp' },
+    };
+
+    expect((await smokeOutputs(outputs)).text).toMatch(/users\/current\/fa .*"invalid_token"}, got 404/);
+    const { status, text } = await smokeOutputs(outputs, '--context-prefix', '/blitz');
+    expect(text).toMatch(/users\/current\/fa .*"invalid_token"}, got 401/);
+    expect(text).toMatch(/users\/smoke\/fa .* got 403/);
+    expect(status).toBe(0);
   });
 
   test('by --function, a deployed function’s id stands for its name', async () => {

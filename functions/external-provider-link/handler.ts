@@ -17,8 +17,7 @@ const link =
 /** Links an account by its known id (Blitz `fa`). Version 3 of the API takes access tokens alone. */
 export const handler = defineFunction({
   name: 'external-provider-link',
-  // Loose: the names of the providers' secrets are not known here.
-  environment: z.looseObject({
+  environment: z.object({
     ...LinkEnvironment.shape,
     ...ProviderEnvironment.shape,
     ...LinkBySidEnvironment.shape,

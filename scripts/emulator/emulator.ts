@@ -23,6 +23,8 @@ export interface EmulatorOptions {
   gatewayPort: number;
   /** Values of the `${NAME}` placeholders in `local:` blocks; paths must be absolute, a function's folder is its bundle's. */
   values: Record<string, string>;
+  /** Stands in place of the `/blitz` that paths of the OpenAPI document begin with; that is the default. */
+  contextPrefix?: string;
   /** Whether the gateway withholds Authorization and Cookie from integrated functions; by default it does not. */
   stripCredentialHeaders?: boolean;
   /** The IAM token that functions find in their context; by default a random one. */
@@ -53,7 +55,8 @@ export interface Emulator {
 export async function startEmulator(options: EmulatorOptions): Promise<Emulator> {
   const { onOutput = (_, line) => process.stdout.write(`${line}\n`), now = () => new Date() } = options;
   const definitions = readFunctionsFile(options.functionsFile, options.values);
-  const paths = readGatewayFile(options.gatewayFile, new Set(definitions.map(({ name }) => name)));
+  const names = new Set(definitions.map(({ name }) => name));
+  const paths = readGatewayFile(options.gatewayFile, names, options.contextPrefix);
 
   // Both look like the platform's: an id that says nothing, and a token that no one else has.
   const functionVersion = `d4e${randomBytes(8).toString('hex')}`;

@@ -5,7 +5,7 @@ import { StartError } from './start-error.ts';
 
 /** A path of the gateway, everything resolved that applies to it. */
 export interface GatewayPath {
-  /** As in the specification, such as `/users/{id}`. */
+  /** As in the specification but for its context prefix, such as `/users/{id}`. */
   template: string;
   /** By upper-case method; ANY for all that are not there. */
   operations: Map<string, Operation>;
@@ -97,8 +97,22 @@ const EMULATED_EXTENSIONS = new Set([
   'x-yc-apigateway-integration',
 ]);
 
-/** Reads the gateway's OpenAPI document; refuses with a StartError whatever the emulator would have to leave out. */
-export function readGatewayFile(file: string, functionNames: ReadonlySet<string>): GatewayPath[] {
+/** What paths begin with in the document that a deployment may have otherwise. */
+export const DECLARED_PREFIX = '/blitz';
+
+/**
+ * Reads the gateway's OpenAPI document; refuses with a StartError whatever the emulator would have to leave out.
+ *
+ * @param contextPrefix Stands in place of a leading `/blitz`, as Terraform's `context_prefix` does.
+ */
+export function readGatewayFile(
+  file: string,
+  functionNames: ReadonlySet<string>,
+  contextPrefix: string = DECLARED_PREFIX,
+): GatewayPath[] {
+  if (!/^(\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$/.test(contextPrefix)) {
+    throw new StartError(`The context prefix must be empty, or segments each after a slash, as ${DECLARED_PREFIX}.`);
+  }
   const raw = readYaml(file);
   refuseOtherExtensions(raw, file);
   const document = check(Document, raw, file);
@@ -180,8 +194,11 @@ export function readGatewayFile(file: string, functionNames: ReadonlySet<string>
     return rule.origin === false ? undefined : rule;
   };
 
-  return Object.entries(document.paths).map(([template, item]) => {
-    const place = `${file}: ${template}`;
+  return Object.entries(document.paths).map(([declared, item]) => {
+    const place = `${file}: ${declared}`;
+    const template = declared.startsWith(`${DECLARED_PREFIX}/`)
+      ? contextPrefix + declared.slice(DECLARED_PREFIX.length)
+      : declared;
     const pathParameters = check(z.array(z.unknown()), item.parameters ?? [], `${place}.parameters`);
     const operations = new Map<string, Operation>();
     for (const [key, value] of Object.entries(item)) {

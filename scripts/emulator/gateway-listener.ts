@@ -72,6 +72,7 @@ export function createGatewayListener(options: GatewayListenerOptions): Server {
     if (request === undefined) {
       return errorReply(413, `request entity is larger than limits (${REQUEST_LIMIT})`, 'ProxyIntegrationError');
     }
+    if (!isUnambiguous(request.path)) return errorReply(400, 'Bad Request');
     const found = findPath(request.path);
     if (found === undefined) return errorReply(404, 'Not Found');
     const { template, operations, cors } = found.path;
@@ -132,9 +133,19 @@ function createPathFinder(paths: GatewayPath[]): PathFinder {
     if (found === null) return undefined;
     // The store is what was registered with the route above.
     const { path, names } = found.store as (typeof routes)[number];
-    const pathParameters = names.map((name, at) => [name, found.params[`p${at}`] ?? found.params['*'] ?? '']);
-    return { path, pathParameters: Object.fromEntries(pathParameters) };
+    const values = names.map((_, at) => found.params[`p${at}`] ?? found.params['*'] ?? '');
+    if (values.includes('')) return undefined;
+    return { path, pathParameters: Object.fromEntries(names.map((name, at) => [name, values[at] ?? ''])) };
   };
+}
+
+/** Whether a path is the same to everyone on its way: it decodes, and has no segment that some would resolve. */
+function isUnambiguous(path: string): boolean {
+  try {
+    return path.split('/').every((segment) => !/^\.{1,2}$/.test(decodeURIComponent(segment)));
+  } catch {
+    return false;
+  }
 }
 
 /** Parameters by position, since OpenAPI allows more names than the router; only a last one may be greedy. */

@@ -20,6 +20,8 @@ export interface Run {
   readonly requestId: string;
   /** `Authorization` of a client that the token was issued to. */
   readonly client?: string | undefined;
+  /** What the gateway's paths of the Blitz API begin with, such as `/blitz`. */
+  readonly contextPrefix: string;
 }
 
 /** `raw` and `https` go to a function's own URL, with `?integration=raw` and without; `gateway` goes to a path. */
@@ -68,6 +70,25 @@ const oauth =
     },
     body: new URLSearchParams({ token }).toString(),
   });
+
+/** The calls of the Blitz API, about a provider and an account that there need not be. */
+const LINK_CALLS = [
+  { name: 'list', method: 'GET', rest: '' },
+  { name: 'link', method: 'POST', rest: '/smoke/smoke/smoke' },
+  { name: 'delete', method: 'DELETE', rest: '/smoke/smoke/smoke' },
+] as const;
+
+const linkCall = (
+  { method, rest }: (typeof LINK_CALLS)[number],
+  { contextPrefix }: Run,
+  subject: string,
+  headers: Readonly<Record<string, string>> = {},
+): SmokeRequest => ({
+  via: 'gateway',
+  method,
+  path: `${contextPrefix}/api/v3/users/${subject}/fa${rest}`,
+  headers,
+});
 
 /** Whether JSON holds at least these fields. */
 function holds(json: unknown, fields: Readonly<Record<string, unknown>>): boolean {
@@ -179,6 +200,34 @@ export const SMOKE_CALLS: readonly SmokeCall[] = [
     expected: '400 {"error":"invalid_request"}',
     isExpected: ({ status, json }) => status === 400 && holds(json, { error: 'invalid_request' }),
   },
+  ...LINK_CALLS.flatMap((call): SmokeCall[] => [
+    {
+      functions: [`external-provider-${call.name}`],
+      title: `raw external-provider.${call.name} without a credential`,
+      request: ({ requestId }) =>
+        raw({ headers: { request_id: requestId }, request_type: `external-provider.${call.name}`, api_version: 1 }),
+      expected: '200 {"status":401,"payload":{"error":"invalid_token"}}',
+      isExpected: isRawRefusal(401, 'invalid_token'),
+    },
+    {
+      functions: [`external-provider-${call.name}`],
+      title: `${call.method} …/users/current/fa${call.rest} without a credential`,
+      request: (run) => linkCall(call, run, 'current'),
+      expected: '401 {"type":"security_error","error":"invalid_token"}',
+      isExpected: ({ status, json }) =>
+        status === 401 && holds(json, { type: 'security_error', error: 'invalid_token' }),
+    },
+    {
+      // Not the token's own subject: whatever scopes a user's token has, they are not for this.
+      functions: [`external-provider-${call.name}`],
+      title: `${call.method} …/users/smoke/fa${call.rest} with a token`,
+      request: (run) => linkCall(call, run, 'smoke', bearer(run)),
+      expected: '403 or 401 {"type":"security_error"}',
+      isExpected: ({ status, json }) =>
+        (status === 403 && holds(json, { type: 'security_error', error: 'insufficient_scope' })) ||
+        (status === 401 && holds(json, { type: 'security_error', error: 'invalid_token' })),
+    },
+  ]),
   {
     functions: ['token-introspect'],
     title: 'POST /oauth/introspect by the client',

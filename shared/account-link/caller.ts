@@ -46,6 +46,8 @@ export interface CallerRequest {
 export interface Caller {
   /** Undefined of an application. */
   readonly subject: string | undefined;
+  /** The application's id; undefined when a user's token names none. */
+  readonly client: string | undefined;
   /** As an audit record names it. */
   readonly actor: string;
   readonly scopes: readonly string[];
@@ -66,7 +68,7 @@ export async function identifyCaller(request: CallerRequest, ports: CallerPorts)
   if (allowsBasic && /^basic /i.test(authorization ?? '')) {
     const { id, scopes } = authenticateClient(authorization, {}, ports.clients);
     note({ client_id: id });
-    return { subject: undefined, actor: `client:${id}`, scopes };
+    return { subject: undefined, client: id, actor: `client:${id}`, scopes };
   }
   const verification = await verifyUnrevoked(bearerToken(authorization), request, ports);
   if (verification?.status !== 'verified' || verification.token.issuer !== ports.issuer) {
@@ -74,8 +76,8 @@ export async function identifyCaller(request: CallerRequest, ports: CallerPorts)
   }
   const { subject, client, scopes } = verification.token;
   if (client !== undefined) note({ client_id: client });
-  if (subject === client) return { subject: undefined, actor: `client:${client}`, scopes };
-  return { subject, actor: `subject:${subject}`, scopes };
+  if (subject === client) return { subject: undefined, client, actor: `client:${client}`, scopes };
+  return { subject, client, actor: `subject:${subject}`, scopes };
 }
 
 /**

@@ -9,6 +9,10 @@ const Token = z.optional(z.string().check(z.regex(/^[\x21-\x7e]{1,8192}$/)));
 export const ProviderTokens = z.object({
   accessToken: Token,
   refreshToken: Token,
+  /** The device that they were issued to, at a provider whose calls name it. */
+  deviceId: z.optional(z.string().check(z.regex(/^[\x21-\x7e]{1,255}$/))),
+  /** Milliseconds since the epoch; absent: as long as the provider likes. */
+  accessTokenExpiresAt: z.optional(z.int()),
 });
 export type ProviderTokens = z.output<typeof ProviderTokens>;
 

@@ -22,7 +22,8 @@ export const ProtectLastLinkEnvironment = z.object({
 /** What deleting a link needs. */
 export interface UnlinkAccountPorts extends CallerPorts, Omit<AttemptPorts, 'outbox'> {
   readonly directory: Pick<Directory, 'links' | 'outbox'>;
-  readonly providers: readonly Provider[];
+  /** Whether there is a way to withdraw a grant is all that counts here of `revocation`. */
+  readonly providers: readonly (Pick<Provider, 'type' | 'name' | 'manageUrl'> & { readonly revocation?: unknown })[];
   readonly protectLastLink: boolean;
 }
 
@@ -68,7 +69,7 @@ export async function unlinkAccount(request: LinkRequest, ports: UnlinkAccountPo
     subject,
     keepLast: ports.protectLastLink,
     force: force === 'true',
-    job: provider?.revocation && revocationJob(subject, identity, request),
+    job: provider?.revocation === undefined ? undefined : revocationJob(subject, identity, request),
     audit: { actor: caller.actor, requestId: request.requestId },
   };
   const outcome = await retryWhileUnavailable(request.remainingMs(), (timeoutMs) =>

@@ -6,6 +6,7 @@ import { Misconfigured } from '../errors.ts';
 import type { DoJob } from '../outbox/attempt-job.ts';
 import { send } from '../outgoing/send.ts';
 import { createRevocationJobs, revocationClient } from './revocation-jobs.ts';
+import type { RevocationClient, RevocationEndpoint } from './revoke-grant.ts';
 
 /** What whoever withdraws grants is told. */
 export const RevocationJobEnvironment = z.object({
@@ -31,10 +32,24 @@ export function openRevocationJobs(
     throw new Misconfigured('ENCRYPTION_KEYS must be set: tokens are kept until they are revoked');
   }
   const doJob = createRevocationJobs({
-    providers,
+    providers: providers.map(({ type, name, revocation }) => ({
+      ...{ type, name },
+      revocation: revocation && endpointClient(revocation, settings),
+    })),
     encryptionKeys: settings.ENCRYPTION_KEYS ?? [],
     send,
     upstream: upstream && revocationClient(upstream),
   });
   return { providers, doJob };
+}
+
+function endpointClient(
+  { endpoint, client_id: clientId, client_secret_env: variable, auth_method: authMethod }: RevocationEndpoint,
+  settings: Readonly<Record<string, unknown>>,
+): RevocationClient {
+  const clientSecret = variable === undefined ? undefined : settings[variable];
+  if (variable !== undefined && typeof clientSecret !== 'string') {
+    throw new Misconfigured(`${variable} must be set: providers.json names it`);
+  }
+  return { endpoint, clientId, authMethod, ...(typeof clientSecret === 'string' && { clientSecret }) };
 }

@@ -1,5 +1,5 @@
 import type { EndpointClient } from '../access-token/issuers.ts';
-import { findProvider, type Provider } from '../account-link/provider.ts';
+import { findProvider } from '../account-link/provider.ts';
 import { unsealTokens } from '../account-link/provider-tokens.ts';
 import { type EncryptionKey, unseal } from '../encryption.ts';
 import { isFailure } from '../errors.ts';
@@ -8,9 +8,17 @@ import type { OwnedJob } from '../outbox/outbox.ts';
 import type { Send } from '../outgoing/send.ts';
 import { type GrantTokens, type RevocationClient, revokeGrant } from './revoke-grant.ts';
 
+/** A provider and our client at its revocation endpoint. */
+export interface RevocableProvider {
+  readonly type: string;
+  readonly name: string;
+  readonly revocation?: RevocationClient | undefined;
+}
+
 /** What doing the outbox's jobs needs. */
 export interface RevocationJobPorts {
-  readonly providers: readonly Provider[];
+  /** Those whose grants can be withdrawn. */
+  readonly providers: readonly RevocableProvider[];
   /** Our own authorization server's endpoint. */
   readonly upstream?: RevocationClient | undefined;
   readonly encryptionKeys: readonly EncryptionKey[];

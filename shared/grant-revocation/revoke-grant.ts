@@ -46,6 +46,7 @@ export const RevocationEndpoint = z.strictObject({
   client_secret_env: z.optional(z.string().check(z.regex(/^[A-Z][A-Z0-9_]*$/))),
   auth_method: z._default(z.enum(['client_secret_basic', 'client_secret_post', 'none']), 'client_secret_basic'),
 });
+export type RevocationEndpoint = z.output<typeof RevocationEndpoint>;
 
 /** How our client authenticates at a revocation endpoint (RFC 6749, section 2.3.1). */
 export interface RevocationClient {

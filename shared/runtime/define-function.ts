@@ -48,7 +48,8 @@ export function defineFunction<Schema extends z.ZodMiniObject, Ports>(
     let answer: Answer;
     try {
       answer = await run(transport, id, invocation);
-      invocation.end({ outcome: answer.status >= 500 ? 'error' : answer.status >= 400 ? 'denied' : 'ok' });
+      const { status, failure: code, cause: error } = answer;
+      invocation.end({ outcome: status >= 500 ? 'error' : status >= 400 ? 'denied' : 'ok', code, error });
     } catch (error) {
       answer = answerError(error, invocation);
     }

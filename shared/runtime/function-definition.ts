@@ -39,6 +39,12 @@ export interface Call {
   readonly warn: (fields: Record<string, unknown>) => void;
   /** Writes a line to the audit log, at once: what was changed, by whom. */
   readonly audit: (event: string, fields: Record<string, unknown>) => void;
+  /** The value of a request header that came once; in raw there are none. */
+  readonly header: (name: string) => string | undefined;
+  /** The parameters of the path; in raw, the `payload`. */
+  readonly path: () => JsonObject;
+  /** The parameters of the query, repeated ones too; in raw there are none. */
+  readonly query: () => URLSearchParams;
   /**
    * The parameters of the native protocol's path and query: of the `payload` in raw, where they stand beside the body's.
    *
@@ -65,7 +71,7 @@ export interface SentBody {
   readonly text: string;
 }
 
-/** What the native protocol answers: its status, its body (a JSON value) if there is one. */
+/** What the native protocol answers: its status, its body if there is one: a JSON value, or bytes of a type that the headers name. */
 export interface Answer {
   readonly status: number;
   readonly body?: unknown;
@@ -73,6 +79,8 @@ export interface Answer {
   readonly headers?: Readonly<Record<string, string>>;
   /** Of a failure, what is thrown in raw. */
   readonly failure?: FailureCode;
+  /** Of a failure that the operation has answered itself, what is logged of it. */
+  readonly cause?: unknown;
 }
 
 /** How calls of one kind are read and answered. */
@@ -80,7 +88,10 @@ export interface Transport<Ports> {
   /** What stands where the caller's request id belongs. */
   readonly requestIds: readonly unknown[];
   /** @throws {CallerError} */
-  read(invocation: Invocation): Pick<Call, 'authorization' | 'parameters' | 'fields' | 'sent'> & {
+  read(invocation: Invocation): Pick<
+    Call,
+    'authorization' | 'header' | 'path' | 'query' | 'parameters' | 'fields' | 'sent'
+  > & {
     readonly operation: Operation<Ports>;
   };
   /** Answers; where only what is thrown shows as a failure, throws a status of 500 and above. */

@@ -36,6 +36,12 @@ export function httpTransport<Ports>(
       return {
         operation,
         authorization: httpCredential(event),
+        header: (name) => {
+          const [value, ...others] = headerValues(event, name);
+          return typeof value === 'string' && others.length === 0 ? value : undefined;
+        },
+        path: () => (isJsonObject(event.pathParameters) ? event.pathParameters : {}),
+        query: () => readQuery(event),
         parameters: () => readParameters(event),
         fields: (kind) => readFields(body.toString(), contentType, kind),
         sent: () => ({ contentType, text: body.toString() }),
@@ -119,21 +125,24 @@ function readBody({ body, isBase64Encoded }: JsonObject, isLarge: boolean): Buff
   return bytes;
 }
 
+function readQuery({ multiValueQueryStringParameters }: JsonObject): URLSearchParams {
+  const query = new URLSearchParams();
+  if (!isJsonObject(multiValueQueryStringParameters)) return query;
+  for (const [name, values] of Object.entries(multiValueQueryStringParameters)) {
+    for (const value of [values].flat()) query.append(name, String(value));
+  }
+  return query;
+}
+
 /** Those of the path win: they say what the call is about. */
-function readParameters({
-  pathParameters,
-  queryStringParameters,
-  multiValueQueryStringParameters,
-}: JsonObject): JsonObject {
-  const repeated = isJsonObject(multiValueQueryStringParameters) ? multiValueQueryStringParameters : {};
-  // The platform's single value is the last one: which of two was meant is not for us to say.
-  if (Object.values(repeated).some((values) => Array.isArray(values) && values.length > 1)) {
+function readParameters(event: JsonObject): JsonObject {
+  const query = readQuery(event);
+  const single = Object.fromEntries(query);
+  // Which of two was meant is not for us to say.
+  if (Object.keys(single).length !== query.size) {
     throw new CallerError('invalid_request', 'The query names a parameter twice.');
   }
-  return {
-    ...(isJsonObject(queryStringParameters) && queryStringParameters),
-    ...(isJsonObject(pathParameters) && pathParameters),
-  };
+  return { ...single, ...(isJsonObject(event.pathParameters) && event.pathParameters) };
 }
 
 const MEDIA_TYPE: Readonly<Record<BodyKind, string>> = {

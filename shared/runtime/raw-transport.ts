@@ -61,6 +61,9 @@ export function rawTransport<Ports>(
         operation,
         // What is neither absent nor a string is malformed, as the empty string is.
         authorization: authorization === undefined || typeof authorization === 'string' ? authorization : '',
+        header: () => undefined,
+        path: fields,
+        query: () => new URLSearchParams(),
         parameters: fields,
         fields,
         sent: () => ({ contentType: 'application/json', text: JSON.stringify(event) }),

@@ -11,6 +11,8 @@ afterAll(() => emulator.close());
 const get = (path: string, headers: Record<string, string | string[]> = {}, method = 'GET') =>
   send(`${emulator.gatewayUrl}${path}`, { method, headers });
 
+const getAsItIs = (path: string) => send(emulator.gatewayUrl, { method: 'GET', path });
+
 describe('an event of the gateway', () => {
   it('has exactly the fields of payload format 1.0', async () => {
     const answer = await get('/users/7?tag=a&tag=b&other=%20', {
@@ -88,6 +90,25 @@ describe('an event of the gateway', () => {
   });
 
   it.each([
+    ['a slash that divides nothing', '%2F', '/'],
+    ['a per cent sign', '%25', '%'],
+    ['what looks encoded when it is decoded once', '%252F%2525', '%2F%25'],
+    ['an encoded per cent sign before encoded digits', '%25%32%46', '%2F'],
+    ['NUL', '%00', '\0'],
+    ['a plus sign', '+', '+'],
+    ['a semicolon, a question mark, a hash', ';%3F%23', ';?#'],
+    ['dots that are not all of it', '...%2F..', '.../..'],
+  ])('has a path parameter decoded once: %s', async (_, sent, id) => {
+    const answer = await getAsItIs(`/users/${sent}`);
+
+    expect(JSON.parse(answer.text)).toMatchObject({
+      path: `/users/${sent}`,
+      pathParameters: { id },
+      parameters: { id },
+    });
+  });
+
+  it.each([
     ['PATCH', 'files'],
     ['DELETE', 'files.delete'],
   ])('of any method reaches the operation for it: %s', async (method, operationId) => {
@@ -101,10 +122,27 @@ describe('the gateway answers', () => {
   it.each([
     ['404 to an unknown path', 'GET', '/nowhere', 404],
     ['404 to one segment too many', 'GET', '/users/1/2', 404],
-    ['404 to a broken percent-encoding', 'GET', '/users/%zz', 404],
     ['405 to another method of a known path', 'DELETE', '/users/7', 405],
   ])('%s', async (_, method, path, status) => {
     const answer = await get(path, {}, method);
+
+    expect(answer.status).toBe(status);
+    expect(JSON.parse(answer.text)).toMatchObject({ errorCode: status });
+  });
+
+  it.each([
+    ['400', 'a broken percent-encoding', '/users/%zz', 400],
+    ['400', 'half a percent-encoding', '/users/7%2', 400],
+    ['400', 'a percent-encoding that is not UTF-8', '/users/%ff', 400],
+    ['400', 'the segment "."', '/users/.', 400],
+    ['400', 'the segment ".."', '/files/a/../b', 400],
+    ['400', 'the segment "..", encoded', '/users/%2e%2E', 400],
+    ['404', 'an empty segment where a parameter belongs', '/users/', 404],
+    ['404', 'an empty segment where many belong', '/files/', 404],
+    ['404', 'an empty segment before a path that there is', '//users/7', 404],
+    ['404', 'a slash behind a path that there is', '/users/7/', 404],
+  ])('%s to %s: %s', async (_, _what, path, status) => {
+    const answer = await getAsItIs(path);
 
     expect(answer.status).toBe(status);
     expect(JSON.parse(answer.text)).toMatchObject({ errorCode: status });

@@ -1,6 +1,8 @@
 import { inject } from 'vitest';
 import { migrateDynamodb } from '#scripts/migrate-dynamodb.ts';
-import { type Item, openDynamodb } from '#shared/databases/dynamodb.ts';
+import { type Item, openDynamodb, schemaKey } from '#shared/databases/dynamodb.ts';
+import { DIRECTORY_SCHEMA } from '#shared/directory/directory.ts';
+import { subjectKey } from '#shared/directory/dynamodb-items.ts';
 import { TOKEN_REVOCATION_SCHEMA } from '#shared/token-revocation/store.ts';
 import { DYNAMODB_CREDENTIALS, dynamodbLocal } from '#test/support/dynamodb-server.ts';
 import { apiError, type Handle, startDynamodbProxy } from '#test/support/iam-proxy.ts';
@@ -10,7 +12,7 @@ import { createNetworkStore, type End, leadAstray, type NetworkStore } from './n
 
 const TABLE = `unlink-faults-${crypto.randomUUID()}`;
 const SIGNED = { credentials: DYNAMODB_CREDENTIALS };
-const MARKER = 'schema#token-revocation';
+const MARKERS = [TOKEN_REVOCATION_SCHEMA, DIRECTORY_SCHEMA].map(schemaKey);
 
 /** Starts DynamoDB Local on files, for what it has in memory does not survive it, with a store in it. */
 export async function startDynamodbStore(): Promise<NetworkStore> {
@@ -35,11 +37,16 @@ export async function startDynamodbStore(): Promise<NetworkStore> {
       client.close();
     }
   }
-  async function whileHolds(id: string, attributes: Item): Promise<End> {
-    const key = { id: { S: id } };
-    const before = (await call(storeUrl, 'GetItem', { Key: key, ConsistentRead: true }))?.Item;
-    await call(storeUrl, 'PutItem', { Item: { ...key, ...attributes } });
-    return async () => void (await call(storeUrl, 'PutItem', { Item: before ?? key }));
+  async function whileHold(ids: readonly string[], attributes: Item): Promise<End> {
+    const keys = ids.map((id) => ({ id: { S: id } }));
+    const before: Item[] = [];
+    for (const key of keys) {
+      before.push((await call(storeUrl, 'GetItem', { Key: key, ConsistentRead: true }))?.Item ?? key);
+      await call(storeUrl, 'PutItem', { Item: { ...key, ...attributes } });
+    }
+    return async () => {
+      for (const item of before) await call(storeUrl, 'PutItem', { Item: item });
+    };
   }
 
   return createNetworkStore(server, urlAt, (proxy) => {
@@ -53,6 +60,7 @@ export async function startDynamodbStore(): Promise<NetworkStore> {
       };
     }
     return {
+      commit: 'TransactWriteItems',
       refuseMore: () => whileAnswers(async () => apiError(400, 'ThrottlingException')),
       refuseCredentials: () => whileAnswers(async () => apiError(400, 'UnrecognizedClientException')),
       block: () =>
@@ -61,12 +69,13 @@ export async function startDynamodbStore(): Promise<NetworkStore> {
             ? apiError(400, 'TransactionCanceledException', { CancellationReasons: [{ Code: 'TransactionConflict' }] })
             : forward(),
         ),
-      ageSchema: () => whileHolds(MARKER, { v: { N: '0' } }),
-      corrupt: (id) => whileHolds(`revoked-id#${id}`, { t: { S: 'yes' }, e: { N: '4000000000' } }),
+      ageSchema: () => whileHold(MARKERS, { v: { N: '0' } }),
+      corrupt: (id) =>
+        whileHold([`revoked-id#${id}`, subjectKey(id)], { t: { S: 'yes' }, e: { N: '4000000000' }, d: { S: 'yes' } }),
       async failOver() {
         const { port } = new URL(inject('dynamodbUrl'));
         await migrateDynamodb(urlAt(Number(port)), SIGNED);
-        await call(urlAt(Number(port)), 'DeleteItem', { Key: { id: { S: MARKER } } });
+        for (const marker of MARKERS) await call(urlAt(Number(port)), 'DeleteItem', { Key: { id: { S: marker } } });
         const comeBack = leadAstray(proxy, Number(port));
         return async () => {
           await comeBack();

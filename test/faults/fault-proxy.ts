@@ -9,6 +9,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
  * - `swallow-answers`: the server does what it is asked, and nobody is told.
  * - `reset-on-answer`: the server does what it is asked, and then the connection is reset.
  * - `{ delayMs }`: each answer is late.
+ * - `{ from, treatment }`: nothing before a request that holds this text, and from then on the treatment.
  */
 export type Treatment =
   | 'pass'
@@ -16,7 +17,8 @@ export type Treatment =
   | 'reset-on-request'
   | 'swallow-answers'
   | 'reset-on-answer'
-  | { readonly delayMs: number };
+  | { readonly delayMs: number }
+  | { readonly from: string; readonly treatment: 'swallow-answers' | 'reset-on-answer' };
 
 /** A TCP proxy on loopback between a store and its server. */
 export interface FaultProxy {
@@ -48,13 +50,17 @@ export async function startFaultProxy(serverPort: number): Promise<FaultProxy> {
     const upstream = connect(target, '127.0.0.1');
     const treatment = () => connections.get(client) ?? 'pass';
     client.on('data', (request) => {
+      const how = treatment();
+      if (typeof how === 'object' && 'from' in how && request.includes(how.from))
+        connections.set(client, how.treatment);
       if (treatment() === 'reset-on-request') client.resetAndDestroy();
       else if (treatment() !== 'swallow-requests') upstream.write(request);
     });
     upstream.on('data', (answer) => {
       const how = treatment();
       if (how === 'reset-on-answer') client.resetAndDestroy();
-      else if (typeof how === 'object') setTimeout(() => client.writable && client.write(answer), how.delayMs);
+      else if (typeof how === 'object' && 'delayMs' in how)
+        setTimeout(() => client.writable && client.write(answer), how.delayMs);
       else if (how !== 'swallow-answers') client.write(answer);
     });
     upstream.on('end', () => client.end());

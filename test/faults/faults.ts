@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
+import type { Treatment } from './fault-proxy.ts';
 import type { Outcome } from './history.ts';
 import { type End, leadAstray, type NetworkStore } from './network-store.ts';
 
@@ -9,23 +10,28 @@ export type NetworkStoreName = 'postgres' | 'redis' | 'dynamodb';
 export interface NetworkFault {
   /** What the server, or the way to it, does. */
   readonly name: string;
-  /** Brings it about and returns what ends it, if it does not end by itself. `id` is of a token that is revoked. */
-  readonly begin: (store: NetworkStore, id: string) => End | undefined | Promise<End | undefined>;
+  /** Brings it about and returns what ends it, if it does not end by itself. `id` is one that was written. */
+  readonly begin: (
+    store: NetworkStore,
+    id: string,
+    /** What the store object is asked next. */
+    next: 'write' | 'read',
+  ) => End | undefined | Promise<End | undefined>;
   /** The store object has no connection yet. Otherwise it has one that works. */
   readonly isCold?: true;
   /** It is over with one call: brought about for each. */
   readonly isMomentary?: true;
-  /** Revocations go on all the time, before it, under it and after it. */
+  /** Writes go on all the time, before it, under it and after it. */
   readonly isUnderLoad?: true;
   /** The server has done what it was asked, whatever the store answers. */
   readonly isRecorded?: true;
   readonly expected: Readonly<Record<NetworkStoreName, Expected>>;
 }
 
-/** What `revoke` and `check` come to meanwhile, or why there is no such fault. */
-export type Expected = { readonly revoke: Outcome; readonly check: Outcome } | { readonly impossible: string };
+/** What a write and a read come to meanwhile, or why there is no such fault. */
+export type Expected = { readonly write: Outcome; readonly read: Outcome } | { readonly impossible: string };
 
-const both = (outcome: Outcome): Expected => ({ revoke: outcome, check: outcome });
+const both = (outcome: Outcome): Expected => ({ write: outcome, read: outcome });
 const impossible = (reason: string): Expected => ({ impossible: reason });
 const everywhere = (outcome: Outcome) => ({
   postgres: both(outcome),
@@ -67,14 +73,14 @@ export const NETWORK_FAULTS: readonly NetworkFault[] = [
     name: 'commits, but its answer is lost with the connection, once',
     isMomentary: true,
     isRecorded: true,
-    begin: ({ proxy }) => void proxy.treatOpen('reset-on-answer'),
+    begin: (store, _id, next) => void store.proxy.treatOpen(fromCommit('reset-on-answer', store, next)),
     expected: everywhere('done'),
   },
   {
     name: 'commits, but no answer ever arrives',
     isMomentary: true,
     isRecorded: true,
-    begin: ({ proxy }) => void proxy.treatOpen('swallow-answers'),
+    begin: (store, _id, next) => void store.proxy.treatOpen(fromCommit('swallow-answers', store, next)),
     expected: everywhere('timed_out'),
   },
   {
@@ -123,8 +129,8 @@ export const NETWORK_FAULTS: readonly NetworkFault[] = [
     name: 'has no room left',
     begin: (store) => store.fill?.(),
     expected: {
-      postgres: { revoke: 'full', check: 'done' },
-      redis: { revoke: 'full', check: 'done' },
+      postgres: { write: 'full', read: 'done' },
+      redis: { write: 'full', read: 'done' },
       dynamodb: impossible('the API has no such answer for a table without local secondary indexes; quotas throttle'),
     },
   },
@@ -162,7 +168,7 @@ export const NETWORK_FAULTS: readonly NetworkFault[] = [
     expected: {
       postgres: both('timed_out'), // it waits for locks, as long as it is let
       redis: both('busy'),
-      dynamodb: { revoke: 'busy', check: 'done' },
+      dynamodb: { write: 'busy', read: 'done' },
     },
   },
   {
@@ -171,7 +177,7 @@ export const NETWORK_FAULTS: readonly NetworkFault[] = [
     expected: everywhere('not_migrated'),
   },
   {
-    name: 'fails over to a copy that has the schema marker and lacks the last revocations',
+    name: 'fails over to a copy that has the schema marker and lacks the last writes',
     begin: () => undefined,
     expected: {
       postgres: impossible(INDISTINGUISHABLE),
@@ -189,8 +195,8 @@ export const NETWORK_FAULTS: readonly NetworkFault[] = [
     begin: (store, id) => store.corrupt(id),
     expected: {
       postgres: both('corrupt'), // it keeps rows together in pages
-      redis: { revoke: 'done', check: 'corrupt' },
-      dynamodb: { revoke: 'done', check: 'corrupt' },
+      redis: { write: 'done', read: 'corrupt' },
+      dynamodb: { write: 'done', read: 'corrupt' },
     },
   },
   {
@@ -211,7 +217,16 @@ export const NETWORK_FAULTS: readonly NetworkFault[] = [
   },
 ];
 
-function treated(proxy: NetworkStore['proxy'], treatment: Parameters<typeof proxy.treat>[0]): End {
+/** Of a write, what is asked before its commit is answered. */
+function fromCommit(
+  treatment: 'reset-on-answer' | 'swallow-answers',
+  { commit }: NetworkStore,
+  next: 'write' | 'read',
+): Treatment {
+  return next === 'write' && commit !== undefined ? { from: commit, treatment } : treatment;
+}
+
+function treated(proxy: NetworkStore['proxy'], treatment: Treatment): End {
   proxy.treat(treatment);
   return () => proxy.treat('pass');
 }

@@ -1,36 +1,41 @@
 import { expect } from 'vitest';
 import { monotonicMs } from '#shared/clock.ts';
 import { isStoreUnavailable, type StoreFault } from '#shared/errors.ts';
-import type { RevocationStatus, TokenRevocationStore } from '#shared/token-revocation/store.ts';
+import type { TestedStore } from './tested-store.ts';
 
 /** What a call came to: done, or refused for a fault of the store. */
 export type Outcome = 'done' | StoreFault;
 
 /** What was asked of a store and what it answered. Each answer is held to what was acknowledged before it was asked. */
 export interface History {
-  /** Revokes a token of this name. */
-  revoke(id: string, timeoutMs?: number): Promise<void>;
-  /** Whether it is revoked. Fails the test when its revocation was acknowledged before and the answer is no. */
-  check(id: string, timeoutMs?: number): Promise<RevocationStatus>;
-  /** The revocations that were acknowledged. */
+  /** The writes of an id, one by one or all in their order. */
+  readonly writes: TestedStore['writes'];
+  writeAll(id: string, timeoutMs?: number): Promise<void>;
+  /** Looks at an id. Fails the test when a write of it was acknowledged before and does not show. */
+  read(id: string, timeoutMs?: number): Promise<void>;
+  /** The ids of which all writes were acknowledged. */
   acknowledged(): readonly string[];
 }
 
 /** Begins the history of one or more stores that have the same server. */
-export function createHistory(store: TokenRevocationStore, known: Iterable<string> = []): History {
-  const acknowledged = new Set(known);
+export function createHistory({ writes, read }: TestedStore, known: Iterable<string> = []): History {
+  const acknowledged = writes.map(() => new Set(known));
+  const noted = writes.map((write, index): (typeof writes)[number] => async (id, timeoutMs) => {
+    await write(id, timeoutMs);
+    acknowledged[index]?.add(id);
+  });
   return {
-    async revoke(id, timeoutMs) {
-      await store.revoke({ tokenIds: [id], grants: [], cutOffs: [], expiresAt: 4_000_000_000 }, timeoutMs);
-      acknowledged.add(id);
+    writes: noted,
+    async writeAll(id, timeoutMs) {
+      for (const write of noted) await write(id, timeoutMs);
     },
-    async check(id, timeoutMs) {
-      const mustBeRevoked = acknowledged.has(id);
-      const status = await store.check({ tokenIds: [id], grants: [], cutOffKeys: [] }, timeoutMs);
-      if (mustBeRevoked) expect(status, `${id} was acknowledged as revoked`).toMatchObject({ revoked: true });
-      return status;
+    async read(id, timeoutMs) {
+      const mustShow = acknowledged.map((ids) => ids.has(id));
+      const shows = await read(id, timeoutMs);
+      const lost = mustShow.flatMap((must, index) => (must && !shows[index] ? [index] : []));
+      expect(lost, `the writes of ${id} that were acknowledged and do not show`).toEqual([]);
     },
-    acknowledged: () => [...acknowledged],
+    acknowledged: () => [...(acknowledged[0] ?? [])].filter((id) => acknowledged.every((ids) => ids.has(id))),
   };
 }
 

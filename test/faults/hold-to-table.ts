@@ -3,6 +3,7 @@ import { retryWhileUnavailable } from '#shared/databases/retry.ts';
 import { type Expected, NETWORK_FAULTS, type NetworkFault, type NetworkStoreName } from './faults.ts';
 import { createHistory, type History, type Outcome, outcomeOf } from './history.ts';
 import type { End, NetworkStore } from './network-store.ts';
+import type { StoreKind, TestedStore } from './tested-store.ts';
 
 /** What a call gets when it will use all of it, and when it will not, in milliseconds. */
 const SHORT_MS = 500;
@@ -16,6 +17,13 @@ const WRITERS = 4;
 /** How long a server may take to start on a busy machine: a Java machine may need ten seconds. */
 const START_TIMEOUT_MS = 90_000;
 
+/** What is kept in each store; the directory is not kept in Redis. */
+const KINDS: Readonly<Record<NetworkStoreName, readonly StoreKind[]>> = {
+  postgres: ['revocations', 'directory'],
+  redis: ['revocations'],
+  dynamodb: ['revocations', 'directory'],
+};
+
 /** Runs each fault of the table that a store can have against one server. */
 export function holdToTable(name: NetworkStoreName, start: () => Promise<NetworkStore>): void {
   describe(`while the server of a ${name} store`, () => {
@@ -25,81 +33,108 @@ export function holdToTable(name: NetworkStoreName, start: () => Promise<Network
     }, START_TIMEOUT_MS);
     afterAll(() => backend?.stop());
 
-    for (const fault of NETWORK_FAULTS) {
-      const expected = fault.expected[name];
-      if ('impossible' in expected) continue;
-      test(`${fault.name}: ${sentence(expected)}`, () => runCell(backend, fault, expected), START_TIMEOUT_MS);
+    for (const { fault, kind, expected } of cellsOf(name)) {
+      const title = `${fault.name}: ${sentence(expected)} (${kind})`;
+      test(title, () => runCell(backend, kind, fault, expected), START_TIMEOUT_MS);
     }
+  });
+}
+
+/** What is run for a store: each fault that it can have, with each kind that is kept in it. */
+export function cellsOf(name: NetworkStoreName) {
+  return NETWORK_FAULTS.flatMap((fault) => {
+    const expected = fault.expected[name];
+    return 'impossible' in expected ? [] : KINDS[name].map((kind) => ({ fault, kind, expected }));
   });
 }
 
 /** What a cell of the table says. */
 export function sentence(expected: Expected): string {
   if ('impossible' in expected) return expected.impossible;
-  const { revoke, check } = expected;
-  return revoke === check ? revoke : `revoke ${revoke}, check ${check}`;
+  const { write, read } = expected;
+  return write === read ? write : `write ${write}, read ${read}`;
 }
 
 async function runCell(
   backend: NetworkStore,
+  kind: StoreKind,
   fault: NetworkFault,
-  { revoke, check }: Exclude<Expected, { impossible: string }>,
+  expected: Exclude<Expected, { impossible: string }>,
 ): Promise<void> {
-  const store = backend.open();
+  const store = backend.open(kind);
   onTestFinished(() => store.close());
   const run = crypto.randomUUID(); // the cells share one server
-  const [before, during, after] = [`before-${run}`, `during-${run}`, `after-${run}`] as const;
-  const known = fault.isCold ? await revokeDirectly(backend, before) : [];
+  const [before, during, after, never] = ['before', 'during', 'after', 'never'].map((when) => `${when}-${run}`) as Ids;
+  const known = await prepareDirectly(backend, kind, { prepared: [before, during, after, never], fault, before });
   const history = createHistory(store, known);
-  if (!fault.isCold) await history.revoke(before);
-  const load = fault.isUnderLoad && startLoad(history);
+  if (!fault.isCold) await history.writeAll(before);
+  const load = fault.isUnderLoad && startLoad(store, history);
   await load?.isUnderWay;
 
-  let end = await fault.begin(backend, before);
+  let end = await fault.begin(backend, before, 'write');
   try {
-    const revoked = await outcomeOf(TIMEOUTS[revoke] ?? LONG_MS, (timeoutMs) => history.revoke(during, timeoutMs));
-    if (fault.isMomentary) end = await beginAgain(backend, fault, history, before);
-    const checked = await outcomeOf(TIMEOUTS[check] ?? LONG_MS, (timeoutMs) => history.check(before, timeoutMs));
-    expect({ revoke: revoked, check: checked }).toEqual({ revoke, check });
+    const writes = [];
+    for (const [index, write] of history.writes.entries()) {
+      writes.push(await outcomeOf(timeFor(expected.write), (timeoutMs) => write(during, timeoutMs)));
+      const next = index + 1 < history.writes.length ? 'write' : 'read';
+      if (fault.isMomentary) end = await beginAgain(backend, fault, { history, before, next });
+    }
+    const read = await outcomeOf(timeFor(expected.read), (timeoutMs) => history.read(before, timeoutMs));
+    expect({ writes, read }).toEqual({ writes: history.writes.map(() => expected.write), read: expected.read });
   } finally {
     await end?.();
   }
 
-  await recovered((timeoutMs) => history.check(before, timeoutMs));
-  await recovered((timeoutMs) => history.revoke(after, timeoutMs));
+  await recovered((timeoutMs) => history.read(before, timeoutMs));
+  if (fault.isRecorded) expect(await store.read(during)).not.toContain(false);
+  // Whatever was answered, and whatever was done: again, as whoever was refused does.
+  for (const id of [during, after]) {
+    for (const write of history.writes) await recovered((timeoutMs) => write(id, timeoutMs));
+  }
   await load?.stop();
-  for (const id of history.acknowledged()) await recovered((timeoutMs) => history.check(id, timeoutMs));
-  if (fault.isRecorded) expect(await store.check(token(during))).toMatchObject({ revoked: true });
-  expect(await store.check(token(`never-${run}`))).toEqual({ revoked: false });
+  for (const id of history.acknowledged()) {
+    await recovered((timeoutMs) => history.read(id, timeoutMs));
+    await store.assertWhole(id);
+  }
+  expect(await store.read(never)).not.toContain(true);
+}
+
+type Ids = [before: string, during: string, after: string, never: string];
+
+function timeFor(outcome: Outcome): number {
+  return TIMEOUTS[outcome] ?? LONG_MS;
 }
 
 /** With a connection that works, as the first time. */
 async function beginAgain(
   backend: NetworkStore,
   fault: NetworkFault,
-  history: History,
-  before: string,
+  { history, before, next }: { history: History; before: string; next: 'write' | 'read' },
 ): Promise<End | undefined> {
-  await recovered((timeoutMs) => history.check(before, timeoutMs));
-  return fault.begin(backend, before);
+  await recovered((timeoutMs) => history.read(before, timeoutMs));
+  return fault.begin(backend, before, next);
 }
 
 function recovered<Result>(call: (timeoutMs: number) => Promise<Result>): Promise<Result> {
   return retryWhileUnavailable(RECOVERY_MS, call);
 }
 
-async function revokeDirectly(backend: NetworkStore, id: string): Promise<readonly string[]> {
-  const direct = backend.openDirectly();
+/** Not through the store object that is tested. Returns what was written as well, which it is where that one is cold. */
+async function prepareDirectly(
+  backend: NetworkStore,
+  kind: StoreKind,
+  { prepared, fault, before }: { prepared: readonly string[]; fault: NetworkFault; before: string },
+): Promise<readonly string[]> {
+  const direct = backend.openDirectly(kind);
   const history = createHistory(direct);
-  await history.revoke(id);
+  for (const id of prepared) await direct.prepare(id);
+  if (fault.isCold) await history.writeAll(before);
   await direct.close();
   return history.acknowledged();
 }
 
-const token = (id: string) => ({ tokenIds: [id], grants: [], cutOffKeys: [] });
-
-/** Revokes one token after another, each until that is acknowledged, and checks each. */
-function startLoad(history: History): { isUnderWay: Promise<void>; stop: () => Promise<void> } {
+/** Writes one id after another, each until that is acknowledged, and reads each. */
+function startLoad(store: TestedStore, history: History): { isUnderWay: Promise<void>; stop: () => Promise<void> } {
   let isStopped = false;
   let resolve = () => {};
   const isUnderWay = new Promise<void>((settle) => {
@@ -108,8 +143,9 @@ function startLoad(history: History): { isUnderWay: Promise<void>; stop: () => P
   const writers = Array.from({ length: WRITERS }, async () => {
     while (!isStopped) {
       const id = crypto.randomUUID();
-      await retryWhileUnavailable(START_TIMEOUT_MS, () => history.revoke(id, LONG_MS));
-      await retryWhileUnavailable(START_TIMEOUT_MS, () => history.check(id, LONG_MS));
+      for (const step of [store.prepare, ...history.writes, history.read]) {
+        await retryWhileUnavailable(START_TIMEOUT_MS, () => step(id, LONG_MS));
+      }
       if (history.acknowledged().length > 5 * WRITERS) resolve();
     }
   });

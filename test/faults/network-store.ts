@@ -1,14 +1,12 @@
-import { LOCAL_PLATFORM } from '#shared/platform.ts';
-import { openTokenRevocationStore } from '#shared/token-revocation/open-store.ts';
-import type { TokenRevocationStore } from '#shared/token-revocation/store.ts';
 import { DYNAMODB_CREDENTIALS } from '#test/support/dynamodb-server.ts';
 import { type FaultProxy, startFaultProxy } from './fault-proxy.ts';
 import type { KillableServer } from './killable-server.ts';
+import { openTestedStore, type StoreKind, type TestedStore } from './tested-store.ts';
 
 /** Ends a fault. */
 export type End = () => void | Promise<void>;
 
-/** Faults that are the server's own: each is brought about in its own way. */
+/** What a server has of its own: above all faults, each brought about in its own way. */
 export interface ServerFaults {
   /** It takes the next connection, or request, for one too many. */
   refuseMore(): Promise<End>;
@@ -16,12 +14,14 @@ export interface ServerFaults {
   refuseCredentials(): Promise<End>;
   /** Another writer is in the way and does not let go. */
   block(): Promise<End>;
-  /** Its schema marker is of an older version. */
+  /** Its schema markers are of an older version. */
   ageSchema(): Promise<End>;
-  /** What it keeps of this token cannot be read. */
+  /** What it keeps of this id, of each kind, cannot be read. */
   corrupt(id: string): Promise<End>;
   /** The proxy leads to another server, which has no schema. */
   failOver(): Promise<End>;
+  /** What the request that commits a write holds, where others come before it. */
+  readonly commit?: string;
   /** It has no room left. */
   fill?(): Promise<End>;
   /** It acknowledges what is not durable yet. */
@@ -35,9 +35,9 @@ export interface NetworkStore extends ServerFaults {
   readonly proxy: FaultProxy;
   readonly server: KillableServer;
   /** A store object that reaches the server through the proxy. */
-  open(): TokenRevocationStore;
+  open(kind: StoreKind): TestedStore;
   /** A store object that reaches it directly. */
-  openDirectly(): TokenRevocationStore;
+  openDirectly(kind: StoreKind): TestedStore;
   stop(): Promise<void>;
 }
 
@@ -48,21 +48,18 @@ export async function createNetworkStore(
   createFaults: (proxy: FaultProxy) => ServerFaults,
 ): Promise<NetworkStore> {
   const proxy = await startFaultProxy(server.port);
-  const open = (port: number) =>
-    openTokenRevocationStore(
-      {
-        STORE_URL: urlAt(port),
-        AWS_ACCESS_KEY_ID: DYNAMODB_CREDENTIALS.accessKeyId,
-        AWS_SECRET_ACCESS_KEY: DYNAMODB_CREDENTIALS.secretAccessKey,
-      },
-      LOCAL_PLATFORM,
-    );
+  const open = (kind: StoreKind, port: number) =>
+    openTestedStore(kind, {
+      STORE_URL: urlAt(port),
+      AWS_ACCESS_KEY_ID: DYNAMODB_CREDENTIALS.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: DYNAMODB_CREDENTIALS.secretAccessKey,
+    });
   return {
     ...createFaults(proxy),
     proxy,
     server,
-    open: () => open(proxy.port),
-    openDirectly: () => open(server.port),
+    open: (kind) => open(kind, proxy.port),
+    openDirectly: (kind) => open(kind, server.port),
     async stop() {
       await proxy.stop();
       await server.stop();

@@ -81,7 +81,7 @@ export async function startPostgresStore(): Promise<NetworkStore> {
         whileIs(`ALTER ROLE ${NAME} SET synchronous_commit = off`, `ALTER ROLE ${NAME} RESET synchronous_commit`),
       async block() {
         const other = await connectAsAdministrator(NAME);
-        await other.query('BEGIN; LOCK TABLE revoked_id IN ACCESS EXCLUSIVE MODE');
+        await other.query('BEGIN; LOCK TABLE revoked_id, account_link IN ACCESS EXCLUSIVE MODE');
         return () => other.end();
       },
       // The server's own answer, though not for its own reason: a small disk takes a mount.
@@ -89,7 +89,8 @@ export async function startPostgresStore(): Promise<NetworkStore> {
         whileIs(
           `CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql
             AS $$ BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
-          CREATE TRIGGER no_room BEFORE INSERT ON revoked_id EXECUTE FUNCTION no_room()`,
+          CREATE TRIGGER no_room BEFORE INSERT ON revoked_id EXECUTE FUNCTION no_room();
+          CREATE TRIGGER no_room BEFORE INSERT ON audit_record EXECUTE FUNCTION no_room()`,
           'DROP FUNCTION no_room CASCADE',
           NAME,
         ),
@@ -98,14 +99,20 @@ export async function startPostgresStore(): Promise<NetworkStore> {
         return async () => void (await asAdministrator('SELECT pg_promote()'));
       },
       async corrupt() {
-        const [row] = await asAdministrator(`SELECT pg_relation_filepath('revoked_id') AS path`, NAME);
-        const file = join(server.folder, 'data', String(row?.path));
-        let pages = Buffer.alloc(0);
+        const rows = await asAdministrator(
+          `SELECT pg_relation_filepath(name) AS path FROM unnest(ARRAY['revoked_id', 'account_link']) AS name`,
+          NAME,
+        );
+        const files = rows.map(({ path }) => join(server.folder, 'data', String(path)));
+        let pages = new Map<string, Buffer>();
         await startAgain(() => {
-          pages = readFileSync(file);
-          writeFileSync(file, Buffer.alloc(pages.length, 0xff));
+          pages = new Map(files.map((file) => [file, readFileSync(file)]));
+          for (const [file, { length }] of pages) writeFileSync(file, Buffer.alloc(length, 0xff));
         });
-        return () => startAgain(() => writeFileSync(file, pages));
+        return () =>
+          startAgain(() => {
+            for (const [file, bytes] of pages) writeFileSync(file, bytes);
+          });
       },
       async failOver() {
         const url = new URL(inject('postgresUrl'));

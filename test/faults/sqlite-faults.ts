@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Outcome } from './history.ts';
 import type { End } from './network-store.ts';
+import type { StoreKind } from './tested-store.ts';
 
 /** A fault of a store in a file, what is done to bring it about, and what the store must answer meanwhile. */
 export interface SqliteFault {
@@ -13,16 +14,18 @@ export interface SqliteFault {
   readonly begin: (file: SqliteFile) => End | Promise<End>;
   /** The store object has not opened it yet. */
   readonly isCold?: true;
-  /** What a check, and then a revocation, come to meanwhile. */
-  readonly expected: { readonly check: Outcome; readonly revoke: Outcome };
+  /** What a read, and then a write, come to meanwhile. */
+  readonly expected: { readonly read: Outcome; readonly write: Outcome };
 }
 
 /** A migrated database. */
 export interface SqliteFile {
   readonly path: string;
-  /** A token that no fault may revoke. */
-  readonly neverRevoked: string;
-  /** Notes that a revocation was acknowledged to somebody else. */
+  /** What is kept in it, as far as this test goes. */
+  readonly kind: StoreKind;
+  /** An id that no fault may write. */
+  readonly neverWritten: string;
+  /** Notes that the writes of an id were acknowledged to somebody else. */
   acknowledge(id: string): void;
 }
 
@@ -37,12 +40,12 @@ export const SQLITE_FAULTS: readonly SqliteFault[] = [
       writer.exec('BEGIN IMMEDIATE');
       return () => writer.close();
     },
-    expected: { check: 'done', revoke: 'busy' },
+    expected: { read: 'done', write: 'busy' },
   },
   {
     name: 'is locked by a writer that is then killed (SIGKILL) in its transaction',
-    begin: async ({ path, neverRevoked, acknowledge }) => {
-      const writer = fork(new URL('sqlite-writer-process.ts', import.meta.url), [path, neverRevoked]);
+    begin: async ({ path, kind, neverWritten, acknowledge }) => {
+      const writer = fork(new URL('sqlite-writer-process.ts', import.meta.url), [path, kind, neverWritten]);
       const holds = new Promise<void>((resolve, reject) => {
         writer.on('message', (id) => (id === 'holds' ? resolve() : acknowledge(String(id))));
         writer.on('exit', () => reject(new Error('the writer ended before it held the lock')));
@@ -54,13 +57,13 @@ export const SQLITE_FAULTS: readonly SqliteFault[] = [
         await ended;
       };
     },
-    expected: { check: 'done', revoke: 'busy' },
+    expected: { read: 'done', write: 'busy' },
   },
   {
     name: 'may not be written when it is opened',
     isCold: true,
     begin: ({ path }) => withoutRights(path),
-    expected: { check: 'read_only', revoke: 'read_only' },
+    expected: { read: 'read_only', write: 'read_only' },
   },
   {
     name: 'may not be written when it is opened beside another process',
@@ -74,7 +77,7 @@ export const SQLITE_FAULTS: readonly SqliteFault[] = [
         other.close();
       };
     },
-    expected: { check: 'done', revoke: 'read_only' },
+    expected: { read: 'done', write: 'read_only' },
   },
   {
     // `max_page_count` is a setting of each connection, the store's is not ours: a table that has used up its row ids
@@ -85,11 +88,12 @@ export const SQLITE_FAULTS: readonly SqliteFault[] = [
         path,
         `CREATE TABLE no_room (id INTEGER PRIMARY KEY AUTOINCREMENT);
         INSERT INTO no_room VALUES (9223372036854775807);
-        CREATE TRIGGER no_room AFTER INSERT ON revoked_id BEGIN INSERT INTO no_room VALUES (NULL); END`,
+        CREATE TRIGGER no_room AFTER INSERT ON revoked_id BEGIN INSERT INTO no_room VALUES (NULL); END;
+        CREATE TRIGGER no_room_either AFTER INSERT ON audit_record BEGIN INSERT INTO no_room VALUES (NULL); END`,
       );
-      return () => changed(path, 'DROP TRIGGER no_room; DROP TABLE no_room');
+      return () => changed(path, 'DROP TRIGGER no_room; DROP TRIGGER no_room_either; DROP TABLE no_room');
     },
-    expected: { check: 'done', revoke: 'full' },
+    expected: { read: 'done', write: 'full' },
   },
   {
     name: 'is corrupt, until a copy takes its place',
@@ -101,7 +105,7 @@ export const SQLITE_FAULTS: readonly SqliteFault[] = [
       writeFileSync(path, pages.fill(0xff, 4096)); // behind the first page
       return () => renameSync(`${path}.copy`, path);
     },
-    expected: { check: 'corrupt', revoke: 'closed' },
+    expected: { read: 'corrupt', write: 'closed' },
   },
   {
     name: 'is no database, until a copy takes its place',
@@ -112,29 +116,29 @@ export const SQLITE_FAULTS: readonly SqliteFault[] = [
       writeFileSync(path, 'x'.repeat(4096));
       return () => renameSync(`${path}.copy`, path);
     },
-    expected: { check: 'corrupt', revoke: 'corrupt' },
+    expected: { read: 'corrupt', write: 'corrupt' },
   },
   {
     name: 'is removed while it is open',
     begin: ({ path }) => movedAway(path),
-    expected: { check: 'unreachable', revoke: 'closed' },
+    expected: { read: 'unreachable', write: 'closed' },
   },
   {
     name: 'is removed before it is opened',
     isCold: true,
     begin: ({ path }) => movedAway(path),
-    expected: { check: 'unreachable', revoke: 'unreachable' },
+    expected: { read: 'unreachable', write: 'unreachable' },
   },
   {
     name: 'is replaced by an empty one while it is open',
     begin: ({ path }) => replaced(path),
-    expected: { check: 'unreachable', revoke: 'closed' },
+    expected: { read: 'unreachable', write: 'closed' },
   },
   {
     name: 'is replaced by an empty one before it is opened',
     isCold: true,
     begin: ({ path }) => replaced(path),
-    expected: { check: 'not_migrated', revoke: 'not_migrated' },
+    expected: { read: 'not_migrated', write: 'not_migrated' },
   },
   {
     name: 'has a schema that is older than the code, until a copy takes its place',
@@ -147,9 +151,15 @@ export const SQLITE_FAULTS: readonly SqliteFault[] = [
         renameSync(`${path}.copy`, path);
       };
     },
-    expected: { check: 'not_migrated', revoke: 'not_migrated' },
+    expected: { read: 'not_migrated', write: 'not_migrated' },
   },
 ];
+
+/** What is run: each fault with each write of each kind, for after some a store object gives up what it had opened. */
+export const SQLITE_CELLS = SQLITE_FAULTS.flatMap((fault) => [
+  { fault, kind: 'revocations' as const, write: 0 },
+  ...[0, 1].map((write) => ({ fault, kind: 'directory' as const, write })),
+]);
 
 const NOBODY = 65_534;
 

@@ -1,11 +1,19 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { parse as parseYaml } from 'yaml';
 import { idOf } from './reachability.ts';
-import { isObject, type Json, type JsonObject, readInfraFile, readOpenApi, readRows } from './terraform-files.ts';
+import {
+  isObject,
+  type Json,
+  type JsonObject,
+  parseHcl,
+  readInfraFile,
+  readOpenApi,
+  readRows,
+} from './terraform-files.ts';
 import { hasTerraform, type Rehearsal, rehearse, unlessTerraform } from './terraform-run.ts';
 
 const secret = (id: string): JsonObject => ({ id, version_id: `${id}-version`, key: 'value' });
-const lockbox = { TOKEN_PEPPERS: secret('peppers'), CLIENTS: secret('clients') };
+const lockbox = { TOKEN_PEPPERS: secret('peppers'), CLIENTS: secret('clients'), ENCRYPTION_KEYS: secret('keys') };
 const given: JsonObject = { folder_id: 'b1gfolder', secrets: lockbox };
 
 const functionsYaml = async (rows: JsonObject): Promise<JsonObject> => {
@@ -52,12 +60,7 @@ describe.skipIf(!hasTerraform)(
   () => {
     let whole: Applied;
     beforeAll(async () => {
-      const rows = { maintenance: { timeout: 60, variables: ['STORE_URL'], secrets: ['OUTBOX_KEY'], timer } };
-      const variables = { ...given, secrets: { ...lockbox, OUTBOX_KEY: secret('outbox') } };
-      whole = await applied(
-        { ...variables, environment: { MAX_TOKEN_LIFETIME_S: '3600' } },
-        { functions: await functionsYaml(rows) },
-      );
+      whole = await applied({ ...given, environment: { MAX_TOKEN_LIFETIME_S: '3600' } });
     }, 60_000);
 
     test('a function gets its row with the defaults filled in', () => {
@@ -95,7 +98,7 @@ describe.skipIf(!hasTerraform)(
 
       expect(new Set(accounts).size).toBe(accounts.length);
       expect(readers).toContainEqual({
-        secret_id: 'outbox',
+        secret_id: 'keys',
         role: 'lockbox.payloadViewer',
         member: account(whole, 'function["maintenance"]'),
       });
@@ -107,6 +110,7 @@ describe.skipIf(!hasTerraform)(
         );
       expect(new Set(readersOf('peppers'))).toEqual(new Set(await listing('TOKEN_PEPPERS')));
       expect(new Set(readersOf('clients'))).toEqual(new Set(await listing('CLIENTS')));
+      expect(new Set(readersOf('keys'))).toEqual(new Set(await listing('ENCRYPTION_KEYS')));
     });
 
     test('only a public row may be called by anybody, and the gateway calls what its spec names', () => {
@@ -114,9 +118,26 @@ describe.skipIf(!hasTerraform)(
       expect(invokers(whole, 'token-authorize')).toEqual([account(whole, 'gateway[0]')]);
     });
 
-    test('a timer function may be called by the trigger and by nobody else', () => {
+    test('maintenance may be called by the account of the timers and by nobody else', () => {
       expect(invokers(whole, 'maintenance')).toEqual([account(whole, 'trigger[0]')]);
       expect(account(whole, 'trigger[0]')).not.toBe(account(whole, 'gateway[0]'));
+      expect(whole.outputs.public_functions).not.toContain('maintenance');
+      expect(whole.resources.get('yandex_api_gateway.this[0]')?.spec).not.toContain(
+        whole.ids.get('yandex_function.this["maintenance"]'),
+      );
+    });
+
+    test.each<[string, JsonObject, JsonObject]>([
+      ['public', { public: true }, {}],
+      ['named by the gateway', {}, { '/tick': { post: { integration: { function_id: idOf('maintenance') } } } }],
+    ])('a timer function that is %s stops the plan', async (_what, changes, paths) => {
+      const functions = await functionsYaml({ maintenance: { timer, ...changes } });
+      const openapi = { openapi: '3.0.0', paths };
+
+      const rehearsal = await rehearse({ ...given, enabled_functions: ['maintenance'] }, { functions, openapi });
+
+      const message = expect.stringContaining('maintenance has a timer: nobody else may call it');
+      expect(rehearsal).toMatchObject({ status: 'refused', message });
     });
 
     test('a timer calls its function, and its failures end in the dead-letter queue', () => {
@@ -198,6 +219,62 @@ describe.skipIf(!hasTerraform)(
       expect(Object.keys(deployment.outputs).filter((name) => name.startsWith('gateway'))).toEqual([]);
     });
 
+    test.each([
+      ['/idp/blitz', '/idp/blitz/api/v3/users/{subjectId}/fa'],
+      ['', '/api/v3/users/{subjectId}/fa'],
+    ])('the context prefix "%s" stands in place of /blitz, and of nothing else', async (context_prefix, path) => {
+      const deployment = await applied({ ...given, context_prefix });
+
+      const [operations, declared] = [operationsOf(specOf(deployment)), operationsOf(await readOpenApi())];
+      expect(operations).toContain(`get ${path}`);
+      expect(operations.map((text) => text.replace(` ${context_prefix}/api/`, ' /blitz/api/')).sort()).toEqual(
+        declared.sort(),
+      );
+      expect(deployment.outputs).toMatchObject({ context_prefix });
+    });
+
+    describe('the secrets of providers', () => {
+      const revoking = (client_secret_env: string): Json => [
+        { type: 'vk', name: 'vk_1' },
+        {
+          type: 'oidc',
+          name: 'one',
+          revocation: { endpoint: 'https://one.example/', client_id: 'c', client_secret_env },
+        },
+      ];
+      const withSecret = { ...lockbox, ONE_SECRET: secret('one') };
+      const holders = (deployment: Applied) =>
+        addresses(deployment, 'yandex_function').filter((address) =>
+          JSON.stringify(deployment.resources.get(address)?.secrets).includes('"ONE_SECRET"'),
+        );
+      const expected = ['external-provider-delete', 'external-provider-link', 'maintenance'];
+
+      test.each<[string, JsonObject, Json]>([
+        ['providers.json', {}, revoking('ONE_SECRET')],
+        ['PROVIDERS, which wins', { PROVIDERS: JSON.stringify(revoking('ONE_SECRET')) }, revoking('OTHER_SECRET')],
+      ])('are given, as %s names them, to the functions that read it', async (_where, environment, providers) => {
+        const deployment = await applied({ ...given, secrets: withSecret, environment }, { providers });
+
+        expect(holders(deployment)).toEqual(expected.map((name) => `yandex_function.this["${name}"]`));
+      });
+
+      test('that Lockbox does not have stop the plan, if a function that needs them is enabled', async () => {
+        const providers = revoking('ONE_SECRET');
+
+        const message = expect.stringContaining('need these in Lockbox, named by the variable secrets: ONE_SECRET');
+        expect(await rehearse(given, { providers })).toMatchObject({ status: 'refused', message });
+        expect(
+          await rehearse({ ...given, enabled_functions: ['external-provider-list'] }, { providers }),
+        ).toMatchObject({ status: 'applied' });
+      });
+    });
+
+    test('the example is one that terraform takes', async () => {
+      const example = await parseHcl('example.tfvars', await readInfraFile('terraform.tfvars.example'));
+
+      await applied(example);
+    });
+
     test('alternatives, a requirement for all operations, variants and any-method are filtered alike', async () => {
       const call = (name: string): JsonObject => ({
         'x-yc-apigateway-integration': { type: 'cloud_functions', function_id: idOf(name) },
@@ -263,7 +340,7 @@ describe.skipIf(!hasTerraform)(
       });
       expect(whole.resources.get('yandex_ydb_database_iam_binding.store[0]')).toMatchObject({
         role: 'ydb.editor',
-        members: [...Object.keys(await readRows()), 'maintenance']
+        members: Object.keys(await readRows())
           .sort()
           .map((name) => account(whole, `function["${name}"]`)),
       });
@@ -306,8 +383,17 @@ describe.skipIf(!hasTerraform)(
       [
         'a secret that is not in Lockbox',
         { secrets: {} },
-        'need these in Lockbox, named by the variable secrets: CLIENTS, TOKEN_PEPPERS',
+        'need these in Lockbox, named by the variable secrets: CLIENTS, ENCRYPTION_KEYS, TOKEN_PEPPERS',
       ],
+      [
+        'a list of providers in Lockbox',
+        { secrets: { ...lockbox, PROVIDERS: secret('p') } },
+        'PROVIDERS names the variables of secrets and holds none: give it in environment',
+      ],
+      ['a context prefix that ends with a slash', { context_prefix: '/blitz/' }, 'context_prefix must be empty, or'],
+      ['a context prefix without a slash', { context_prefix: 'blitz' }, 'context_prefix must be empty, or'],
+      ['a context prefix with a parameter', { context_prefix: '/{tenant}' }, 'context_prefix must be empty, or'],
+      ['a context prefix of dots', { context_prefix: '/../blitz' }, 'context_prefix must be empty, or'],
       [
         'a secret as a plain value',
         { environment: { TOKEN_PEPPERS: 'k1:x' } },

@@ -24,7 +24,7 @@ describe('functions.yaml and openapi.yaml', () => {
       const text = await readInfraFile(name);
 
       // There an unquoted on, off, yes or no is a boolean.
-      expect(parseYaml(text, { version: '1.1' })).toEqual(parseYaml(text));
+      expect(parseYaml(text, { version: '1.1' })).toEqual(parseYaml(text, { merge: true }));
     },
   );
 
@@ -35,7 +35,17 @@ describe('functions.yaml and openapi.yaml', () => {
     const plain = rows.flatMap((row) => [...(row.variables ?? []), ...Object.keys(row.environment ?? {})]);
 
     expect(plain.filter((name) => secrets.has(name))).toEqual([]);
-    expect(plain.filter((name) => /PEPPER|PASSWORD|SECRET|PRIVATE/.test(name))).toEqual([]);
+    expect(plain.filter((name) => /PEPPER|PASSWORD|SECRET|PRIVATE|_KEYS/.test(name))).toEqual([]);
+  });
+
+  test('no name that only the emulator has a value for is needed in a deployment', async () => {
+    const rows = Object.values(await readRows());
+    const needed = new Set(rows.flatMap(({ secrets = [] }) => secrets));
+
+    const ofTheEmulator = rows.flatMap(({ local = {} }) => Object.keys(local));
+
+    expect(ofTheEmulator).toContain('DEV_1_CLIENT_SECRET');
+    expect(ofTheEmulator.filter((name) => needed.has(name))).toEqual([]);
   });
 });
 
@@ -70,6 +80,12 @@ describe('the rules for who names a function', () => {
     expect(reachabilityFaults(rows, spec)).toEqual(['maintenance: called by its timer only, and yet public']);
   });
 
+  test('a function of a timer that the gateway names too is found', () => {
+    const rows = parseRows("functions: { unlink: {}, authorize: { timer: { cron: '* * * * ? *' } } }");
+
+    expect(reachabilityFaults(rows, spec)).toEqual(['authorize: called by its timer, and yet named by the gateway']);
+  });
+
   test('an operation named after one function that calls another is found', () => {
     const paths: JsonObject = { '/unlink': { post: { operationId: 'authorize', integration: idOf('unlink') } } };
 
@@ -90,13 +106,21 @@ describe('the rules for who names a function', () => {
  * of scopes or URL without options; a function that comes near the limit needs its names listed with what they really take.
  */
 const largest: Record<string, number> = {
-  STORE_URL: 512, // also a PostgreSQL URL with a host list and a certificate's path
+  STORE_URL: 320, // also a PostgreSQL URL with a list of three hosts and a certificate's path
+  DIRECTORY_URL: 320,
   MAX_TOKEN_LIFETIME_S: 10,
-  ISSUERS: 1024, // two issuers, one with a client for introspection
-  CLIENTS: 1536, // eight of an id, a hash and a few scopes
+  ISSUERS: 768, // two issuers, one with a client for introspection
+  ISSUER: 64,
+  GRANT_CLAIM: 32,
+  SCOPE_NAMES: 192, // four of a name for a name
+  CLIENTS: 1024, // six of an id, a hash and two scopes
   REVOKE_UPSTREAM: 512,
   UNVERIFIED_TOKENS: 1,
+  LINK_BY_SID: 6,
+  PROTECT_LAST_LINK: 5,
+  PROVIDERS: 688, // two that revoke, two that do not, and two secrets that they name; providers.json may hold more
   TOKEN_PEPPERS: 256, // four of a short key id and 32 bytes in base64
+  ENCRYPTION_KEYS: 256, // the same
 };
 
 const mostBytes = (row: Row): number => {

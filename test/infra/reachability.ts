@@ -13,7 +13,7 @@ export function reachabilityFaults(rows: Rows, spec: JsonObject): string[] {
   const named = functionsNamedBy(spec);
   return [
     ...Object.entries(rows).flatMap(([name, row]) => {
-      if (named.includes(name)) return [];
+      if (named.includes(name)) return row.timer ? [`${name}: called by its timer, and yet named by the gateway`] : [];
       if (!row.timer) return [`${name}: no gateway operation, authorizer or timer names it`];
       return row.public ? [`${name}: called by its timer only, and yet public`] : [];
     }),

@@ -56,12 +56,13 @@ const Row = z.object({
   environment: z.optional(z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]))),
   variables: z.optional(z.array(z.string())),
   secrets: z.optional(z.array(z.string())),
+  local: z.optional(z.record(z.string(), z.string())),
   timer: z.optional(z.object({ cron: z.string() })),
 });
 export type Row = z.infer<typeof Row>;
 export type Rows = Record<string, Row>;
 
-/** The rows of functions.yaml, as far as the deployment reads them. */
+/** The rows of functions.yaml, as far as the tests read them. */
 export const parseRows = (text: string): Rows =>
   z.object({ functions: z.record(z.string(), Row) }).parse(parseYaml(text)).functions;
 
@@ -71,7 +72,7 @@ export const readInfraFile = (name: string): Promise<string> => readFile(join(in
 
 /** openapi.yaml, the placeholders left as they are. */
 export async function readOpenApi(): Promise<JsonObject> {
-  const document: Json = parseYaml(await readInfraFile('openapi.yaml'));
+  const document: Json = parseYaml(await readInfraFile('openapi.yaml'), { merge: true });
   if (!isObject(document)) throw new TypeError('openapi.yaml is not an object');
   return document;
 }

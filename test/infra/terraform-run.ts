@@ -36,13 +36,14 @@ export type Rehearsal =
 /** What a deployment would make, by address (`yandex_function.this["name"]`), or why terraform refuses it. */
 export async function rehearse(
   variables: JsonObject,
-  replaced: { functions?: JsonObject; openapi?: JsonObject } = {},
+  replaced: { functions?: JsonObject; openapi?: JsonObject; providers?: Json } = {},
 ): Promise<Rehearsal> {
   const folder = await mkdtemp(join(tmpdir(), 'unlink-infra-'));
   try {
     const functions = replaced.functions ? stringify(replaced.functions) : await readInfraFile('functions.yaml');
     const openapi = replaced.openapi ? stringify(replaced.openapi) : await readInfraFile('openapi.yaml');
-    await writeConfiguration(folder, { functions, openapi, variables });
+    const providers = JSON.stringify(replaced.providers ?? []);
+    await writeConfiguration(folder, { functions, openapi, providers, variables });
     const applied = await terraform(folder, ['apply', '-auto-approve', '-compact-warnings']);
     if (applied.status !== 0) return { status: 'refused', message: applied.output };
     return readState(await terraform(folder, ['show', '-json']));
@@ -53,7 +54,7 @@ export async function rehearse(
 
 async function writeConfiguration(
   folder: string,
-  content: { functions: string; openapi: string; variables: JsonObject },
+  content: { functions: string; openapi: string; providers: string; variables: JsonObject },
 ): Promise<void> {
   const infra = join(folder, 'infra');
   await Promise.all([mkdir(infra), mkdir(join(folder, 'dist'))]);
@@ -66,6 +67,7 @@ async function writeConfiguration(
     ...Object.keys(parseRows(content.functions)).map((name) => writeFile(join(folder, 'dist', `${name}.zip`), name)),
     writeFile(join(infra, 'functions.yaml'), content.functions),
     writeFile(join(infra, 'openapi.yaml'), content.openapi),
+    writeFile(join(folder, 'providers.json'), content.providers),
     writeFile(join(infra, 'terraform.tfvars.json'), JSON.stringify(content.variables)),
     writeFile(join(folder, 'terraformrc'), ''),
   ]);

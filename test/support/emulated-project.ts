@@ -116,7 +116,7 @@ export async function startProject(changes: Changes = {}): Promise<EmulatedProje
 }
 
 async function send(url: string, init: RequestInit): Promise<Received> {
-  const response = await fetch(url, init);
+  const response = await fetch(url, { redirect: 'manual', ...init });
   return { status: response.status, headers: response.headers, body: await response.text() };
 }
 

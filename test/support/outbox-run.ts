@@ -2,11 +2,11 @@ import { createSecretKey } from 'node:crypto';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { migrateSqlite } from '#scripts/migrate.ts';
-import type { Provider } from '#shared/account-link/provider.ts';
 import { type ProviderTokens, sealTokens } from '#shared/account-link/provider-tokens.ts';
 import type { Directory } from '#shared/directory/directory.ts';
 import { openSqliteDirectory } from '#shared/directory/drivers/sqlite.ts';
 import type { EncryptionKey } from '#shared/encryption.ts';
+import type { RevocableProvider } from '#shared/grant-revocation/revocation-jobs.ts';
 import { createRevocationJobs } from '#shared/grant-revocation/revocation-jobs.ts';
 import type { RevocationClient } from '#shared/grant-revocation/revoke-grant.ts';
 import type { Job, NewJob } from '#shared/outbox/outbox.ts';
@@ -28,7 +28,7 @@ export function testClient(endpoint: string): RevocationClient {
 }
 
 /** The provider `oidc:dev_1`. */
-export function testProvider(endpoint: string): Provider {
+export function testProvider(endpoint: string): RevocableProvider {
   return { type: 'oidc', name: 'dev_1', revocation: testClient(endpoint) };
 }
 

@@ -1,0 +1,267 @@
+import type { AccountLinks, LinkOutcome } from '../account-link/account-link.ts';
+import { emailIds } from '../account-link/email-digest.ts';
+import { boundToLink, sealTokens } from '../account-link/provider-tokens.ts';
+import { retryWhileUnavailable } from '../databases/retry.ts';
+import type { Pepper } from '../token-revocation/token-id.ts';
+import {
+  type Bind,
+  type BindErrorCode,
+  type BoundAccount,
+  type Confirmation,
+  digestOf,
+  keepStep,
+  newSecret,
+  type StepPorts,
+  takeStep,
+} from './bind.ts';
+import type { BindProviders } from './bind-providers.ts';
+import type { FinishOutcome, ProviderClient } from './provider-client.ts';
+
+/** What a request of the browser needs. */
+export interface ContinueBindPorts extends StepPorts {
+  readonly links: AccountLinks;
+  readonly providers: BindProviders;
+  readonly confirmation: Confirmation;
+  /** The sign-in at our issuer, where the page proves the user. */
+  readonly signIn?: { readonly client: ProviderClient; readonly redirectUri: string } | undefined;
+  readonly peppers: readonly Pepper[];
+}
+
+/** A request of the browser. */
+export interface BrowserRequest {
+  readonly requestId: string;
+  readonly remainingMs: () => number;
+  readonly note: (fields: Record<string, unknown>) => void;
+  readonly audit: (event: string, fields: Record<string, unknown>) => void;
+}
+
+/** What a bind came to, as the application learns it. */
+export type BindResult =
+  | { readonly status: 'success' | 'cancelled' }
+  | { readonly status: 'confirm'; readonly ticket: string }
+  | { readonly status: 'error'; readonly error: BindErrorCode };
+
+/** What the browser does next. */
+export type BrowserReply =
+  /** It goes on elsewhere: to the sign-in. */
+  | { readonly kind: 'redirect'; readonly url: string }
+  /** It shows the page on which the user agrees; `cookie` is for this browser alone. */
+  | {
+      readonly kind: 'page';
+      readonly bind: Bind;
+      readonly token: string;
+      readonly cookie: string;
+      readonly names: PageNames;
+    }
+  /** It goes back to the application. */
+  | { readonly kind: 'result'; readonly bind: Bind; readonly result: BindResult }
+  /** There is no application to go back to that we know of. */
+  | { readonly kind: 'lost'; readonly error: BindErrorCode };
+
+/** What the page names. */
+export interface PageNames {
+  readonly application: string;
+  /** The key of the provider: `vk:vk_1`. */
+  readonly provider: string;
+  /** What the account is called there. */
+  readonly account: string;
+  /** Whose account here it will be linked to. */
+  readonly subject: string;
+}
+
+/** The provider has answered: `parameters` are those of its answer. */
+export async function continueFromProvider(
+  request: BrowserRequest,
+  { provider: key, parameters }: { readonly provider: string; readonly parameters: URLSearchParams },
+  ports: ContinueBindPorts,
+): Promise<BrowserReply> {
+  const taken = await takeStep('provider', onlyValue(parameters, 'state'), request.remainingMs, ports);
+  if ('error' in taken) return lost(request, taken.error);
+  const { bind, kept } = taken.step;
+  if (key !== `${bind.fpType}:${bind.fpName}`) return failed(request, bind, 'provider_mismatch');
+  const provider = ports.providers.find(key);
+  if (provider === undefined) return failed(request, bind, 'provider_disabled');
+
+  const outcome = await provider.client.finish(parameters, kept, request.remainingMs());
+  if (outcome.status !== 'known') return notKnown(request, bind, outcome);
+  const { sid, userName, email, tokens } = outcome.account;
+  const emailDigest = email === undefined ? undefined : emailIds(email, ports.peppers)?.current;
+  const account: BoundAccount = { sid, userName, emailDigest, tokens };
+  switch (ports.confirmation) {
+    case 'page':
+      return await signIn(request, { bind, account, isSilent: true }, ports);
+    case 'bearer':
+      return await issueTicket(request, bind, account, ports);
+    case 'none':
+      // Only a start that names a subject gets here without one that proves it.
+      if (bind.subject === undefined) return failed(request, bind, 'user_mismatch');
+      return await finish(request, bind, bind.subject, account, ports);
+  }
+}
+
+/** The browser comes back from the sign-in at our issuer. */
+export async function continueFromSignIn(
+  request: BrowserRequest,
+  parameters: URLSearchParams,
+  ports: ContinueBindPorts,
+): Promise<BrowserReply> {
+  const taken = await takeStep('sign-in', onlyValue(parameters, 'state'), request.remainingMs, ports);
+  if ('error' in taken) return lost(request, taken.error);
+  const { bind, account, kept, isSilent } = taken.step;
+  if (ports.signIn === undefined) return failed(request, bind, 'provider_disabled');
+
+  const outcome = await ports.signIn.client.finish(parameters, kept, request.remainingMs());
+  if (outcome.status === 'interaction_required' && isSilent) {
+    return await signIn(request, { bind, account, isSilent: false }, ports);
+  }
+  if (outcome.status !== 'known') return notKnown(request, bind, outcome);
+  const { sid: subject, userName } = outcome.account;
+  if (bind.subject !== undefined && bind.subject !== subject) return failed(request, bind, 'user_mismatch');
+
+  const [token, cookie] = [newSecret(), newSecret()];
+  const step = { kind: 'page' as const, bind, subject, account, cookieDigest: digestOf(cookie) };
+  await keepStep(token, step, request.remainingMs, ports);
+  const names = {
+    application: bind.client,
+    provider: `${bind.fpType}:${bind.fpName}`,
+    account: account.userName ?? account.sid,
+    subject: userName ?? subject,
+  };
+  return { kind: 'page', bind, token, cookie, names };
+}
+
+/** The user has agreed on our page: `token` is of its form, `cookie` of the browser. */
+export async function continueFromPage(
+  request: BrowserRequest,
+  { token, cookie }: { readonly token: string | undefined; readonly cookie: string | undefined },
+  ports: ContinueBindPorts,
+): Promise<BrowserReply> {
+  const taken = await takeStep('page', token, request.remainingMs, ports);
+  if ('error' in taken) return lost(request, taken.error);
+  const { bind, subject, account, cookieDigest } = taken.step;
+  // Digests of random secrets: the time of the comparison tells nothing of use.
+  if (cookie === undefined || digestOf(cookie) !== cookieDigest) return failed(request, bind, 'browser_mismatch');
+  return await finish(request, bind, subject, account, ports);
+}
+
+/**
+ * Writes the link that was proved, and says what came of it.
+ *
+ * @throws {StoreUnavailable}
+ */
+export async function completeBind(
+  request: BrowserRequest,
+  bind: Bind,
+  subject: string,
+  { sid, userName, emailDigest, tokens }: BoundAccount,
+  { links, encryptionKeys }: Pick<ContinueBindPorts, 'links' | 'encryptionKeys'>,
+): Promise<LinkOutcome> {
+  const identity = { fpType: bind.fpType, fpName: bind.fpName, sid };
+  const actor = `subject:${subject}`;
+  const link = {
+    ...identity,
+    subject,
+    userName,
+    emailDigest,
+    evidence: 'proved' as const,
+    tokens: sealTokens(tokens, boundToLink({ ...identity, subject }), encryptionKeys),
+    begunAt: bind.begunAt,
+    audit: { actor, requestId: request.requestId },
+  };
+  const outcome = await retryWhileUnavailable(request.remainingMs(), (timeoutMs) => links.link(link, timeoutMs));
+  if (outcome.status === 'linked') {
+    const how = { application: bind.client, evidence: 'proved' };
+    request.audit('account_link.linked', { ...identity, subject, actor, ...how, ...outcome });
+  }
+  return outcome;
+}
+
+/** Why nothing was linked. */
+export const LINK_ERRORS: Readonly<Record<Exclude<LinkOutcome['status'], 'linked'>, BindErrorCode>> = {
+  taken: 'already_linked_other_user',
+  limit_reached: 'limit_reached',
+  // The deletion ended the bind.
+  unlinked_since: 'state_expired',
+};
+
+async function finish(
+  request: BrowserRequest,
+  bind: Bind,
+  subject: string,
+  account: BoundAccount,
+  ports: ContinueBindPorts,
+): Promise<BrowserReply> {
+  const outcome = await completeBind(request, bind, subject, account, ports);
+  if (outcome.status !== 'linked') return failed(request, bind, LINK_ERRORS[outcome.status]);
+  request.note({ fa_status: 'success' });
+  return { kind: 'result', bind, result: { status: 'success' } };
+}
+
+async function signIn(
+  request: BrowserRequest,
+  step: { readonly bind: Bind; readonly account: BoundAccount; readonly isSilent: boolean },
+  ports: ContinueBindPorts,
+): Promise<BrowserReply> {
+  if (ports.signIn === undefined) return failed(request, step.bind, 'provider_disabled');
+  const { client, redirectUri } = ports.signIn;
+  const state = newSecret();
+  const { url, kept } = await client.authorize({
+    state,
+    redirectUri,
+    ...(step.isSilent && { parameters: { prompt: 'none' } }),
+    timeoutMs: request.remainingMs(),
+  });
+  await keepStep(state, { kind: 'sign-in', ...step, kept }, request.remainingMs, ports);
+  return { kind: 'redirect', url };
+}
+
+async function issueTicket(
+  request: BrowserRequest,
+  bind: Bind,
+  account: BoundAccount,
+  ports: ContinueBindPorts,
+): Promise<BrowserReply> {
+  if (bind.subject === undefined) return failed(request, bind, 'user_mismatch');
+  const ticket = newSecret();
+  await keepStep(ticket, { kind: 'ticket', bind, subject: bind.subject, account }, request.remainingMs, ports);
+  request.note({ fa_status: 'confirm' });
+  return { kind: 'result', bind, result: { status: 'confirm', ticket } };
+}
+
+function notKnown(
+  request: BrowserRequest,
+  bind: Bind,
+  outcome: Exclude<FinishOutcome, { status: 'known' }>,
+): BrowserReply {
+  switch (outcome.status) {
+    case 'cancelled':
+      request.note({ fa_status: 'cancelled' });
+      return { kind: 'result', bind, result: { status: 'cancelled' } };
+    case 'interaction_required':
+      return failed(request, bind, 'provider_unavailable');
+    case 'failed':
+      request.note({ reason: outcome.detail });
+      return failed(request, bind, outcome.error);
+  }
+}
+
+function failed(request: BrowserRequest, bind: Bind, error: BindErrorCode): BrowserReply {
+  request.note({ fa_status: 'error', fa_error: error });
+  request.audit('account_link.bind_failed', {
+    ...{ fpType: bind.fpType, fpName: bind.fpName, application: bind.client, error },
+    ...(bind.subject !== undefined && { subject: bind.subject }),
+  });
+  return { kind: 'result', bind, result: { status: 'error', error } };
+}
+
+function lost(request: BrowserRequest, error: BindErrorCode): BrowserReply {
+  request.note({ fa_status: 'error', fa_error: error });
+  request.audit('account_link.bind_failed', { error });
+  return { kind: 'lost', error };
+}
+
+/** The value of a parameter that came once. */
+function onlyValue(parameters: URLSearchParams, name: string): string | undefined {
+  const [value, ...others] = parameters.getAll(name);
+  return others.length === 0 ? value : undefined;
+}

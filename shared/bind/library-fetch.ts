@@ -1,0 +1,49 @@
+import type { CustomFetchOptions } from 'oauth4webapi';
+import { OutgoingFailure, type Send } from '../outgoing/send.ts';
+
+/** The `fetch` that the OAuth library is given. */
+export type LibraryFetch = (url: string, options: CustomFetchOptions<string, unknown>) => Promise<Response>;
+
+/** A response of such a status has no body. */
+const WITHOUT_BODY = new Set([204, 205]);
+
+/**
+ * What lets the OAuth library out by our own way: no redirects, a bounded answer, one deadline.
+ *
+ * @param remainingMs How long a call may still take.
+ */
+export function createLibraryFetch(send: Send, remainingMs: () => number): LibraryFetch {
+  return async (url, { method, headers, body }) => {
+    const response = await send({
+      method: method === 'POST' ? 'POST' : 'GET',
+      url,
+      headers,
+      ...(body instanceof URLSearchParams && { body: body.toString() }),
+      timeoutMs: remainingMs(),
+      maxBytes: MAX_BYTES,
+    });
+    const type = response.headers['content-type'];
+    // No other header: the library would read challenges out of them, which change nothing for us.
+    return new Response(WITHOUT_BODY.has(response.status) ? null : readText(response.body), {
+      status: readStatus(response.status),
+      headers: typeof type === 'string' ? { 'content-type': type } : {},
+    });
+  };
+}
+
+/** Of metadata, keys and tokens alike. */
+const MAX_BYTES = 256 * 1024;
+
+function readStatus(status: number): number {
+  if (status < 200 || status > 599) throw new OutgoingFailure('malformed');
+  return status;
+}
+
+/** Bytes that are no UTF-8 would all become the same character, and two accounts one. */
+function readText(body: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(body);
+  } catch {
+    throw new OutgoingFailure('malformed');
+  }
+}

@@ -1,0 +1,235 @@
+/** What the browser gets: redirects and our few pages, which work without JavaScript but for the popup's message. */
+import { randomBytes } from 'node:crypto';
+import type { Bind } from './bind.ts';
+import type { BindResult, BrowserReply } from './continue-bind.ts';
+import { type Language, TEXTS } from './texts.ts';
+
+/** A reply over HTTP: structurally an answer of the runtime. */
+export interface BrowserAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Buffer;
+}
+
+/** What rendering needs to know. */
+export interface RenderOptions {
+  readonly language: Language;
+  /** Where the page's form goes. */
+  readonly formAction: string;
+  /** A provider's name as people know it, by its key. */
+  readonly titleOf: (providerKey: string) => string;
+}
+
+/** The cookie that ties our page to the browser it was shown in. */
+const PAGE_COOKIE = '__Host-fa_bind';
+
+/** What the browser sent of that cookie, if it sent it once. */
+export function readPageCookie(header: string | undefined): string | undefined {
+  const [value, ...others] = (header ?? '')
+    .split(';')
+    .map((pair) => pair.trim())
+    .filter((pair) => pair.startsWith(`${PAGE_COOKIE}=`));
+  return others.length === 0 ? value?.slice(PAGE_COOKIE.length + 1) : undefined;
+}
+
+/** Renders a reply. */
+export function render(reply: BrowserReply, options: RenderOptions): BrowserAnswer {
+  switch (reply.kind) {
+    case 'redirect':
+      return redirect(reply.url);
+    case 'result':
+      return reply.bind.isPopup
+        ? popupPage(reply.bind, reply.result, options)
+        : redirect(returnUrl(reply.bind, reply.result));
+    case 'page':
+      return consentPage(reply, options);
+    case 'lost':
+      return messagePage(
+        400,
+        TEXTS[options.language].lost[reply.error] ?? TEXTS[options.language].lostOtherwise,
+        options,
+      );
+  }
+}
+
+/** The page of a failure of ours: nothing is lost by trying again from the start. */
+export function failurePage(language: Language): BrowserAnswer {
+  return messagePage(503, TEXTS[language].failure, { language });
+}
+
+/** The page of a request that cannot be read. */
+export function mistakePage(status: number, language: Language): BrowserAnswer {
+  return messagePage(status, TEXTS[language].lostOtherwise, { language });
+}
+
+/** The callback with the result in its query, which keeps what it has. */
+export function returnUrl({ callback, fpType, fpName }: Bind, result: BindResult): string {
+  const url = new URL(callback);
+  for (const [name, value] of Object.entries(resultParameters(result, `${fpType}:${fpName}`))) {
+    url.searchParams.set(name, value);
+  }
+  return url.href;
+}
+
+/** Never a code, a state, a sid or a name. */
+function resultParameters(result: BindResult, fp: string): Record<string, string> {
+  return {
+    fa_status: result.status,
+    fp,
+    ...('ticket' in result && { ticket: result.ticket }),
+    ...('error' in result && { error: result.error }),
+  };
+}
+
+const COMMON_HEADERS = {
+  'Cache-Control': 'no-store',
+  'Referrer-Policy': 'no-referrer',
+  'X-Content-Type-Options': 'nosniff',
+};
+
+/** 303: what follows is a GET, whatever this was (RFC 9700, section 4.12). */
+function redirect(url: string): BrowserAnswer {
+  return { status: 303, headers: { ...COMMON_HEADERS, Location: url } };
+}
+
+type ConsentPage = Extract<BrowserReply, { kind: 'page' }>;
+
+function consentPage(
+  { bind, token, cookie, names }: ConsentPage,
+  { language, formAction, titleOf }: RenderOptions,
+): BrowserAnswer {
+  const texts = TEXTS[language];
+  const provider = titleOf(names.provider);
+  const body = `
+    <h1>${escapeHtml(texts.consentTitle(provider))}</h1>
+    <p>${texts.consentAsk(`<strong>${isolate(names.application)}</strong>`)}</p>
+    <dl>
+      <dt>${escapeHtml(texts.consentAccount(provider))}</dt><dd>${isolate(names.account)}</dd>
+      <dt>${escapeHtml(texts.consentSubject)}</dt><dd>${isolate(names.subject)}</dd>
+    </dl>
+    <form method="post" action="${escapeHtml(formAction)}">
+      <input type="hidden" name="token" value="${escapeHtml(token)}">
+      <button type="submit">${escapeHtml(texts.consentButton)}</button>
+    </form>
+    <p class="note">${escapeHtml(texts.consentDecline)}</p>`;
+  // A browser holds the form's redirect to the same list: the callback is where it ends.
+  const answer = page(200, texts.consentTitle(provider), body, language, {
+    formAction: `'self' ${new URL(bind.callback).origin}`,
+  });
+  const cookieHeader = `${PAGE_COOKIE}=${cookie}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=600`;
+  return { ...answer, headers: { ...answer.headers, 'Set-Cookie': cookieHeader } };
+}
+
+/** Tells the window that opened this one, and closes; where that one is gone, a link takes the place of it. */
+function popupPage(bind: Bind, result: BindResult, { language }: RenderOptions): BrowserAnswer {
+  const texts = TEXTS[language];
+  const { fa_status: status, ...rest } = resultParameters(result, `${bind.fpType}:${bind.fpName}`);
+  const message = { type: 'fa.bind', status, ...rest };
+  const nonce = newNonce();
+  const heading = texts.popup[result.status];
+  const body = `
+    <h1>${escapeHtml(heading)}</h1>
+    <p><a href="${escapeHtml(returnUrl(bind, result))}">${escapeHtml(texts.popupLink)}</a></p>
+    <script nonce="${nonce}">
+      if (window.opener) {
+        window.opener.postMessage(${scriptValue(message)}, ${scriptValue(new URL(bind.callback).origin)});
+        window.close();
+      }
+    </script>`;
+  return page(200, heading, body, language, { scriptNonce: nonce });
+}
+
+function messagePage(status: number, message: string, { language }: { readonly language: Language }): BrowserAnswer {
+  return page(
+    status,
+    TEXTS[language].messageTitle,
+    `<h1>${escapeHtml(TEXTS[language].messageTitle)}</h1><p>${escapeHtml(message)}</p>`,
+    language,
+  );
+}
+
+function page(
+  status: number,
+  title: string,
+  body: string,
+  language: Language,
+  { scriptNonce, formAction = "'none'" }: { scriptNonce?: string; formAction?: string } = {},
+): BrowserAnswer {
+  const styleNonce = newNonce();
+  const policy = [
+    "default-src 'none'",
+    `style-src 'nonce-${styleNonce}'`,
+    ...(scriptNonce === undefined ? [] : [`script-src 'nonce-${scriptNonce}'`]),
+    `form-action ${formAction}`,
+    "frame-ancestors 'none'",
+    "base-uri 'none'",
+  ].join('; ');
+  const html = `<!doctype html>
+<html lang="${language}">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <meta name="color-scheme" content="light dark">
+    <title>${escapeHtml(title)}</title>
+    <style nonce="${styleNonce}">${STYLE}</style>
+  </head>
+  <body><main>${body}</main></body>
+</html>
+`;
+  const headers = {
+    ...COMMON_HEADERS,
+    'Content-Type': 'text/html; charset=utf-8',
+    'Content-Language': language,
+    'Content-Security-Policy': policy,
+    Vary: 'Accept-Language',
+  };
+  return { status, headers, body: Buffer.from(html) };
+}
+
+const STYLE = `
+  :root { color-scheme: light dark; --text: #1b1d21; --soft: #5a606b; --line: #d4d8de; --back: #f5f6f8; --card: #fff; --accent: #1a56c4; --on-accent: #fff }
+  @media (prefers-color-scheme: dark) {
+    :root { --text: #eceef2; --soft: #a6adba; --line: #3a404b; --back: #14161a; --card: #1e2127; --accent: #8ab4ff; --on-accent: #10131a }
+  }
+  * { box-sizing: border-box }
+  body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1rem; background: var(--back); color: var(--text); font: 1rem/1.5 system-ui, sans-serif }
+  main { width: 100%; max-width: 28rem; padding: 2rem; background: var(--card); border: 1px solid var(--line); border-radius: .75rem }
+  h1 { margin: 0 0 1rem; font-size: 1.35rem; line-height: 1.3 }
+  dl { margin: 1.5rem 0; border-top: 1px solid var(--line) }
+  dt { margin-top: .75rem; color: var(--soft); font-size: .9rem }
+  dd { margin: 0; padding-bottom: .75rem; border-bottom: 1px solid var(--line); font-weight: 600; overflow-wrap: anywhere }
+  button { width: 100%; padding: .75rem 1rem; border: 0; border-radius: .5rem; background: var(--accent); color: var(--on-accent); font: inherit; font-weight: 600; cursor: pointer }
+  button:focus-visible, a:focus-visible { outline: 3px solid var(--accent); outline-offset: 3px }
+  a { color: var(--accent) }
+  strong { overflow-wrap: anywhere }
+  .note { margin-bottom: 0; color: var(--soft); font-size: .9rem }
+`;
+
+function newNonce(): string {
+  return randomBytes(16).toString('base64');
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '');
+}
+
+/** A name that somebody else chose: whatever direction it is written in, it turns nothing around it. */
+function isolate(name: string): string {
+  return `<bdi>${escapeHtml(name)}</bdi>`;
+}
+
+/** A value in a script: JSON, in which nothing ends the script. */
+function scriptValue(value: unknown): string {
+  return JSON.stringify(value).replace(
+    /[<>&\u2028\u2029]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
