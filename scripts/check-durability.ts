@@ -20,6 +20,7 @@ import type { PresentedToken, Revocation, TokenRevocationStore } from '#shared/t
 import { ensureServices } from '#test/support/test-services.ts';
 import { UsageError } from './admin/verb.ts';
 import { BACKENDS, type Backend, type BackendName, DYNAMODB_KEY } from './check-durability/servers.ts';
+import { randomFrom } from './seeded-random.ts';
 
 const DEFAULT_STORES: readonly BackendName[] = ['sqlite', 'postgres', 'redis', 'dynamodb'];
 
@@ -169,17 +170,6 @@ function planKills(random: () => number, revocations: number, hasServer: boolean
   });
   const ofWriters = Array.from({ length: 2 * times }, () => ({ ...moment(), server: false, writer: below(WRITERS) }));
   return [...ofServer, ...ofWriters].sort((one, other) => one.after - other.after);
-}
-
-/** Numbers from 0 to 1 that a seed decides: mulberry32. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /** The processes that revoke, and what they told. */

@@ -4,7 +4,7 @@ import { retryWhileUnavailable } from '../databases/retry.ts';
 import type { Directory } from '../directory/directory.ts';
 import { CallerError } from '../errors.ts';
 import type { GrantRevocationResult } from '../grant-revocation/revoke-grant.ts';
-import { type AttemptPorts, attemptJob } from '../outbox/attempt-job.ts';
+import { type AlertOfJob, type AttemptPorts, attemptJob } from '../outbox/attempt-job.ts';
 import type { NewJob, OwnedJob, Settlement } from '../outbox/outbox.ts';
 import { parseInput } from '../schema.ts';
 import type { ExternalIdentity, KnownRevocation } from './account-link.ts';
@@ -20,11 +20,17 @@ export const ProtectLastLinkEnvironment = z.object({
 });
 
 /** What deleting a link needs. */
-export interface UnlinkAccountPorts extends CallerPorts, Omit<AttemptPorts, 'outbox'> {
+export interface UnlinkAccountPorts extends CallerPorts, Omit<AttemptPorts, 'outbox' | 'alert'> {
   readonly directory: Pick<Directory, 'links' | 'outbox'>;
   /** Whether there is a way to withdraw a grant is all that counts here of `revocation`. */
   readonly providers: readonly (Pick<Provider, 'type' | 'name' | 'manageUrl'> & { readonly revocation?: unknown })[];
   readonly protectLastLink: boolean;
+}
+
+/** A call to delete a link. */
+export interface UnlinkRequest extends LinkRequest {
+  /** Tells an operator of a job that needs one. */
+  readonly alert: AlertOfJob;
 }
 
 /** What became of a link that was deleted. */
@@ -55,7 +61,7 @@ const Parameters = z.object({
  *   `last_login_method`
  * @throws {Failure} Nothing is known to be deleted.
  */
-export async function unlinkAccount(request: LinkRequest, ports: UnlinkAccountPorts): Promise<Unlinked> {
+export async function unlinkAccount(request: UnlinkRequest, ports: UnlinkAccountPorts): Promise<Unlinked> {
   const caller = await identifyCaller(request, ports);
   const { subjectId, force, ...identity } = parseInput(Parameters, request.parameters(), 'parameter');
   const subject = permittedSubject(caller, 'change', subjectId, ports);
@@ -111,14 +117,14 @@ function revocationJob(subject: string, identity: ExternalIdentity, { requestId,
 /** Tries the job now. Whatever stands in the way, the link is deleted and the job is kept. */
 async function revokeInline(
   job: OwnedJob,
-  { remainingMs, note }: LinkRequest,
+  { remainingMs, note, alert }: UnlinkRequest,
   { directory, ...ports }: UnlinkAccountPorts,
 ): Promise<GrantRevocationResult> {
   const leftMs = remainingMs();
   if (leftMs < MIN_INLINE_MS / 2) return 'pending';
   try {
     const timeoutMs = Math.min(leftMs / 2, INLINE_ATTEMPT_MS);
-    const { settlement } = await attemptJob(job, timeoutMs, { ...ports, outbox: directory.outbox });
+    const { settlement } = await attemptJob(job, timeoutMs, { ...ports, alert, outbox: directory.outbox });
     if ('error' in settlement) note({ revocation_error: settlement.error });
     return resultOfSettlement(settlement);
   } catch {

@@ -1,3 +1,4 @@
+import { retryWhileUnavailable } from '../databases/retry.ts';
 import type { Directory } from '../directory/directory.ts';
 import type { DoJob } from '../outbox/attempt-job.ts';
 import { type RunRequest, runDueJobs } from '../outbox/run-due-jobs.ts';
@@ -24,6 +25,8 @@ const PURGE_BATCH = 1000;
 const PURGE_BATCHES = 5;
 /** What a deletion may take, in milliseconds. */
 const PURGE_MS = 3000;
+/** How long a deletion is tried again that the store refuses, another writer being at it, in milliseconds. */
+const PURGE_PATIENCE_MS = 1000;
 
 /**
  * Does what is due: the jobs of the outbox first, then the purge of what has expired. Each part is done although
@@ -53,7 +56,7 @@ async function purge(
 ): Promise<number> {
   let deleted = 0;
   for (let batch = 0; batch < PURGE_BATCHES && remainingMs() > PURGE_MS; batch += 1) {
-    const count = await store.purgeExpired(PURGE_BATCH);
+    const count = await retryWhileUnavailable(PURGE_PATIENCE_MS, () => store.purgeExpired(PURGE_BATCH));
     deleted += count;
     if (count < PURGE_BATCH) break;
   }

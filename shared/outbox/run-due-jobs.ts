@@ -1,6 +1,6 @@
-import { monotonicMs } from '../clock.ts';
-import { type AttemptPorts, attemptJob } from './attempt-job.ts';
-import type { OwnedJob, Settlement } from './outbox.ts';
+import { retryWhileUnavailable } from '../databases/retry.ts';
+import { type AlertOfJob, type AttemptPorts, attemptJob, describeJob } from './attempt-job.ts';
+import type { OwnedJob } from './outbox.ts';
 
 /** One run of the outbox. */
 export interface RunRequest {
@@ -8,8 +8,7 @@ export interface RunRequest {
   readonly claim: string;
   /** How long it may still take, in milliseconds. */
   readonly remainingMs: () => number;
-  /** Tells an operator of a job that needs one. */
-  readonly alert: (message: string, fields: Record<string, unknown>) => void;
+  readonly alert: AlertOfJob;
 }
 
 /** How many jobs went which way. */
@@ -20,6 +19,8 @@ const JOBS_PER_CLAIM = 20;
 const ATTEMPT_MS = 5000;
 /** What a claim and the records of its tries may take besides, in milliseconds. */
 const OVERHEAD_MS = 3000;
+/** How long a claim is tried again that the store refuses, in milliseconds. */
+const CLAIM_MS = 1000;
 /** How long a claim holds, in milliseconds: longer than any run, so that only a dead one loses it. */
 const LEASE_MS = 120_000;
 /** A job that has killed its runner so often is not tried again. */
@@ -31,45 +32,61 @@ const MAX_CRASHES = 3;
  *
  * @throws {StoreUnavailable}
  */
-export async function runDueJobs(request: RunRequest, ports: AttemptPorts): Promise<RunReport> {
+export async function runDueJobs(request: RunRequest, ports: Omit<AttemptPorts, 'alert'>): Promise<RunReport> {
   const report: RunReport = { done: 0, put_off: 0, dead: 0, set_aside: 0, lost: 0 };
-  for (let batch = 0; request.remainingMs() > ATTEMPT_MS + OVERHEAD_MS; batch += 1) {
-    const limits = { jobs: JOBS_PER_CLAIM, leaseMs: LEASE_MS };
-    const jobs = await ports.outbox.claim(`${request.claim}.${batch}`, limits);
+  const limits = { jobs: JOBS_PER_CLAIM, leaseMs: LEASE_MS };
+  let claims = 0;
+  const claimNext = () => {
+    claims += 1;
+    return ports.outbox.claim(`${request.claim}.${claims}`, limits);
+  };
+  while (request.remainingMs() > ATTEMPT_MS + OVERHEAD_MS) {
+    const jobs = await retryWhileUnavailable(CLAIM_MS, claimNext);
     if (jobs.length === 0) break;
-    const ways = await Promise.allSettled(jobs.map((job) => runJob(job, request, ports)));
-    for (const way of ways) if (way.status === 'fulfilled') report[way.value] += 1;
-    const failure = ways.find((way) => way.status === 'rejected');
-    if (failure !== undefined) throw failure.reason;
+    const [suspect, ...others] = jobs.filter(isSuspect);
+    const now = (ports.now ?? Date.now)();
+    await allOf(others.map((job) => ports.outbox.settle(job, { state: 'pending', dueAt: now, error: 'waits alone' })));
+    const together = jobs.filter((job) => !isSuspect(job)).map((job) => runJob(job, request, ports));
+    for (const way of await allOf(together)) report[way] += 1;
+    if (suspect !== undefined) report[await runJob(suspect, request, ports)] += 1;
   }
   return report;
+}
+
+/** What all of them came to, or the first failure once none is under way any more. */
+async function allOf<Result>(work: readonly Promise<Result>[]): Promise<Result[]> {
+  const ends = await Promise.allSettled(work);
+  const failure = ends.find((end) => end.status === 'rejected');
+  if (failure !== undefined) throw failure.reason;
+  return ends.flatMap((end) => (end.status === 'fulfilled' ? end.value : []));
+}
+
+function crashesOf({ attemptsStarted, attemptsFinished }: OwnedJob): number {
+  return attemptsStarted - 1 - attemptsFinished;
+}
+
+/** It was there when a runner died: it is tried alone, so that those beside it do not pay for it. */
+function isSuspect(job: OwnedJob): boolean {
+  const crashes = crashesOf(job);
+  return crashes > 0 && crashes < MAX_CRASHES;
 }
 
 async function runJob(
   job: OwnedJob,
   { remainingMs, alert }: RunRequest,
-  ports: AttemptPorts,
+  ports: Omit<AttemptPorts, 'alert'>,
 ): Promise<keyof RunReport> {
-  const crashes = job.attemptsStarted - 1 - job.attemptsFinished;
+  // Half for the try, half for its record.
+  const timeoutMs = Math.min(ATTEMPT_MS, remainingMs() / 2);
+  const crashes = crashesOf(job);
   if (crashes >= MAX_CRASHES) {
-    const error = `${crashes} attempts never ended`;
-    const isRecorded = await ports.outbox.settle(job, { state: 'set_aside', error });
-    if (isRecorded) alert('an outbox job is set aside', describe(job, { error }));
+    const settlement = { state: 'set_aside', error: `${crashes} attempts never ended` } as const;
+    // Before the record, as in `attemptJob`.
+    alert('an outbox job is set aside', describeJob(job, settlement));
+    const isRecorded = await retryWhileUnavailable(timeoutMs, (leftMs) => ports.outbox.settle(job, settlement, leftMs));
     return isRecorded ? 'set_aside' : 'lost';
   }
-  const startedAt = monotonicMs();
-  const timeoutMs = Math.min(ATTEMPT_MS, remainingMs());
-  const { settlement, isRecorded, isOurFault } = await attemptJob(job, timeoutMs, ports);
-  const fields = { ...settlement, duration_ms: Math.round(monotonicMs() - startedAt) };
+  const { settlement, isRecorded } = await attemptJob(job, timeoutMs, { ...ports, alert });
   if (!isRecorded) return 'lost';
-  if (settlement.state === 'dead') alert('an outbox job is given up', describe(job, fields));
-  if (isOurFault) alert('an outbox job is refused for our settings', describe(job, fields));
   return settlement.state === 'pending' ? 'put_off' : settlement.state;
-}
-
-/** A job for a log line: nothing of whom it is about. */
-function describe({ id, kind, details, requestId, attemptsStarted }: OwnedJob, fields: Partial<Settlement> & object) {
-  const { fpType, fpName } = details;
-  const provider = fpType === undefined ? {} : { provider: `${fpType}:${fpName}` };
-  return { job_id: id, kind, ...provider, job_request_id: requestId, attempt: attemptsStarted, ...fields };
 }

@@ -26,8 +26,8 @@ export function defineFunction<Schema extends z.ZodMiniObject, Ports>(
       throw new CallerError('invalid_request', 'The request id is not 1 to 255 printable characters.');
     }
     const { operation, ...read } = transport.read(invocation);
-    const { remainingMs, note, warn, audit } = invocation;
-    return await operation({ requestId: id.value, remainingMs, note, warn, audit, ...read }, ports);
+    const { remainingMs, note, warn, audit, alert } = invocation;
+    return await operation({ requestId: id.value, remainingMs, note, warn, audit, alert, ...read }, ports);
   }
 
   function answerError(error: unknown, invocation: Invocation): Answer {

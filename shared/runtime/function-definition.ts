@@ -39,6 +39,8 @@ export interface Call {
   readonly warn: (fields: Record<string, unknown>) => void;
   /** Writes a line to the audit log, at once: what was changed, by whom. */
   readonly audit: (event: string, fields: Record<string, unknown>) => void;
+  /** Writes an error line at once, for what an operator has to look at though the call succeeds. */
+  readonly alert: (message: string, fields: Record<string, unknown>) => void;
   /** The value of a request header that came once; in raw there are none. */
   readonly header: (name: string) => string | undefined;
   /** The parameters of the path; in raw, the `payload`. */

@@ -37,6 +37,8 @@ export interface UnlinkRequest {
   readonly note: (fields: Record<string, unknown>) => void;
   /** Makes the log line a warning. */
   readonly warn: (fields: Record<string, unknown>) => void;
+  /** Tells an operator of a job that needs one. */
+  readonly alert: (message: string, fields: Record<string, unknown>) => void;
 }
 
 /**

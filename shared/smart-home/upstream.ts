@@ -6,7 +6,7 @@ import { DirectoryEnvironment, openDirectory } from '../directory/open-store.ts'
 import { type EncryptionKey, EncryptionKeys, seal } from '../encryption.ts';
 import { Misconfigured } from '../errors.ts';
 import { createRevocationJobs, revocationClient } from '../grant-revocation/revocation-jobs.ts';
-import { type AttemptPorts, attemptJob } from '../outbox/attempt-job.ts';
+import { type AlertOfJob, type AttemptPorts, attemptJob } from '../outbox/attempt-job.ts';
 import type { Outbox, OwnedJob } from '../outbox/outbox.ts';
 import { send } from '../outgoing/send.ts';
 import type { Platform } from '../platform.ts';
@@ -58,7 +58,12 @@ const INLINE_ATTEMPT_MS = 1500;
 /** How long such a try has the job to itself, in milliseconds. */
 const INLINE_LEASE_MS = 30_000;
 
-type UpstreamRequest = { readonly requestId: string; readonly remainingMs: () => number };
+interface UpstreamRequest {
+  readonly requestId: string;
+  readonly remainingMs: () => number;
+  /** Tells an operator of a job that needs one. */
+  readonly alert: AlertOfJob;
+}
 
 /**
  * Writes down that a token is to be revoked upstream, before it is revoked here: from then on it will be, whatever
@@ -91,13 +96,13 @@ export async function planUpstreamRevocation(
 /** Tries what was written down, and returns its result, or what stands in its way; the outbox keeps it then. */
 export async function tryUpstreamRevocation(
   job: OwnedJob,
-  { remainingMs }: UpstreamRequest,
+  { remainingMs, alert }: UpstreamRequest,
   ports: UpstreamPorts,
 ): Promise<string> {
   const leftMs = remainingMs();
   if (leftMs < INLINE_ATTEMPT_MS) return 'pending';
   try {
-    const { settlement } = await attemptJob(job, Math.min(leftMs / 2, INLINE_ATTEMPT_MS), ports);
+    const { settlement } = await attemptJob(job, Math.min(leftMs / 2, INLINE_ATTEMPT_MS), { ...ports, alert });
     return 'error' in settlement ? `${settlement.state}: ${settlement.error}` : settlement.result;
   } catch {
     return 'pending';

@@ -70,6 +70,7 @@ export function callUnlink(
     parameters: () => ({ subjectId: SUBJECT, ...identityOf(sid) }),
     note: () => {},
     audit: () => {},
+    alert: () => {},
   };
   return unlinkAccount(request, ports);
 }
