@@ -5,7 +5,7 @@ import { ProviderTokens } from '../account-link/provider-tokens.ts';
 import { monotonicMs } from '../clock.ts';
 import { isFailure } from '../errors.ts';
 import { isJsonObject, type JsonObject } from '../json.ts';
-import { OutgoingFailure, type Send } from '../outgoing/send.ts';
+import type { Send } from '../outgoing/send.ts';
 import { BindRefusal, type ProviderErrorCode } from './bind-refusal.ts';
 import { clientAuthOf } from './client-authentication.ts';
 import { findIdTokenFault } from './id-token.ts';
@@ -104,8 +104,7 @@ export function createCodeExchange(
     subject: string,
   ): Promise<JsonObject> {
     const response = await oauth.userInfoRequest(server, client, accessToken, options);
-    // A signed one: we did not ask for it and would have to verify it.
-    if (response.headers.get('content-type')?.startsWith('application/jwt')) throw new OutgoingFailure('malformed');
+    // One that is signed is refused by the library: no algorithm for it is known.
     return oauth.processUserInfoResponse(server, client, subject, response);
   }
 

@@ -27,7 +27,10 @@ export function defineFunction<Schema extends z.ZodMiniObject, Ports>(
     }
     const { operation, ...read } = transport.read(invocation);
     const { remainingMs, note, warn, audit, alert } = invocation;
-    return await operation({ requestId: id.value, remainingMs, note, warn, audit, alert, ...read }, ports);
+    return await operation(
+      { requestId: id.value, remainingMs, note, warn, audit, alert, header: transport.header, ...read },
+      ports,
+    );
   }
 
   function answerError(error: unknown, invocation: Invocation): Answer {
@@ -53,6 +56,10 @@ export function defineFunction<Schema extends z.ZodMiniObject, Ports>(
     } catch (error) {
       answer = answerError(error, invocation);
     }
-    return transport.encode(id.value, answer);
+    const headers = definition.headers?.(transport.header, ports);
+    return transport.encode(
+      id.value,
+      headers === undefined ? answer : { ...answer, headers: { ...headers, ...answer.headers } },
+    );
   };
 }

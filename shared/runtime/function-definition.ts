@@ -17,6 +17,11 @@ export interface FunctionDefinition<Schema extends z.ZodMiniObject, Ports> {
   readonly gateway: Readonly<Record<string, Operation<Ports>>>;
   /** An error in the protocol's own form. */
   readonly errorBody: (code: ErrorCode, description: string) => object;
+  /** What every answer over HTTP has besides, an error too. `ports` are missing where the settings are wrong. */
+  readonly headers?: (
+    header: (name: string) => string | undefined,
+    ports: Ports | undefined,
+  ) => Readonly<Record<string, string>>;
   /** The request types and `operationId`s whose body may be as large as the platform lets through. */
   readonly large?: readonly string[];
   /** A raw caller gets a success as its body alone, and not as `{request_id, status, payload}`. */
@@ -89,11 +94,10 @@ export interface Answer {
 export interface Transport<Ports> {
   /** What stands where the caller's request id belongs. */
   readonly requestIds: readonly unknown[];
+  /** The value of a request header that came once; in raw there are none. */
+  header(name: string): string | undefined;
   /** @throws {CallerError} */
-  read(invocation: Invocation): Pick<
-    Call,
-    'authorization' | 'header' | 'path' | 'query' | 'parameters' | 'fields' | 'sent'
-  > & {
+  read(invocation: Invocation): Pick<Call, 'authorization' | 'path' | 'query' | 'parameters' | 'fields' | 'sent'> & {
     readonly operation: Operation<Ports>;
   };
   /** Answers; where only what is thrown shows as a failure, throws a status of 500 and above. */

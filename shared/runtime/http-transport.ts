@@ -17,6 +17,11 @@ export function httpTransport<Ports>(
   return {
     requestIds: requestIdsOf(event),
 
+    header(name) {
+      const [value, ...others] = headerValues(event, name);
+      return typeof value === 'string' && others.length === 0 ? value : undefined;
+    },
+
     read({ note }) {
       const isGateway = event.version === '1.0';
       note({ transport: isGateway ? 'gateway' : 'https' });
@@ -36,10 +41,6 @@ export function httpTransport<Ports>(
       return {
         operation,
         authorization: httpCredential(event),
-        header: (name) => {
-          const [value, ...others] = headerValues(event, name);
-          return typeof value === 'string' && others.length === 0 ? value : undefined;
-        },
         path: () => (isJsonObject(event.pathParameters) ? event.pathParameters : {}),
         query: () => readQuery(event),
         parameters: () => readParameters(event),

@@ -38,6 +38,7 @@ export function rawTransport<Ports>(
   const headers = isJsonObject(event) && isJsonObject(event.headers) ? event.headers : {};
   return {
     requestIds: 'request_id' in headers ? [headers.request_id] : [],
+    header: () => undefined,
 
     read({ note, warn }) {
       note({ transport: 'raw' });
@@ -61,7 +62,6 @@ export function rawTransport<Ports>(
         operation,
         // What is neither absent nor a string is malformed, as the empty string is.
         authorization: authorization === undefined || typeof authorization === 'string' ? authorization : '',
-        header: () => undefined,
         path: fields,
         query: () => new URLSearchParams(),
         parameters: fields,
