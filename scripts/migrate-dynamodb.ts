@@ -10,7 +10,7 @@ import {
 } from '#shared/databases/dynamodb.ts';
 import type { StoreSchema } from '#shared/databases/store-schema.ts';
 import { DIRECTORY_SCHEMA } from '#shared/directory/directory.ts';
-import { JOBS_INDEX } from '#shared/directory/drivers/dynamodb.ts';
+import { LOOKUP_INDEX } from '#shared/directory/drivers/dynamodb.ts';
 import { isStoreUnavailable, StoreUnavailable } from '#shared/errors.ts';
 import { TOKEN_REVOCATION_SCHEMA } from '#shared/token-revocation/store.ts';
 
@@ -19,8 +19,8 @@ const SCHEMAS: readonly StoreSchema[] = [TOKEN_REVOCATION_SCHEMA, DIRECTORY_SCHE
 /** How long it may take: a table is created in seconds, an index of one that has rows in minutes, in the background. */
 const TIMEOUT_MS = 900_000;
 
-const JOBS = {
-  IndexName: JOBS_INDEX,
+const LOOKUP = {
+  IndexName: LOOKUP_INDEX,
   KeySchema: [
     { AttributeName: 'q', KeyType: 'HASH' },
     { AttributeName: 'n', KeyType: 'RANGE' },
@@ -28,7 +28,7 @@ const JOBS = {
   // YDB has no other.
   Projection: { ProjectionType: 'ALL' },
 };
-const JOBS_ATTRIBUTES = ['q', 'n'].map((name) => ({ AttributeName: name, AttributeType: 'S' }));
+const LOOKUP_ATTRIBUTES = ['q', 'n'].map((name) => ({ AttributeName: name, AttributeType: 'S' }));
 
 /**
  * Makes the table with its index and its time to live where they are missing, and last the schema markers: a function
@@ -79,9 +79,9 @@ async function createTable({ table, call }: DynamodbClient, until: number): Prom
           {
             TableName: table,
             BillingMode: 'PAY_PER_REQUEST',
-            AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }, ...JOBS_ATTRIBUTES],
+            AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }, ...LOOKUP_ATTRIBUTES],
             KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
-            GlobalSecondaryIndexes: [JOBS],
+            GlobalSecondaryIndexes: [LOOKUP],
           },
           until,
         ),
@@ -95,8 +95,8 @@ async function createTable({ table, call }: DynamodbClient, until: number): Prom
 async function createIndex({ table, call }: DynamodbClient, until: number): Promise<void> {
   const update = {
     TableName: table,
-    AttributeDefinitions: JOBS_ATTRIBUTES,
-    GlobalSecondaryIndexUpdates: [{ Create: JOBS }],
+    AttributeDefinitions: LOOKUP_ATTRIBUTES,
+    GlobalSecondaryIndexUpdates: [{ Create: LOOKUP }],
   };
   for (let attempt = 0; ; attempt += 1) {
     const status = await indexStatus({ table, call }, until);
@@ -116,11 +116,11 @@ async function indexStatus(
   until: number,
 ): Promise<string | undefined> {
   const described = await call('DescribeTable', { TableName: table }, until);
-  const index = described?.Table?.GlobalSecondaryIndexes?.find(({ IndexName }) => IndexName === JOBS_INDEX);
+  const index = described?.Table?.GlobalSecondaryIndexes?.find(({ IndexName }) => IndexName === LOOKUP_INDEX);
   if (index?.IndexStatus !== undefined) return index.IndexStatus;
   const query = {
     TableName: table,
-    IndexName: JOBS_INDEX,
+    IndexName: LOOKUP_INDEX,
     KeyConditionExpression: 'q = :q',
     ExpressionAttributeValues: { ':q': { S: 'pending' } },
     Limit: 1,

@@ -31,6 +31,9 @@ export interface AccountLinks {
   /** The links of a subject, in the order they were made. */
   list(subject: string, timeoutMs?: number): Promise<readonly AccountLink[]>;
 
+  /** The links of a subject, of e-mail addresses, or of identities, whoever has them, in the order they were made. */
+  find(by: LinkQuery, timeoutMs?: number): Promise<readonly FoundLink[]>;
+
   /** Links an identity, with its audit record when that changes anything; resolves when it is durable. Idempotent. */
   link(link: NewLink, timeoutMs?: number): Promise<LinkOutcome>;
 
@@ -39,6 +42,18 @@ export interface AccountLinks {
    * that is durable.
    */
   unlink(unlink: Unlink, timeoutMs?: number): Promise<UnlinkOutcome>;
+}
+
+/** Which links are looked for. */
+export type LinkQuery =
+  | { readonly subject: string }
+  | { readonly emailDigests: readonly string[] }
+  | { readonly identities: readonly ExternalIdentity[] };
+
+/** A link that was looked for. */
+export interface FoundLink extends AccountLink {
+  readonly subject: string;
+  readonly emailDigest?: string | undefined;
 }
 
 /** Who changes a link, for the audit record. */

@@ -5,7 +5,8 @@
  *
  * Their attributes: `id`, the key; `w`, the call that wrote it; `d`, what it holds, as JSON, and `s`, what of that is
  * sealed; `x`, when it expires, in milliseconds, and `ttl`, the same for the server. Of a job also `o`, its place among
- * all by age, and its place in the index: `q`, its state, and `n`, when it is due while it is pending, else as `o`.
+ * all by age, and its place in the index: `q`, its state, and `n`, when it is due while it is pending, else as `o`. Of a
+ * link with an e-mail: `q`, its digest, and `n`, when it was made.
  */
 import {
   type AccountLink,
@@ -97,7 +98,22 @@ export function linkIn(items: Items, identity: ExternalIdentity): StoredLink | u
 }
 
 export function itemOfLink({ tokens, ...link }: StoredLink): Item {
-  return { d: json(link), ...(tokens !== undefined && { s: { S: tokens } }) };
+  const { emailDigest, linkedAt } = link;
+  return {
+    d: json(link),
+    ...(tokens !== undefined && { s: { S: tokens } }),
+    ...(emailDigest !== undefined && { q: { S: emailQueue(emailDigest) }, n: { S: orderOf(linkedAt, '') } }),
+  };
+}
+
+/** What the links of an e-mail digest have in common in the index. */
+export function emailQueue(digest: string): string {
+  return `email#${digest}`;
+}
+
+/** A link out of its item alone. */
+export function linkOf(item: Item): Omit<StoredLink, 'tokens'> {
+  return contentOf<Omit<StoredLink, 'tokens'>>(item);
 }
 
 /** The tombstones of an identity that count at a time. */

@@ -26,6 +26,7 @@ export function openDirectory(environment: z.output<typeof DirectoryEnvironment>
   return {
     links: {
       list: (...args) => use(({ links }) => links.list(...args)),
+      find: (...args) => use(({ links }) => links.find(...args)),
       link: (...args) => use(({ links }) => links.link(...args)),
       unlink: (...args) => use(({ links }) => links.unlink(...args)),
     },

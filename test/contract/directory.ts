@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   type ExternalIdentity,
+  type LinkQuery,
   MAX_LINKS,
   type NewLink,
   TOMBSTONE_MS,
@@ -125,6 +126,39 @@ export function directoryContract(
         await link({ sid: 'b' });
         await link({ sid: 'a', userName: 'New' });
         expect(await sids('ann')).toEqual(['a', 'b']);
+      });
+
+      test('links are found by subject, by e-mail and by identity, in the order they were made', async () => {
+        await link({ sid: 'a', emailDigest: 'k1.ann', userName: 'Ann', tokens: 'k1.sealed' });
+        timeMs += 1;
+        await link({ sid: 'b', emailDigest: 'k0.ann', subject: 'bob' });
+        timeMs += 1;
+        await link({ sid: 'c' });
+        const sidsOf = async (by: LinkQuery) => (await directory.links.find(by)).map(({ sid }) => sid);
+        expect(await directory.links.find({ identities: [{ ...VK, sid: 'a' }] })).toEqual([
+          {
+            ...{ ...VK, sid: 'a', subject: 'ann', userName: 'Ann', emailDigest: 'k1.ann' },
+            ...{ evidence: 'asserted', linkedAt: START_MS },
+          },
+        ]);
+        expect(await sidsOf({ subject: 'ann' })).toEqual(['a', 'c']);
+        expect(await sidsOf({ subject: 'nobody' })).toEqual([]);
+        expect(await sidsOf({ emailDigests: ['k0.ann', 'k1.ann', 'k2.ann'] })).toEqual(['a', 'b']);
+        expect(await sidsOf({ emailDigests: ['k1.bob'] })).toEqual([]);
+        expect(await sidsOf({ emailDigests: [] })).toEqual([]);
+        expect(
+          await sidsOf({
+            identities: [
+              { ...VK, sid: 'c' },
+              { ...VK, sid: 'a' },
+              { ...VK, sid: 'd' },
+            ],
+          }),
+        ).toEqual(['a', 'c']);
+        await unlink({ sid: 'a' });
+        expect(await sidsOf({ emailDigests: ['k1.ann'] })).toEqual([]);
+        await link({ sid: 'b', subject: 'ann', evidence: 'proved' });
+        expect(await sidsOf({ emailDigests: ['k0.ann'] })).toEqual([]);
       });
 
       test("another subject's identity is taken, asserted or proved", async () => {
@@ -648,6 +682,7 @@ export function durableDirectoryContract(
       await backend.loseMarker();
       const attempts = [
         () => directory.links.list('ann'),
+        () => directory.links.find({ subject: 'ann' }),
         () => directory.links.link(newLink()),
         () => directory.links.unlink(unlinkOf()),
         () => directory.binds.begin({ id: 'a', data: 'd', expiresAt: START_MS + 1 }),

@@ -421,7 +421,7 @@ describe('migrating a DynamoDB table', () => {
     await migrateDynamodb(`${proxy.url}&table=${TableName}`, SIGNED);
     expect(unanswered).toBeGreaterThan(1);
     expect(await call('DescribeTable', { TableName })).toMatchObject({
-      Table: { GlobalSecondaryIndexes: [{ IndexName: 'jobs', IndexStatus: 'ACTIVE' }] },
+      Table: { GlobalSecondaryIndexes: [{ IndexName: 'lookup', IndexStatus: 'ACTIVE' }] },
     });
     close();
   });

@@ -1,4 +1,12 @@
-import type { AccountLinks, LinkOutcome, NewLink, Unlink, UnlinkOutcome } from '../../account-link/account-link.ts';
+import type {
+  AccountLinks,
+  FoundLink,
+  LinkOutcome,
+  LinkQuery,
+  NewLink,
+  Unlink,
+  UnlinkOutcome,
+} from '../../account-link/account-link.ts';
 import { type BindTransactions, SPENT_BIND_MS, type TakenTransaction } from '../../account-link/bind-transaction.ts';
 import { boundToLink } from '../../account-link/provider-tokens.ts';
 import { decideLink, decideUnlink, type StoredLink } from '../../account-link/rules.ts';
@@ -14,6 +22,7 @@ import {
   bindIn,
   bindKey,
   contentOf,
+  emailQueue,
   isStorable,
   itemOfBind,
   itemOfLink,
@@ -24,6 +33,7 @@ import {
   jobKey,
   linkIn,
   linkKey,
+  linkOf,
   linksIn,
   orderOf,
   subjectKey,
@@ -36,10 +46,10 @@ import {
 } from '../dynamodb-items.ts';
 
 /**
- * The index of jobs, by the attributes `q` and `n`. It may be behind the table: it only says where to look, and what it
+ * The index of jobs by state and of links by e-mail, by the attributes `q` and `n`. It may be behind the table: it only says where to look, and what it
  * does not show yet is found by a later look.
  */
-export const JOBS_INDEX = 'jobs';
+export const LOOKUP_INDEX = 'lookup';
 
 /** How many entries a look through the index asks for at once, where it needs all of them. */
 const ENTRIES_PER_PAGE = 1000;
@@ -79,16 +89,16 @@ export async function openDynamodbDirectory(
   const read = (keys: readonly string[], until: number) => readItems(client, keys, until);
 
   /** The entries of a state in the order of `n`, a page at a time: at least one page. */
-  async function* entriesOf(state: Job['state'], { condition, n, size, until }: Page): AsyncGenerator<Entry[]> {
+  async function* entriesOf(queue: string, { condition, n, size, until }: Page): AsyncGenerator<Entry[]> {
     const query = {
-      ...{ TableName, IndexName: JOBS_INDEX, ProjectionExpression: 'id, o', Limit: size },
+      ...{ TableName, IndexName: LOOKUP_INDEX, ProjectionExpression: 'id, o', Limit: size },
       KeyConditionExpression: `q = :q AND ${condition}`,
-      ExpressionAttributeValues: { ':q': { S: state }, ':n': { S: n } },
+      ExpressionAttributeValues: { ':q': { S: queue }, ':n': { S: n } },
     };
     let start: Item | undefined;
     do {
       const answer = await client.call('Query', { ...query, ...(start && { ExclusiveStartKey: start }) }, until);
-      yield (answer?.Items ?? []).map(({ id, o }) => ({ key: textOf(id), order: textOf(o) }));
+      yield (answer?.Items ?? []).map(({ id, o }) => ({ key: textOf(id), order: o?.S ?? '' }));
       start = answer?.LastEvaluatedKey;
     } while (start !== undefined);
   }
@@ -109,9 +119,28 @@ export async function openDynamodbDirectory(
     for (let index = 0; index === 0 || index < all.length; index += size) yield all.slice(index, index + size);
   }
 
+  /** Where the links are that are looked for. */
+  async function keysOf(by: LinkQuery, until: number): Promise<string[]> {
+    if ('identities' in by) return by.identities.map(linkKey);
+    if ('subject' in by) return linksIn(await read([subjectKey(by.subject)], until), by.subject).map(linkKey);
+    const keys: string[] = [];
+    for (const digest of by.emailDigests) {
+      const page = { condition: 'n > :n', n: FIRST, size: ENTRIES_PER_PAGE, until } as const;
+      for await (const entries of entriesOf(emailQueue(digest), page)) keys.push(...entries.map(({ key }) => key));
+    }
+    return keys;
+  }
+
   const links: AccountLinks = {
     async list(subject, timeoutMs) {
       return linksIn(await read([subjectKey(subject)], deadline(timeoutMs)), subject);
+    },
+
+    async find(by, timeoutMs) {
+      const until = deadline(timeoutMs);
+      const items = await read(await keysOf(by, until), until);
+      const found = [...items.values()].flatMap((item) => (item === undefined ? [] : linkOf(item)));
+      return found.filter((link) => isFound(link, by)).sort((a, b) => a.linkedAt - b.linkedAt);
     },
 
     async link(link, timeoutMs) {
@@ -346,4 +375,10 @@ function sealedText(item: Item): SealedText {
   return key.startsWith('link')
     ? { of: 'link', key, boundTo: boundToLink(contentOf<StoredLink>(item)), sealed }
     : { of: 'job', key, boundTo: contentOf<StoredJob>(item).boundTo, sealed };
+}
+
+/** Whether an item, read after the index or the subject named it, still is what is looked for. */
+function isFound(link: FoundLink, by: LinkQuery): boolean {
+  if ('subject' in by) return link.subject === by.subject;
+  return 'identities' in by || (link.emailDigest !== undefined && by.emailDigests.includes(link.emailDigest));
 }

@@ -3,6 +3,7 @@ import {
   type AccountLinks,
   type ExternalIdentity,
   type KnownRevocation,
+  type LinkQuery,
   TOMBSTONE_MS,
 } from '../../account-link/account-link.ts';
 import { type BindTransactions, SPENT_BIND_MS } from '../../account-link/bind-transaction.ts';
@@ -53,6 +54,12 @@ export function openMemoryDirectory({ now = Date.now }: { now?: () => number } =
     async list(subject) {
       currentTime();
       return linksOf(subject).map(publicLink);
+    },
+
+    async find(by) {
+      currentTime();
+      const all = [...links.values()].sort((a, b) => a.linkedAt - b.linkedAt);
+      return all.filter((link) => isFound(link, by)).map(({ tokens: _tokens, ...link }) => link);
     },
 
     async link(link) {
@@ -241,4 +248,10 @@ function publicLink({ fpType, fpName, sid, userName, evidence, linkedAt }: Store
 
 function compareJobs(a: Job, b: Job): number {
   return a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+}
+
+function isFound(link: StoredLink, by: LinkQuery): boolean {
+  if ('subject' in by) return link.subject === by.subject;
+  if ('emailDigests' in by) return link.emailDigest !== undefined && by.emailDigests.includes(link.emailDigest);
+  return by.identities.some((identity) => keyOf(identity) === keyOf(link));
 }

@@ -6,6 +6,7 @@ import {
   type ExternalIdentity,
   type KnownRevocation,
   type LinkOutcome,
+  type LinkQuery,
   MAX_LINKS,
   TOMBSTONE_MS,
   type UnlinkOutcome,
@@ -31,6 +32,21 @@ const LIST_LINKS = looking('list_links', {
   select: `
     SELECT fp_type, fp_name, sid, user_name, evidence, linked_at, position FROM account_link WHERE subject = $1`,
   orderBy: 'linked_at, position',
+});
+
+const FOUND = `
+  SELECT subject, fp_type, fp_name, sid, user_name, evidence, linked_at, email_digest, position FROM account_link`;
+const IN_ORDER = { orderBy: 'linked_at, position' };
+
+const FIND_BY_SUBJECT = looking('find_by_subject', { select: `${FOUND} WHERE subject = $1`, ...IN_ORDER });
+const FIND_BY_EMAIL = looking('find_by_email', {
+  select: `${FOUND} WHERE email_digest = ANY ($1::text[])`,
+  ...IN_ORDER,
+});
+const FIND_IDENTITIES = looking('find_identities', {
+  select: `${FOUND} JOIN unnest($1::text[], $2::text[], $3::text[]) AS wanted (fp_type, fp_name, sid)
+    USING (fp_type, fp_name, sid)`,
+  ...IN_ORDER,
 });
 
 const LINK = {
@@ -172,10 +188,26 @@ export async function openPostgresDirectory(
     return migrated(rows[0]).changed;
   }
 
+  function found(by: LinkQuery, timeoutMs: number | undefined): Promise<Row[]> {
+    if ('subject' in by) return look(FIND_BY_SUBJECT, [by.subject], timeoutMs);
+    if ('emailDigests' in by) return look(FIND_BY_EMAIL, [by.emailDigests], timeoutMs);
+    const column = (part: keyof ExternalIdentity) => by.identities.map((identity) => identity[part]);
+    return look(FIND_IDENTITIES, [column('fpType'), column('fpName'), column('sid')], timeoutMs);
+  }
+
   const links: AccountLinks = {
     async list(subject, timeoutMs) {
       const rows = await look(LIST_LINKS, [subject], timeoutMs);
       return rows.map(accountLink);
+    },
+
+    async find(by, timeoutMs) {
+      const rows = await found(by, timeoutMs);
+      return rows.map((row) => ({
+        ...accountLink(row),
+        subject: String(row.subject),
+        emailDigest: optional(row.email_digest, String),
+      }));
     },
 
     async link(link, timeoutMs) {

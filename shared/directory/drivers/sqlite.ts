@@ -3,6 +3,7 @@ import {
   type AccountLinks,
   type ExternalIdentity,
   type KnownRevocation,
+  type LinkQuery,
   TOMBSTONE_MS,
 } from '../../account-link/account-link.ts';
 import { type BindTransactions, SPENT_BIND_MS } from '../../account-link/bind-transaction.ts';
@@ -23,6 +24,11 @@ const SQL = {
     SELECT fp_type, fp_name, sid, user_name, evidence, linked_at FROM account_link
     WHERE subject = ? ORDER BY linked_at, position`,
   findLink: `SELECT ${LINK} FROM account_link WHERE fp_type = ? AND fp_name = ? AND sid = ?`,
+  findLinks: `
+    SELECT ${LINK}, position FROM account_link WHERE subject = ? ORDER BY linked_at, position`,
+  findLinksByEmail: `
+    SELECT ${LINK}, position FROM account_link
+    WHERE email_digest IN (SELECT value FROM json_each(?)) ORDER BY linked_at, position`,
   countLinks: 'SELECT count(*) AS links FROM account_link WHERE subject = ?',
   insertLink: `INSERT INTO account_link (${LINK}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   updateLink: `
@@ -100,6 +106,15 @@ export async function openSqliteDirectory(
     return row && storedLink(row);
   }
 
+  function found(by: LinkQuery): StoredLink[] {
+    if ('subject' in by) return statement('findLinks').all(by.subject).map(storedLink);
+    if ('emailDigests' in by) {
+      return statement('findLinksByEmail').all(JSON.stringify(by.emailDigests)).map(storedLink);
+    }
+    const links = by.identities.map(findLink).filter((link) => link !== undefined);
+    return links.sort((a, b) => a.linkedAt - b.linkedAt);
+  }
+
   function countLinks(subject: string): number {
     return Number(statement('countLinks').get(subject)?.links);
   }
@@ -147,6 +162,10 @@ export async function openSqliteDirectory(
   const links: AccountLinks = {
     async list(subject) {
       return look(() => statement('listLinks').all(subject).map(accountLink));
+    },
+
+    async find(by) {
+      return look(() => found(by).map(({ tokens: _tokens, ...link }) => link));
     },
 
     async link(link) {
