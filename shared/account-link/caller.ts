@@ -4,6 +4,7 @@ import { bearerToken } from '../access-token/bearer.ts';
 import { authenticateClient, type Client } from '../access-token/clients.ts';
 import { jsonOf } from '../access-token/issuers.ts';
 import { CallerError } from '../errors.ts';
+import type { JsonObject } from '../json.ts';
 
 const Scope = z.string().check(z.regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,255}$/));
 
@@ -51,6 +52,8 @@ export interface Caller {
   /** As an audit record names it. */
   readonly actor: string;
   readonly scopes: readonly string[];
+  /** All that their token says; of an application without a token, nothing. */
+  readonly claims: JsonObject;
 }
 
 /** What a caller wants to do with a subject's links. Leave to change is no leave to read. */
@@ -68,16 +71,16 @@ export async function identifyCaller(request: CallerRequest, ports: CallerPorts)
   if (allowsBasic && /^basic /i.test(authorization ?? '')) {
     const { id, scopes } = authenticateClient(authorization, {}, ports.clients);
     note({ client_id: id });
-    return { subject: undefined, client: id, actor: `client:${id}`, scopes };
+    return { subject: undefined, client: id, actor: `client:${id}`, scopes, claims: {} };
   }
   const verification = await verifyUnrevoked(bearerToken(authorization), request, ports);
   if (verification?.status !== 'verified' || verification.token.issuer !== ports.issuer) {
     throw new CallerError('invalid_token', 'The token is not valid here, or it is revoked.');
   }
-  const { subject, client, scopes } = verification.token;
+  const { subject, client, scopes, claims } = verification.token;
   if (client !== undefined) note({ client_id: client });
-  if (subject === client) return { subject: undefined, client, actor: `client:${client}`, scopes };
-  return { subject, client, actor: `subject:${subject}`, scopes };
+  if (subject === client) return { subject: undefined, client, actor: `client:${client}`, scopes, claims };
+  return { subject, client, actor: `subject:${subject}`, scopes, claims };
 }
 
 /**
@@ -101,6 +104,11 @@ export function permittedSubject(
     throw new CallerError('insufficient_scope', 'The credential does not allow this for this subject.');
   }
   return caller.subject ?? subjectId;
+}
+
+/** Whether a caller may change links at all: a user their own, an application anybody's. */
+export function mayChange(caller: Caller, { scopeNames }: Pick<CallerPorts, 'scopeNames'>): boolean {
+  return caller.scopes.includes(scopeNames[caller.subject === undefined ? CHANGE_SCOPES.system : CHANGE_SCOPES.user]);
 }
 
 const READ_SCOPES = { user: 'blitz_api_ufa', system: 'blitz_api_sys_ufa' } as const;

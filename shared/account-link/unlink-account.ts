@@ -68,15 +68,59 @@ export async function unlinkAccount(request: UnlinkRequest, ports: UnlinkAccount
   if (force === 'true' && caller.subject !== undefined) {
     throw new CallerError('insufficient_scope', 'Only an application may force a deletion.');
   }
-  const provider = findProvider(ports.providers, identity.fpType, identity.fpName);
+  const ended = await endLink({ ...identity, subject, actor: caller.actor, force: force === 'true' }, request, ports);
+  switch (ended.status) {
+    case 'unlinked':
+      return ended.unlinked;
+    case 'last_link':
+      throw new CallerError('last_login_method', "The subject's last link cannot be deleted.");
+    case 'not_linked':
+      if (findProvider(ports.providers, identity.fpType, identity.fpName) === undefined) {
+        throw new CallerError('invalid_request', 'There is no such provider: fpType and fpName name none.');
+      }
+      throw new CallerError('not_found', 'There is no such link.');
+  }
+}
+
+/** A link to be ended, by whom. */
+export interface LinkToEnd extends ExternalIdentity {
+  readonly subject: string;
+  readonly actor: string;
+  readonly force: boolean;
+}
+
+/** What came of it. */
+export type EndedLink =
+  | { readonly status: 'unlinked'; readonly unlinked: Unlinked }
+  | { readonly status: 'not_linked' }
+  | { readonly status: 'last_link' };
+
+/** What ending a link needs of its call. */
+export type EndLinkRequest = Pick<UnlinkRequest, 'requestId' | 'remainingMs' | 'note' | 'audit' | 'alert'>;
+
+/** What ending a link needs. */
+export type EndLinkPorts = Omit<UnlinkAccountPorts, keyof CallerPorts>;
+
+/**
+ * Ends a link for a caller who may: deletes it and withdraws its grant, as {@link unlinkAccount} says.
+ *
+ * @throws {Failure} Nothing is known to be deleted.
+ */
+export async function endLink(
+  { subject, actor, force, fpType, fpName, sid }: LinkToEnd,
+  request: EndLinkRequest,
+  ports: EndLinkPorts,
+): Promise<EndedLink> {
+  const identity = { fpType, fpName, sid };
+  const provider = findProvider(ports.providers, fpType, fpName);
   const manageUrl = provider?.manageUrl === undefined ? {} : { manageUrl: provider.manageUrl };
   const unlink = {
     ...identity,
     subject,
+    force,
     keepLast: ports.protectLastLink,
-    force: force === 'true',
     job: provider?.revocation === undefined ? undefined : revocationJob(subject, identity, request),
-    audit: { actor: caller.actor, requestId: request.requestId },
+    audit: { actor, requestId: request.requestId },
   };
   const outcome = await retryWhileUnavailable(request.remainingMs(), (timeoutMs) =>
     ports.directory.links.unlink(unlink, timeoutMs),
@@ -86,23 +130,22 @@ export async function unlinkAccount(request: UnlinkRequest, ports: UnlinkAccount
       const revocation =
         outcome.job === undefined ? outcome.revocation : await revokeInline(outcome.job, request, ports);
       request.note({ revocation });
-      request.audit('account_link.unlinked', { ...identity, subject, actor: caller.actor, revocation });
-      return { revocation, ...manageUrl };
+      request.audit('account_link.unlinked', { ...identity, subject, actor, revocation });
+      return { status: 'unlinked', unlinked: { revocation, ...manageUrl } };
     }
     case 'repeated':
       request.note({ repeated: true });
-      return { revocation: resultOf(outcome.revocation), ...manageUrl };
-    case 'last_link':
-      throw new CallerError('last_login_method', "The subject's last link cannot be deleted.");
-    case 'not_linked':
-      if (provider === undefined) {
-        throw new CallerError('invalid_request', 'There is no such provider: fpType and fpName name none.');
-      }
-      throw new CallerError('not_found', 'There is no such link.');
+      return { status: 'unlinked', unlinked: { revocation: resultOf(outcome.revocation), ...manageUrl } };
+    default:
+      return outcome;
   }
 }
 
-function revocationJob(subject: string, identity: ExternalIdentity, { requestId, remainingMs }: LinkRequest): NewJob {
+function revocationJob(
+  subject: string,
+  identity: ExternalIdentity,
+  { requestId, remainingMs }: EndLinkRequest,
+): NewJob {
   const isInline = remainingMs() >= MIN_INLINE_MS;
   return {
     id: randomUUID(),
@@ -117,8 +160,8 @@ function revocationJob(subject: string, identity: ExternalIdentity, { requestId,
 /** Tries the job now. Whatever stands in the way, the link is deleted and the job is kept. */
 async function revokeInline(
   job: OwnedJob,
-  { remainingMs, note, alert }: UnlinkRequest,
-  { directory, ...ports }: UnlinkAccountPorts,
+  { remainingMs, note, alert }: EndLinkRequest,
+  { directory, ...ports }: EndLinkPorts,
 ): Promise<GrantRevocationResult> {
   const leftMs = remainingMs();
   if (leftMs < MIN_INLINE_MS / 2) return 'pending';

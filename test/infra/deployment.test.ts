@@ -247,7 +247,10 @@ describe.skipIf(!hasTerraform)(
         addresses(deployment, 'yandex_function').filter((address) =>
           JSON.stringify(deployment.resources.get(address)?.secrets).includes('"ONE_SECRET"'),
         );
-      const expected = ['external-provider-delete', 'external-provider-link', 'maintenance'];
+      const expected = [
+        ...['external-provider-bind', 'external-provider-delete', 'external-provider-link', 'maintenance'],
+        'social-unlink',
+      ];
 
       test.each<[string, JsonObject, Json]>([
         ['providers.json', {}, revoking('ONE_SECRET')],

@@ -1,0 +1,50 @@
+import * as z from 'zod/mini';
+import { LinkEnvironment, openLinkPorts } from '#shared/account-link/open-ports.ts';
+import { ProtectLastLinkEnvironment } from '#shared/account-link/unlink-account.ts';
+import { openRevocationJobs, RevocationJobEnvironment } from '#shared/grant-revocation/open-ports.ts';
+import { defineFunction } from '#shared/runtime/define-function.ts';
+import type { Operation } from '#shared/runtime/function-definition.ts';
+import { corsHeaders, PREFLIGHT_HEADERS, ShopOriginsEnvironment } from '#shared/social-unlink/shop-origins.ts';
+import { SocialUnlinkEnvironment, type SocialUnlinkPorts, unlinkSocial } from '#shared/social-unlink/unlink-social.ts';
+import providers from '../../providers.json' with { type: 'json' };
+
+type Ports = SocialUnlinkPorts & { readonly shopOrigins: readonly string[] };
+
+const unlink: Operation<Ports> = async (call, ports) => {
+  const { unlinked, ...body } = await unlinkSocial(
+    { ...call, allowsBasic: true, fields: () => call.fields('json') },
+    ports,
+  );
+  return { status: 200, body: call.parameters().view === 'full' ? { ...body, ...unlinked } : body };
+};
+
+/** The social login of a shop's user, unlinked by e-mail (ShopSocially `ssmi_unlink_user`). */
+export const handler = defineFunction({
+  name: 'social-unlink',
+  // Loose: the names of the providers' secrets are not known here.
+  environment: z.looseObject({
+    ...LinkEnvironment.shape,
+    ...RevocationJobEnvironment.shape,
+    ...ProtectLastLinkEnvironment.shape,
+    ...SocialUnlinkEnvironment.shape,
+    ...ShopOriginsEnvironment.shape,
+  }),
+  ports: (settings, platform) => ({
+    ...openLinkPorts(settings, platform),
+    ...openRevocationJobs(providers, settings),
+    protectLastLink: settings.PROTECT_LAST_LINK === 'true',
+    networkClaim: settings.NETWORK_CLAIM,
+    shopOrigins: settings.SHOP_ORIGINS,
+  }),
+  raw: { 'social.unlink': unlink },
+  gateway: {
+    'social-unlink': unlink,
+    'social-unlink.preflight': async () => ({ status: 204, headers: PREFLIGHT_HEADERS }),
+  },
+  headers: (header, ports) => corsHeaders(header('origin'), ports?.shopOrigins ?? []),
+  errorBody: (code) => ({
+    error: true,
+    // The two reasons of the document, in which a malformed address is a missing one.
+    reason: code === 'invalid_request' ? 'Email address missing' : 'Error while Unlinking Social Login User',
+  }),
+});
