@@ -1,7 +1,6 @@
 import { createSecretKey } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { CallerError, StoreUnavailable } from '#shared/errors.ts';
-import { send } from '#shared/outgoing/send.ts';
 import { unlink } from '#shared/smart-home/unlink.ts';
 import { openMemoryStore } from '#shared/token-revocation/drivers/memory.ts';
 import type { TokenRevocationStore } from '#shared/token-revocation/store.ts';
@@ -12,10 +11,16 @@ const ports = (revocations: TokenRevocationStore, now = Date.now) => ({
   revocations,
   peppers,
   settings: { MAX_TOKEN_LIFETIME_S: 10 },
-  send,
   now,
 });
-const request = { authorization: 'Bearer x', remainingMs: () => 5000, note: () => {}, warn: () => {} };
+const request = {
+  requestId: 'r-1',
+  authorization: 'Bearer x',
+  remainingMs: () => 5000,
+  note: () => {},
+  warn: () => {},
+  alert: () => {},
+};
 
 /** A store that fails as often as it is told before it does its work. */
 function unreliable(store: TokenRevocationStore, failures: Error[]): TokenRevocationStore & { calls: number } {
