@@ -42,7 +42,12 @@ locals {
   }
 
   # Names and values of each function's other variables.
-  given = merge({ for name in var.ydb_store ? ["STORE_URL"] : [] : name => local.ydb_store_url }, var.environment)
+  given = merge(
+    { for name in var.ydb_store ? ["STORE_URL"] : [] : name => local.ydb_store_url },
+    # An empty value would count as absent.
+    { CONTEXT_PREFIX = var.context_prefix == "" ? "/" : var.context_prefix },
+    var.environment,
+  )
   environment = {
     for name, row in local.functions : name => merge(
       row.environment,

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, styleText } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { type BuildOptions, build as esbuild, type Metafile, type Plugin } from 'esbuild';
 import { zipSync } from 'fflate';
 
@@ -20,6 +21,14 @@ const BUDGET_BYTES: Readonly<Partial<Record<Driver, number>>> = {
 
 /** What a function may have besides: the OAuth client of binds in the browser. */
 const EXTRA_BYTES: Readonly<Record<string, number>> = { 'external-provider-bind': 75_000 };
+
+/** What pages of others load: its source, and the declarations of what it adds to a page. */
+const BROWSER_SCRIPTS = {
+  'ss_mi.js': { source: 'functions/social-unlink/ss-mi.ts', types: 'functions/social-unlink/ss-mi-globals.d.ts' },
+} as const;
+
+/** The most bytes of a browser's script, minified and gzipped. */
+const BROWSER_BUDGET_BYTES = 2_000;
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 
@@ -57,20 +66,78 @@ export interface BuiltFunction {
   readonly drivers: readonly string[];
 }
 
+/** A file for browsers as built, as the manifest lists it. */
+interface BuiltBrowserFile {
+  /** Below the folder of the build. */
+  readonly path: string;
+  readonly bytes: number;
+  readonly gzipBytes: number;
+  /** In hexadecimal. */
+  readonly sha256: string;
+}
+
+/** All that was built. */
+export interface Build {
+  readonly functions: readonly BuiltFunction[];
+  readonly browserFiles: readonly BuiltBrowserFile[];
+}
+
 /**
- * Builds every function into `<outDir>/<function>/index.js`, one CommonJS file, and `<outDir>/<function>.zip`, and
- * lists the zips in `<outDir>/manifest.json`. Equal sources make equal bytes.
+ * Builds every function into `<outDir>/<function>/index.js`, one CommonJS file, and `<outDir>/<function>.zip`, and what
+ * browsers load into `<outDir>/static/`; `<outDir>/manifest.json` lists the zips and the files for browsers. Equal
+ * sources make equal bytes.
  */
-export async function build(settings: BuildSettings = {}): Promise<BuiltFunction[]> {
+export async function build(settings: BuildSettings = {}): Promise<Build> {
   const { outDir, root } = withDefaults(settings);
   rmSync(outDir, { recursive: true, force: true });
   const bundled = await Promise.all(functionNames(root).map((name) => bundleFunction(name, settings)));
-  const built = bundled.map((bundle) => zipFunction(bundle, outDir));
-  const manifest = Object.fromEntries(
-    built.map(({ name, sha256, zipBytes, drivers }) => [`${name}.zip`, { sha256, bytes: zipBytes, drivers }]),
-  );
+  const functions = bundled.map((bundle) => zipFunction(bundle, outDir));
+  const browserFiles = await buildBrowserFiles(root, outDir);
+  const manifest = Object.fromEntries([
+    ...functions.map(({ name, sha256, zipBytes, drivers }) => [`${name}.zip`, { sha256, bytes: zipBytes, drivers }]),
+    ...browserFiles.map(({ path, sha256, bytes }) => [path, { sha256, bytes }]),
+  ]);
   writeFileSync(join(outDir, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
-  return built;
+  return { functions, browserFiles };
+}
+
+async function buildBrowserFiles(root: string, outDir: string): Promise<BuiltBrowserFile[]> {
+  const files: BuiltBrowserFile[] = [];
+  for (const [name, { source, types }] of Object.entries(BROWSER_SCRIPTS)) {
+    // A project of another root may be without.
+    if (!existsSync(join(root, source))) continue;
+    const { code } = await bundleBrowserScript(join(root, source), root);
+    files.push(writeBrowserFile(outDir, name, code));
+    files.push(writeBrowserFile(outDir, name.replace(/\.js$/, '.d.ts'), readFileSync(join(root, types), 'utf8')));
+  }
+  return files;
+}
+
+function writeBrowserFile(outDir: string, name: string, text: string): BuiltBrowserFile {
+  const path = `static/${name}`;
+  const content = Buffer.from(text);
+  mkdirSync(join(outDir, 'static'), { recursive: true });
+  writeFileSync(join(outDir, path), content);
+  const sha256 = createHash('sha256').update(content).digest('hex');
+  return { path, bytes: content.length, gzipBytes: gzipSync(content, { level: 9 }).length, sha256 };
+}
+
+/** One classic script, which leaves nothing in the page's global scope but what it puts there itself. */
+async function bundleBrowserScript(source: string, root: string): Promise<{ code: string; metafile: Metafile }> {
+  const { outputFiles, metafile } = await esbuild({
+    absWorkingDir: root,
+    entryPoints: [source],
+    bundle: true,
+    platform: 'browser',
+    target: 'es2019',
+    format: 'iife',
+    minify: true,
+    legalComments: 'none',
+    metafile: true,
+    write: false,
+    logLevel: 'silent',
+  });
+  return { code: outputFiles.map(({ text }) => text).join(''), metafile };
 }
 
 /** The functions that there are: the folders of `functions/`, sorted. */
@@ -87,10 +154,11 @@ export async function bundleFunction(name: string, settings: BuildSettings = {})
   writeFileSync(join(outDir, 'package.json'), '{"type":"commonjs"}\n');
   const options = { ...BUNDLE_OPTIONS, absWorkingDir: root, outdir: join(outDir, name) };
   const separate = new Map<string, string>();
+  const scripts: Metafile[] = [];
   const handler = await esbuild({
     ...options,
     entryPoints: { index: join(root, 'functions', name, 'handler.ts') },
-    plugins: [driverPlugin(stores, separate)],
+    plugins: [driverPlugin(stores, separate), scriptPlugin(root, scripts)],
   });
   const metafiles: Metafile[] = [handler.metafile];
   const driverFiles = [...separate.keys()].sort();
@@ -103,7 +171,7 @@ export async function bundleFunction(name: string, settings: BuildSettings = {})
     name,
     files: Object.fromEntries(paths.map((path) => [path, readFileSync(join(outDir, name, path))])),
     drivers: driversIn(metafiles),
-    sources: metafiles.flatMap(({ inputs }) => Object.keys(inputs).map((path) => resolve(root, path))),
+    sources: [...metafiles, ...scripts].flatMap(({ inputs }) => Object.keys(inputs).map((path) => resolve(root, path))),
   };
 }
 
@@ -175,6 +243,28 @@ function driverPlugin(stores: readonly Driver[], separate: Map<string, string>):
   };
 }
 
+/**
+ * Makes of `import { script } from './page.ts?script'` the text of that source as browsers load it, for a function to serve.
+ *
+ * @param scripts Receives what the scripts are made of.
+ */
+function scriptPlugin(root: string, scripts: Metafile[]): Plugin {
+  return {
+    name: 'scripts',
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: /\.ts\?script$/ }, ({ path, resolveDir }) => ({
+        path: join(resolveDir, path.replace(/\?script$/, '')),
+        namespace: 'script',
+      }));
+      onLoad({ filter: /.*/, namespace: 'script' }, async ({ path }) => {
+        const { code, metafile } = await bundleBrowserScript(path, root);
+        scripts.push(metafile);
+        return { contents: `export const script = ${JSON.stringify(code)};` };
+      });
+    },
+  };
+}
+
 /** The command line: `npm run build -- [--store sqlite]… [--root .] [--out-dir dist]`. */
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -190,18 +280,31 @@ async function main(): Promise<void> {
     ...(values.root !== undefined && { root: resolve(values.root) }),
     ...(values['out-dir'] !== undefined && { outDir: resolve(values['out-dir']) }),
   });
-  const [store] = stores;
-  const budget = stores.length === 1 && store !== undefined ? BUDGET_BYTES[store] : undefined;
   console.log(`stores: ${stores.join(', ')}`);
-  for (const { name, bytes, zipBytes } of built) {
+  for (const { name, bytes, zipBytes } of built.functions) {
     console.log(`  ${name.padEnd(24)} ${kilobytes(bytes)} minified ${kilobytes(zipBytes)} zipped`);
   }
-  const budgetOf = (name: string) => (budget ?? Number.POSITIVE_INFINITY) + (EXTRA_BYTES[name] ?? 0);
-  const tooLarge = built.filter(({ name, bytes }) => bytes > budgetOf(name));
-  for (const { name } of tooLarge) {
-    console.error(styleText('red', `${name} is above its budget of ${budgetOf(name)} bytes`));
+  for (const { path, bytes, gzipBytes } of built.browserFiles) {
+    console.log(`  ${path.padEnd(24)} ${kilobytes(bytes)} ${''.padEnd(8)} ${kilobytes(gzipBytes)} gzipped`);
   }
-  if (tooLarge.length > 0) process.exitCode = 1;
+  const excesses = findExcesses(built, stores);
+  for (const excess of excesses) console.error(styleText('red', excess));
+  if (excesses.length > 0) process.exitCode = 1;
+}
+
+/** What is above its budget. Functions have one when they hold one driver. */
+function findExcesses({ functions, browserFiles }: Build, stores: readonly Driver[]): string[] {
+  const [store] = stores;
+  const budget = stores.length === 1 && store !== undefined ? BUDGET_BYTES[store] : undefined;
+  const budgetOf = (name: string) => (budget ?? Number.POSITIVE_INFINITY) + (EXTRA_BYTES[name] ?? 0);
+  return [
+    ...functions
+      .filter(({ name, bytes }) => bytes > budgetOf(name))
+      .map(({ name }) => `${name} is above its budget of ${budgetOf(name)} bytes`),
+    ...browserFiles
+      .filter(({ path, gzipBytes }) => path.endsWith('.js') && gzipBytes > BROWSER_BUDGET_BYTES)
+      .map(({ path }) => `${path} is above its budget of ${BROWSER_BUDGET_BYTES} bytes, gzipped`),
+  ];
 }
 
 function kilobytes(bytes: number): string {

@@ -21,21 +21,28 @@ function introduction(emulator: LocalEmulator, settings: LocalSettings): string 
   const functions = emulator.functionsUrl.replace('127.0.0.1', 'localhost');
   const gateway = emulator.gatewayUrl.replace('127.0.0.1', 'localhost');
   const auth = emulator.authUrl?.replace('127.0.0.1', 'localhost');
-  const authLine = auth && `\n  auth       ${auth}   the authorization server: any user name, client smart-home`;
+  const { providerUrl, demoUrl } = emulator;
+  const servers =
+    auth &&
+    `
+  auth       ${auth}   the authorization server: any user name, client smart-home
+  provider   ${providerUrl}   the external providers oidc:dev_1 and oidc:dev_2: any user name
+  demo       ${demoUrl}   an application that links accounts in the browser
+             ${demoUrl}/bind?user=ann&fp=oidc:dev_1   starts it at once; confirm as ann`;
   return `
 unlink-functions in an emulator of Yandex Cloud Functions and API Gateway
 
-  functions  ${functions}/<function>?integration=raw   smart-home-unlink, token-authorize, token-revoke, token-introspect, external-provider-{list,link,delete}
-  gateway    ${gateway}   POST /v1.0/user/unlink, HEAD /v1.0/, GET /whoami (behind token-authorize), POST /oauth/revoke, /oauth/introspect, GET ${settings.contextPrefix}/api/v3/users/current/fa${authLine ?? ''}
+  functions  ${functions}/<function>?integration=raw   smart-home-unlink, token-authorize, token-revoke, token-introspect, external-provider-{list,link,delete,bind}
+  gateway    ${gateway}   POST /v1.0/user/unlink, HEAD /v1.0/, GET /whoami (behind token-authorize), POST /oauth/revoke, /oauth/introspect, GET ${settings.contextPrefix}/api/v3/users/current/fa${servers ?? ''}
   store      ${databasePath(settings)}
-${auth === undefined ? '' : walkThrough(functions, gateway, auth)}
+${auth === undefined ? '' : walkThrough(functions, gateway, auth, settings.contextPrefix)}
 Each call writes a line of its log below. Ctrl-C ends it.
 
 `;
 }
 
 /** What to paste, in this order. */
-function walkThrough(functions: string, gateway: string, auth: string): string {
+function walkThrough(functions: string, gateway: string, auth: string, contextPrefix: string): string {
   const client = `-u smart-home:${DEMO_SECRET}`;
   const link = `TOKENS=$(curl -s ${client} -d grant_type=${DEMO_GRANT_TYPE} -d username=ann ${auth}/token)`;
   const call = `curl -i -H "Authorization: Bearer $(token access_token)" ${gateway}/whoami`;
@@ -67,6 +74,12 @@ The user links the accounts again and is let in:  200 {"authorized":true}
 The user unlinks them over the gateway:           200 {"request_id":"2222-cccc"}
 
   curl -i -X POST -H "Authorization: Bearer $(token access_token)" -H 'X-Request-Id: 2222-cccc' ${gateway}/v1.0/user/unlink
+
+An application has a user link an account at VK:  200 {"redirectTo":"https://oauth.vk.com/authorize?…"}
+
+  curl -i ${gateway}${contextPrefix}/api/v2/users/current/fa/bind -H 'Content-Type: application/json' \\
+    -H 'Authorization: Basic ZG5ldm5pay10ZXN0Lm1vcy5ydTphUU56S0JuY2VBQVQwelg' \\
+    -d '{"fp":"vk:vk_1","callback":"https://app.company.com/callback"}'
 `;
 }
 

@@ -12,6 +12,7 @@ export interface EmulatorProcess {
   readonly authUrl: string | undefined;
 }
 
+const FREE_PORTS = ['port', 'gateway-port', 'auth-port', 'provider-port', 'demo-port'].map((name) => `--${name}=0`);
 const PROGRAM = fileURLToPath(new URL('./emulate.ts', import.meta.url));
 
 /**
@@ -19,11 +20,9 @@ const PROGRAM = fileURLToPath(new URL('./emulate.ts', import.meta.url));
  * nowhere.
  */
 export async function startEmulatorProcess(dataDir: string, ...options: readonly string[]): Promise<EmulatorProcess> {
-  const child = spawn(
-    process.execPath,
-    [PROGRAM, '--port=0', '--gateway-port=0', '--auth-port=0', `--data-dir=${dataDir}`, ...options],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
+  const child = spawn(process.execPath, [PROGRAM, ...FREE_PORTS, `--data-dir=${dataDir}`, ...options], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const urls = new Map<string, string>();
   for await (const line of createInterface({ input: child.stdout })) {
     const [, name, url] = /^ {2}(functions|gateway|auth) +(http:\/\/[^/\s]+)/.exec(line) ?? [];

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what the tests run beside Node, where it is missing, from Debian's packages: PostgreSQL, Redis, OpenSSL for
-# their certificates, a Java 17 runtime for DynamoDB Local, and curl for the lines that are printed for users.
+# their certificates, a Java 17 runtime for DynamoDB Local, curl for the lines that are printed for users, and Chromium
+# for what they see.
 # Run as root. Silent and quick when everything is there.
 set -eu
 
@@ -11,6 +12,7 @@ ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/d
 command -v redis-server >/dev/null || command -v valkey-server >/dev/null || need redis-server
 command -v curl >/dev/null || need curl
 command -v openssl >/dev/null || need openssl
+command -v chromium >/dev/null || need chromium
 command -v java >/dev/null || need openjdk-17-jre-headless
 [ -n "$packages" ] || exit 0
 

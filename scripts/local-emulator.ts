@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { EncryptionKeys } from '#shared/encryption.ts';
 import { TokenPeppers } from '#shared/token-revocation/token-id.ts';
-import type { AuthorizationServer } from './authorization-server/server.ts';
+import type { DevelopmentServers } from './authorization-server/development-servers.ts';
+import { findFreePort } from './authorization-server/listen.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from './emulator/emulator.ts';
 import { readFunctionsFile } from './emulator/functions-file.ts';
 import { DECLARED_PREFIX } from './emulator/gateway-file.ts';
@@ -15,15 +16,17 @@ import { migrateSqlite } from './migrate.ts';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 
-const USAGE = `[--port 8080] [--gateway-port 8081] [--auth-port 8082] [--data-dir .data] [--context-prefix /blitz] [--strip-credential-headers]
-The same in the environment: PORT, GATEWAY_PORT, AUTH_PORT, DATA_DIR, CONTEXT_PREFIX, STRIP_CREDENTIAL_HEADERS=1.`;
+const USAGE = `[--port 8080] [--gateway-port 8081] [--auth-port 8082] [--provider-port 8084] [--demo-port 8085] [--data-dir .data] [--context-prefix /blitz] [--strip-credential-headers]
+The same in the environment: PORT, GATEWAY_PORT, AUTH_PORT, PROVIDER_PORT, DEMO_PORT, DATA_DIR, CONTEXT_PREFIX, STRIP_CREDENTIAL_HEADERS=1.`;
 
 /** Where the emulator listens, what it keeps, and which files it runs. */
 export interface LocalSettings {
   readonly port: number;
   readonly gatewayPort: number;
-  /** Of the authorization server, in a project that has one. */
+  /** Of the authorization server, the external provider and the demo application, in a project that has them. */
   readonly authPort: number;
+  readonly providerPort: number;
+  readonly demoPort: number;
   readonly dataDir: string;
   /** The folder of the built functions. */
   readonly bundles: string;
@@ -45,6 +48,8 @@ export function readLocalSettings(command: string): LocalSettings {
     port: { type: 'string', default: process.env.PORT ?? '8080' },
     'gateway-port': { type: 'string', default: process.env.GATEWAY_PORT ?? '8081' },
     'auth-port': { type: 'string', default: process.env.AUTH_PORT ?? '8082' },
+    'provider-port': { type: 'string', default: process.env.PROVIDER_PORT ?? '8084' },
+    'demo-port': { type: 'string', default: process.env.DEMO_PORT ?? '8085' },
     'data-dir': { type: 'string', default: process.env.DATA_DIR || join(ROOT, '.data') },
     root: { type: 'string', default: ROOT },
     bundles: { type: 'string' },
@@ -57,6 +62,8 @@ export function readLocalSettings(command: string): LocalSettings {
       port: portNumber('port', values.port),
       gatewayPort: portNumber('gateway-port', values['gateway-port']),
       authPort: portNumber('auth-port', values['auth-port']),
+      providerPort: portNumber('provider-port', values['provider-port']),
+      demoPort: portNumber('demo-port', values['demo-port']),
       dataDir: resolve(values['data-dir']),
       bundles: resolve(values.bundles ?? join(values.root, 'dist')),
       root: resolve(values.root),
@@ -74,54 +81,58 @@ function portNumber(name: string, text: string): number {
   return port;
 }
 
-/** The emulator, and the authorization server that it trusts. */
+/** The emulator, and what it trusts and serves; undefined in a project whose functions verify no tokens of it. */
 export interface LocalEmulator extends Emulator {
-  /** Undefined in a project whose functions verify no tokens of it. */
   readonly authUrl: string | undefined;
+  readonly providerUrl: string | undefined;
+  readonly demoUrl: string | undefined;
 }
 
 /**
  * Starts the emulator on the SQLite store of the data folder, which is made or migrated where need be, and the
- * authorization server if `functions.yaml` names its URL.
+ * authorization server, the external provider and the demo application if `functions.yaml` names the server's URL.
  *
  * @throws {StartError}
  */
 export async function startLocalEmulator(
-  settings: LocalSettings,
+  given: LocalSettings,
   onOutput?: NonNullable<EmulatorOptions['onOutput']>,
 ): Promise<LocalEmulator> {
+  // The functions and the other servers must know the gateway's URL before it listens.
+  const settings = { ...given, gatewayPort: given.gatewayPort || (await findFreePort()) };
   const { dataDir, bundles, port, gatewayPort, contextPrefix, stripCredentialHeaders } = settings;
   openDataFolder(dataDir);
-  const values = placeholderValues(settings);
+  const placeholders = placeholderValues(settings);
   try {
     migrateSqlite(databasePath(settings));
   } catch (error) {
     throw new StartError(`The store in the data folder ${dataDir} cannot be opened or migrated.`, { cause: error });
   }
-  let gatewayUrl = '';
-  const authorizationServer = await startAuthorizationServer(settings, () => `${gatewayUrl}/oauth/introspect`);
+  const servers = await startServers(settings);
   try {
+    const values = { ...placeholders, ...(servers && urlValues(servers)) };
     const emulator = await startEmulator({
       ...configurationFiles(settings),
       bundles,
       port,
       gatewayPort,
-      values: { ...values, ...(authorizationServer && { AUTH_URL: authorizationServer.url }) },
+      values,
       contextPrefix,
       stripCredentialHeaders,
       ...(onOutput && { onOutput }),
     });
-    gatewayUrl = emulator.gatewayUrl;
-    writeVerification(settings, { ...values, ...(authorizationServer && { AUTH_URL: authorizationServer.url }) });
+    writeVerification(settings, values);
     return {
       ...emulator,
-      authUrl: authorizationServer?.url,
+      authUrl: servers?.authUrl,
+      providerUrl: servers?.providerUrl,
+      demoUrl: servers?.demoUrl,
       async close() {
-        await Promise.all([emulator.close(), authorizationServer?.close()]);
+        await Promise.all([emulator.close(), servers?.close()]);
       },
     };
   } catch (error) {
-    await authorizationServer?.close();
+    await servers?.close();
     throw error;
   }
 }
@@ -136,19 +147,23 @@ function writeVerification(settings: LocalSettings, values: Record<string, strin
   writeFileSync(join(settings.dataDir, 'verification.json'), text, { mode: 0o600 });
 }
 
-async function startAuthorizationServer(
-  settings: LocalSettings,
-  introspectionUrl: () => string,
-): Promise<AuthorizationServer | undefined> {
+async function startServers(settings: LocalSettings): Promise<DevelopmentServers | undefined> {
   const { functionsFile } = configurationFiles(settings);
   if (!existsSync(functionsFile) || !readFileSync(functionsFile, 'utf8').includes('{AUTH_URL}')) return undefined;
   // Loaded on demand: its library takes 200 ms.
-  const server = await import('./authorization-server/server.ts');
-  return await server.startAuthorizationServer({
-    port: settings.authPort,
-    database: join(settings.dataDir, 'authorization-server.sqlite'),
-    introspectionUrl,
-  });
+  const { startDevelopmentServers } = await import('./authorization-server/development-servers.ts');
+  return await startDevelopmentServers({ ...settings, gatewayUrl: publicUrl(settings.gatewayPort) });
+}
+
+type ServerUrls = Pick<DevelopmentServers, 'authUrl' | 'providerUrl' | 'demoUrl'>;
+
+function urlValues({ authUrl, providerUrl, demoUrl }: ServerUrls): Record<string, string> {
+  return { AUTH_URL: authUrl, PROVIDER_URL: providerUrl, DEMO_URL: demoUrl };
+}
+
+/** By the name that a browser takes for secure without TLS, and that is not the host of the authorization server. */
+function publicUrl(port: number): string {
+  return `http://localhost:${port}`;
 }
 
 /** The two files that say what runs. */
@@ -162,7 +177,8 @@ export function configurationFiles({ root }: LocalSettings): { functionsFile: st
  *
  * @throws {StartError}
  */
-export function placeholderValues({ dataDir, authPort }: LocalSettings): Record<string, string> {
+export function placeholderValues(settings: LocalSettings): Record<string, string> {
+  const { dataDir, gatewayPort, contextPrefix, authPort, providerPort, demoPort } = settings;
   const file = join(dataDir, 'peppers');
   try {
     if (!existsSync(file)) writePeppers(file, dataDir);
@@ -176,8 +192,15 @@ export function placeholderValues({ dataDir, authPort }: LocalSettings): Record<
     if (!EncryptionKeys.safeParse(keys).success) {
       throw new StartError(`The file encryption-keys in the data folder ${dataDir} holds no keys.`);
     }
-    const values = { DATA_DIR: dataDir, DEVELOPMENT_PEPPERS: peppers, DEVELOPMENT_KEYS: keys };
-    return { ...values, AUTH_URL: `http://127.0.0.1:${authPort}` };
+    return {
+      ...{ DATA_DIR: dataDir, DEVELOPMENT_PEPPERS: peppers, DEVELOPMENT_KEYS: keys },
+      ...{ GATEWAY_URL: publicUrl(gatewayPort), CONTEXT_PREFIX: contextPrefix || '/' },
+      ...urlValues({
+        authUrl: `http://127.0.0.1:${authPort}`,
+        providerUrl: publicUrl(providerPort),
+        demoUrl: publicUrl(demoPort),
+      }),
+    };
   } catch (error) {
     if (error instanceof StartError) throw error;
     throw new StartError(`The keys in the data folder ${dataDir} cannot be read or written.`, { cause: error });

@@ -22,6 +22,8 @@ function emulate(args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Scr
     '--port=0',
     '--gateway-port=0',
     '--auth-port=0',
+    '--provider-port=0',
+    '--demo-port=0',
     `--bundles=${inject('bundles')}`,
     `--data-dir=${temporaryFolder()}`,
   ];
@@ -42,15 +44,18 @@ async function refusal(args: readonly string[], env?: NodeJS.ProcessEnv): Promis
   return script.printed.stderr.trimEnd();
 }
 
-test.each(['port', 'gateway-port', 'auth-port'])('a --%s in use is one sentence and status 1', async (option) => {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => void server.close());
-  // It listens on a port, not on a pipe.
-  const { port } = server.address() as AddressInfo;
+test.each(['port', 'gateway-port', 'auth-port', 'provider-port', 'demo-port'])(
+  'a --%s in use is one sentence and status 1',
+  async (option) => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => void server.close());
+    // It listens on a port, not on a pipe.
+    const { port } = server.address() as AddressInfo;
 
-  expect(await refusal([`--${option}=${port}`])).toBe(`Port ${port} is in use.`);
-});
+    expect(await refusal([`--${option}=${port}`])).toBe(`Port ${port} is in use.`);
+  },
+);
 
 test('a data folder that is a file is one sentence and status 1', async () => {
   const file = join(temporaryFolder(), 'file');
@@ -143,7 +148,7 @@ test('the lines that it prints can be pasted into a shell, and are answered as p
   await script.next(/Ctrl-C ends it\./);
   const [, walkThrough = ''] = /^A user links.*?:\n(.*)^Each call/ms.exec(script.printed.stdout) ?? [];
   const lines = walkThrough.split('\n').filter((line) => line.startsWith('  '));
-  expect(lines).toHaveLength(10);
+  expect(lines).toHaveLength(13);
 
   // A proxy that the machine may have is not asked for loopback.
   const env = { ...process.env, NO_PROXY: '*', no_proxy: '*' };
@@ -157,5 +162,63 @@ test('the lines that it prints can be pasted into a shell, and are answered as p
     [400, expect.objectContaining({ error: 'invalid_grant' })],
     [200, { authorized: true }],
     [200, { request_id: '2222-cccc' }],
+    [200, { redirectTo: expect.stringMatching(/^https:\/\/oauth\.vk\.com\/authorize\?/) }],
   ]);
+});
+
+/** The request of the API's documentation, `seeds/003`, line for line. */
+const BIND_REQUEST = `POST /blitz/api/v2/users/current/fa/bind HTTP/1.1
+Authorization: Basic ZG5ldm5pay10ZXN0Lm1vcy5ydTphUU56S0JuY2VBQVQwelg
+Content-Type: application/json
+
+{
+"fp": "vk:vk_1",
+"callback": "https://app.company.com/callback"
+}`;
+const BIND_ANSWER =
+  'https://oauth.vk.com/authorize?state=5c415063-a153-424c-af9c-023a6bbf1892&scope=email&redirect_uri=https%3A%2F%2Flogin.company.com%2Fblitz%2Fapi%2Fusers%2Fcurrent%2Ffps%2Fbind%2Fcb%2Fvk%2Fvk_1&client_id=5566286&v=5.52&response_type=code';
+
+test("the documentation's bind request gives the documentation's redirectTo, but for state and PKCE", async () => {
+  const script = emulate();
+  const [, gateway = ''] = await script.next(/gateway {4}(http:\/\/\S+)/);
+  await script.next(/Ctrl-C ends it\./);
+  const [head = '', body = ''] = BIND_REQUEST.split('\n\n');
+  const [line = '', ...headers] = head.split('\n');
+  const [method = '', path = ''] = line.split(' ');
+
+  const response = await fetch(`${gateway}${path}`, {
+    method,
+    headers: headers.map((header): [string, string] => [header.split(': ')[0] ?? '', header.split(': ')[1] ?? '']),
+    body,
+  });
+
+  expect(response.status).toBe(200);
+  // What the documentation promises.
+  const { redirectTo, ...more } = (await response.json()) as { redirectTo: string };
+  expect(more).toEqual({});
+  const [given, documented] = [redirectTo, BIND_ANSWER].map((url) =>
+    url.replace(/(?<=[?&]state=)[\w-]+/, '…').replace(/&code_challenge=[\w-]{43}&code_challenge_method=S256$/, ''),
+  );
+  expect(given).toBe(documented);
+});
+
+test('the URL that it prints starts a bind in the browser, under another prefix too', async () => {
+  const script = emulate(['--context-prefix=/idp']);
+  const [, gateway] = await script.next(/gateway {4}(http:\/\/\S+)/);
+  const [, provider] = await script.next(/provider {3}(http:\/\/\S+)/);
+  const [, demo, start = ''] = await script.next(/demo {7}(http:\/\/\S+).*\n +(http:\/\/\S+)/);
+  await script.next(/Ctrl-C ends it\./);
+
+  const page = await fetch(`${demo}/`);
+  expect(await page.text()).toContain('<h1>Linked accounts</h1>');
+  const response = await fetch(start, { redirect: 'manual' });
+
+  expect(response.status).toBe(303);
+  const { origin, pathname, searchParams } = new URL(response.headers.get('location') ?? '');
+  expect(origin + pathname).toBe(`${provider}/auth`);
+  expect(Object.fromEntries(searchParams)).toMatchObject({
+    client_id: 'dev_1',
+    redirect_uri: `${gateway}/idp/api/users/current/fps/bind/cb/oidc/dev_1`,
+    code_challenge_method: 'S256',
+  });
 });

@@ -5,6 +5,7 @@ import {
   continueFromPage,
   continueFromProvider,
   continueFromSignIn,
+  recordFailure,
 } from '#shared/bind/continue-bind.ts';
 import { BindEnvironment, type BindPorts, openBindPorts } from '#shared/bind/open-ports.ts';
 import { failurePage, mistakePage, readPageCookie, render } from '#shared/bind/render.ts';
@@ -34,16 +35,20 @@ const browser =
     try {
       return render(await step(call, ports), { language, formAction: ports.formAction, titleOf });
     } catch (error) {
-      if (error instanceof CallerError) return mistakePage(400, language);
-      if (!isFailure(error)) throw error;
-      return { ...failurePage(language), failure: error.code, cause: error };
+      if (!(error instanceof CallerError)) {
+        return { ...failurePage(language), failure: isFailure(error) ? error.code : 'server_error', cause: error };
+      }
+      recordFailure(call, 'state_missing');
+      return mistakePage(400, language);
     }
   };
 
 const fromProvider = (parametersOf: (call: Call) => URLSearchParams) =>
   browser((call, ports) => {
     const { fpType, fpName } = call.path();
-    return continueFromProvider(call, { provider: `${fpType}:${fpName}`, parameters: parametersOf(call) }, ports);
+    // Text, unless somebody else than the gateway has written the event.
+    const provider = typeof fpType === 'string' && typeof fpName === 'string' ? `${fpType}:${fpName}` : '';
+    return continueFromProvider(call, { provider, parameters: parametersOf(call) }, ports);
   });
 
 /** Of a form, each field is there once (the runtime sees to that) and text. */

@@ -7,6 +7,7 @@ import type { Operation } from '#shared/runtime/function-definition.ts';
 import { corsHeaders, PREFLIGHT_HEADERS, ShopOriginsEnvironment } from '#shared/social-unlink/shop-origins.ts';
 import { SocialUnlinkEnvironment, type SocialUnlinkPorts, unlinkSocial } from '#shared/social-unlink/unlink-social.ts';
 import providers from '../../providers.json' with { type: 'json' };
+import { script } from './ss-mi.ts?script';
 
 type Ports = SocialUnlinkPorts & { readonly shopOrigins: readonly string[] };
 
@@ -17,6 +18,17 @@ const unlink: Operation<Ports> = async (call, ports) => {
   );
   return { status: 200, body: call.parameters().view === 'full' ? { ...body, ...unlinked } : body };
 };
+
+/** The browser's half, for any page: what it may read is up to the call. */
+const serveScript: Operation<Ports> = async () => ({
+  status: 200,
+  headers: {
+    'Content-Type': 'text/javascript; charset=utf-8',
+    'Cache-Control': 'public, max-age=300',
+    'Access-Control-Allow-Origin': '*',
+  },
+  body: Buffer.from(script),
+});
 
 /** The social login of a shop's user, unlinked by e-mail (ShopSocially `ssmi_unlink_user`). */
 export const handler = defineFunction({
@@ -39,6 +51,7 @@ export const handler = defineFunction({
   raw: { 'social.unlink': unlink },
   gateway: {
     'social-unlink': unlink,
+    'social-unlink.script': serveScript,
     'social-unlink.preflight': async () => ({ status: 204, headers: PREFLIGHT_HEADERS }),
   },
   headers: (header, ports) => corsHeaders(header('origin'), ports?.shopOrigins ?? []),

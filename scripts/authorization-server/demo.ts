@@ -18,10 +18,11 @@ export async function linkDemoUser(
   username: string,
   format: 'jwt' | 'opaque' = 'jwt',
   scope = 'smart-home',
+  clientId: 'smart-home' | 'demo' = 'smart-home',
 ): Promise<DemoTokens> {
   const response = await fetch(`${authUrl}/token`, {
     method: 'POST',
-    headers: { Authorization: `Basic ${Buffer.from(`smart-home:${DEMO_SECRET}`).toString('base64')}` },
+    headers: { Authorization: `Basic ${Buffer.from(`${clientId}:${DEMO_SECRET}`).toString('base64')}` },
     body: new URLSearchParams({ grant_type: DEMO_GRANT_TYPE, username, token: format, scope }),
   });
   if (!response.ok) throw new Error(`the authorization server answered ${response.status}`);

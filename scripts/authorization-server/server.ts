@@ -1,8 +1,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:http';
 import {
+  type ClientMetadata,
   type Configuration,
   errors,
   type JWKS,
@@ -11,8 +10,8 @@ import {
   type ResourceServer,
   type TokenEndpointGrantContext,
 } from 'oidc-provider';
-import { StartError } from '../emulator/start-error.ts';
 import { DEMO_GRANT_TYPE, DEMO_SECRET } from './demo.ts';
+import { closeServer, listenOnLoopback } from './listen.ts';
 import { openServerStore } from './sqlite-adapter.ts';
 
 /** The audience of all access tokens. */
@@ -32,10 +31,22 @@ const QUESTION_TIMEOUT_MS = 2500;
 export interface AuthorizationServerOptions {
   /** On 127.0.0.1; 0 takes a free one. */
   readonly port: number;
+  /** What its URL calls this machine; 127.0.0.1 if not given. Cookies tell hosts apart, not ports. */
+  readonly host?: 'localhost';
+  /** Where users sign in by the browser, besides the clients that are always there. */
+  readonly browserClients?: readonly BrowserClient[];
   /** The file of its keys, grants and tokens, or `:memory:`. */
   readonly database: string;
   /** The URL of our `token-introspect`, known once the gateway runs; undefined: refreshes are given unasked. */
   readonly introspectionUrl: () => string | undefined;
+}
+
+/** A client of the code flow; its secret is that of all. */
+export interface BrowserClient {
+  readonly clientId: string;
+  readonly redirectUri: string;
+  /** It is the server's own: whoever has signed in is asked no more. */
+  readonly isFirstParty?: boolean;
 }
 
 /** A running server; its URL is its issuer. */
@@ -46,8 +57,8 @@ export interface AuthorizationServer {
 
 /**
  * Starts an OpenID provider for development: `oidc-provider`, in which any name is a user, with the clients
- * `smart-home`, `identity-admin` (an application of its own) and, for our functions, `unlink-functions`. Before a refresh it asks whether the link has ended, as
- * `docs/authorization-server.md` tells a provider to do. Its clock is `Date.now`, which the library has no parameter
+ * `smart-home`, `demo`, `identity-admin` (an application of its own) and, for our functions, `unlink-functions`. Before a
+ * refresh it asks whether the link has ended, as `docs/authorization-server.md` tells a provider to do. Its clock is `Date.now`, which the library has no parameter
  * for: a test that moves it runs the server in a process of its own.
  *
  * @throws {StartError}
@@ -55,11 +66,13 @@ export interface AuthorizationServer {
 export async function startAuthorizationServer(options: AuthorizationServerOptions): Promise<AuthorizationServer> {
   const store = openServerStore(options.database);
   const http = createServer();
-  const url = await listen(http, options.port).catch((error: unknown) => {
+  const port = await listenOnLoopback(http, options.port).catch((error: unknown) => {
     store.close();
     throw error;
   });
-  const configuration = configure({ adapter: store.adapter, jwks: JSON.parse(store.keep('jwks', createKeys)) });
+  const url = `http://${options.host ?? '127.0.0.1'}:${port}`;
+  const kept = { adapter: store.adapter, jwks: JSON.parse(store.keep('jwks', createKeys)) };
+  const configuration = configure(kept, options.browserClients ?? []);
   const provider = createProvider(url, {
     ...configuration,
     // The library asks this when the refresh token has proved good and nothing is issued yet.
@@ -80,10 +93,7 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
   return {
     url,
     async close() {
-      const closed = once(http, 'close');
-      http.close();
-      http.closeAllConnections();
-      await closed;
+      await closeServer(http);
       store.close();
     },
   };
@@ -100,15 +110,27 @@ function createProvider(issuer: string, configuration: Configuration): Provider 
   }
 }
 
-function configure(kept: { adapter: Configuration['adapter']; jwks: JWKS }): Configuration {
+function configure(
+  kept: { adapter: Configuration['adapter']; jwks: JWKS },
+  browserClients: readonly BrowserClient[],
+): Configuration {
+  const firstParties = new Set(browserClients.filter((one) => one.isFirstParty).map(({ clientId }) => clientId));
   return {
     ...kept,
     clients: [
+      ...browserClients.map(metadataOf),
       {
         client_id: 'smart-home',
         client_secret: DEMO_SECRET,
         grant_types: ['authorization_code', 'refresh_token', DEMO_GRANT_TYPE],
         redirect_uris: ['https://social.yandex.net/broker/redirect'],
+      },
+      {
+        client_id: 'demo',
+        client_secret: DEMO_SECRET,
+        grant_types: ['refresh_token', DEMO_GRANT_TYPE],
+        redirect_uris: [],
+        response_types: [],
       },
       {
         client_id: 'unlink-functions',
@@ -131,7 +153,21 @@ function configure(kept: { adapter: Configuration['adapter']; jwks: JWKS }): Con
     scopes: ['openid', 'offline_access', ...USER_SCOPES, ...SYSTEM_SCOPES],
     // What a refresh leaves as it is: the name of the consent that all its tokens hang on.
     extraTokenClaims: (_ctx, token) => (token.kind === 'AccessToken' ? { grant_id: token.grantId } : undefined),
-    findAccount: (_ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
+    findAccount: (_ctx, sub) => ({ accountId: sub, claims: () => claimsOf(sub) }),
+    claims: { openid: ['sub'], profile: ['name'], email: ['email', 'email_verified'] },
+    // As the large providers do: the ID token says who it is.
+    conformIdTokenClaims: false,
+    async loadExistingGrant({ oidc }) {
+      const { client, session, result, provider } = oidc;
+      if (client === undefined || session === undefined) return undefined;
+      const grantId = result?.consent?.grantId ?? session.grantIdFor(client.clientId);
+      const existing = grantId === undefined ? undefined : await provider.Grant.find(grantId);
+      if (existing !== undefined || !firstParties.has(client.clientId)) return existing;
+      const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
+      grant.addOIDCScope([...oidc.requestParamScopes].join(' '));
+      await grant.save();
+      return grant;
+    },
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     // Revoking an access token ends its grant (RFC 7009, section 2.1: "may").
     revokeGrantPolicy: () => true,
@@ -170,6 +206,21 @@ function configure(kept: { adapter: Configuration['adapter']; jwks: JWKS }): Con
       },
     },
   };
+}
+
+function metadataOf({ clientId, redirectUri }: BrowserClient): ClientMetadata {
+  return {
+    client_id: clientId,
+    client_secret: DEMO_SECRET,
+    grant_types: ['authorization_code', 'refresh_token'],
+    redirect_uris: [redirectUri],
+  };
+}
+
+/** Anybody is a user, and everything about them follows from the name that they type. */
+function claimsOf(sub: string) {
+  const name = sub.charAt(0).toUpperCase() + sub.slice(1);
+  return { sub, name, email: `${encodeURIComponent(sub)}@example.test`, email_verified: true };
 }
 
 function resourceServer(resource: string, clientId: string): ResourceServer {
@@ -255,18 +306,4 @@ async function isActive(introspectionUrl: string, token: string): Promise<boolea
 function createKeys(): string {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   return JSON.stringify({ keys: [{ ...privateKey.export({ format: 'jwk' }), alg: 'ES256', use: 'sig' }] });
-}
-
-async function listen(server: Server, port: number): Promise<string> {
-  try {
-    server.listen(port, '127.0.0.1');
-    await once(server, 'listening');
-  } catch (error) {
-    // What `listen` fails with is a system error.
-    const { code, message } = error as NodeJS.ErrnoException;
-    const fault = code === 'EADDRINUSE' ? 'is in use' : `cannot be used: ${message}`;
-    throw new StartError(`Port ${port} ${fault}.`, { cause: error });
-  }
-  // It listens on a port, not on a pipe.
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }

@@ -120,7 +120,7 @@ async function measureStore(
 
 async function prepareEntries(store: Driver, url: string, folder: string): Promise<Entry[]> {
   const outDir = join(folder, store);
-  const built = await build({ stores: [store], outDir });
+  const { functions } = await build({ stores: [store], outDir });
   const env = { ...ENVIRONMENT, STORE_URL: url };
   const references = ['no-op', `lean-${store}`].map(async (name) => {
     const bundle = join(outDir, name, 'index.js');
@@ -128,10 +128,10 @@ async function prepareEntries(store: Driver, url: string, folder: string): Promi
     await esbuild({ ...BUNDLE_OPTIONS, entryPoints: [entry], outfile: bundle });
     return { name, bundle, bytes: statSync(bundle).size, env };
   });
-  const functions = built
+  const measured = functions
     .filter(({ name }) => name in FIRST_CALLS)
     .map(({ name, bytes }) => ({ name, bytes, bundle: join(outDir, name, 'index.js'), env }));
-  return [...(await Promise.all(references)), ...functions];
+  return [...(await Promise.all(references)), ...measured];
 }
 
 async function coldStart({ name, bundle, env }: Entry): Promise<Times> {

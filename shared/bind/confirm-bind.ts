@@ -4,7 +4,13 @@ import { CallerError } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
 import { parseInput } from '../schema.ts';
 import { takeStep } from './bind.ts';
-import { type BrowserRequest, type ContinueBindPorts, completeBind } from './continue-bind.ts';
+import {
+  type BrowserRequest,
+  type ContinueBindPorts,
+  completeBind,
+  LINK_ERRORS,
+  recordFailure,
+} from './continue-bind.ts';
 
 /** What confirming a bind needs. */
 export type ConfirmBindPorts = CallerPorts & ContinueBindPorts;
@@ -31,19 +37,20 @@ export async function confirmBind(request: ConfirmBindRequest, ports: ConfirmBin
   const subject = permittedSubject(caller, 'change', 'current', ports);
   const taken = await takeStep('ticket', ticket, request.remainingMs, ports);
   if ('error' in taken) {
-    request.note({ fa_error: taken.error });
+    recordFailure(request, taken.error);
     throw new CallerError('invalid_request', 'The field ticket is not one that can be confirmed, or not any more.');
   }
   const { bind, account } = taken.step;
   if (taken.step.subject !== subject) {
-    request.note({ fa_error: 'user_mismatch' });
-    request.audit('account_link.bind_failed', { error: 'user_mismatch', subject: taken.step.subject });
+    recordFailure(request, 'user_mismatch', bind);
     throw new CallerError('insufficient_scope', 'The credential does not allow this for this subject.');
   }
   const outcome = await completeBind(request, bind, subject, account, ports);
+  if (outcome.status === 'linked') return;
+  recordFailure(request, LINK_ERRORS[outcome.status], bind);
   switch (outcome.status) {
-    case 'linked':
-      return;
+    case 'provider_disabled':
+      throw new CallerError('invalid_request', 'Accounts cannot be bound at this provider any more.');
     case 'taken':
       throw new CallerError('already_linked_other_user', 'The account is linked to another user.');
     case 'limit_reached':

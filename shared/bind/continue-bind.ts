@@ -78,7 +78,7 @@ export async function continueFromProvider(
   const taken = await takeStep('provider', onlyValue(parameters, 'state'), request.remainingMs, ports);
   if ('error' in taken) return lost(request, taken.error);
   const { bind, kept } = taken.step;
-  if (key !== `${bind.fpType}:${bind.fpName}`) return failed(request, bind, 'provider_mismatch');
+  if (key !== keyOf(bind)) return failed(request, bind, 'provider_mismatch');
   const provider = ports.providers.find(key);
   if (provider === undefined) return failed(request, bind, 'provider_disabled');
 
@@ -123,7 +123,7 @@ export async function continueFromSignIn(
   await keepStep(token, step, request.remainingMs, ports);
   const names = {
     application: bind.client,
-    provider: `${bind.fpType}:${bind.fpName}`,
+    provider: keyOf(bind),
     account: account.userName ?? account.sid,
     subject: userName ?? subject,
   };
@@ -144,6 +144,9 @@ export async function continueFromPage(
   return await finish(request, bind, subject, account, ports);
 }
 
+/** What came of a bind that was proved: what came of its link, or why none was tried. */
+export type BindOutcome = LinkOutcome | { readonly status: 'provider_disabled' };
+
 /**
  * Writes the link that was proved, and says what came of it.
  *
@@ -154,8 +157,10 @@ export async function completeBind(
   bind: Bind,
   subject: string,
   { sid, userName, emailDigest, tokens }: BoundAccount,
-  { links, encryptionKeys }: Pick<ContinueBindPorts, 'links' | 'encryptionKeys'>,
-): Promise<LinkOutcome> {
+  { links, providers, encryptionKeys }: Pick<ContinueBindPorts, 'links' | 'providers' | 'encryptionKeys'>,
+): Promise<BindOutcome> {
+  // It may have been taken out of service since the user was there, for a reason.
+  if (providers.find(keyOf(bind)) === undefined) return { status: 'provider_disabled' };
   const identity = { fpType: bind.fpType, fpName: bind.fpName, sid };
   const actor = `subject:${subject}`;
   const link = {
@@ -177,7 +182,8 @@ export async function completeBind(
 }
 
 /** Why nothing was linked. */
-export const LINK_ERRORS: Readonly<Record<Exclude<LinkOutcome['status'], 'linked'>, BindErrorCode>> = {
+export const LINK_ERRORS: Readonly<Record<Exclude<BindOutcome['status'], 'linked'>, BindErrorCode>> = {
+  provider_disabled: 'provider_disabled',
   taken: 'already_linked_other_user',
   limit_reached: 'limit_reached',
   // The deletion ended the bind.
@@ -245,19 +251,37 @@ function notKnown(
   }
 }
 
-function failed(request: BrowserRequest, bind: Bind, error: BindErrorCode): BrowserReply {
+/**
+ * Writes down that a bind ended without a link.
+ *
+ * @param bind Absent where it is not known which.
+ */
+export function recordFailure(
+  request: Pick<BrowserRequest, 'note' | 'audit'>,
+  error: BindErrorCode,
+  bind?: Pick<Bind, 'client' | 'fpType' | 'fpName' | 'subject'>,
+): void {
   request.note({ fa_status: 'error', fa_error: error });
   request.audit('account_link.bind_failed', {
-    ...{ fpType: bind.fpType, fpName: bind.fpName, application: bind.client, error },
-    ...(bind.subject !== undefined && { subject: bind.subject }),
+    ...(bind !== undefined && { fpType: bind.fpType, fpName: bind.fpName, application: bind.client }),
+    error,
+    ...(bind?.subject !== undefined && { subject: bind.subject }),
   });
+}
+
+function failed(request: BrowserRequest, bind: Bind, error: BindErrorCode): BrowserReply {
+  recordFailure(request, error, bind);
   return { kind: 'result', bind, result: { status: 'error', error } };
 }
 
 function lost(request: BrowserRequest, error: BindErrorCode): BrowserReply {
-  request.note({ fa_status: 'error', fa_error: error });
-  request.audit('account_link.bind_failed', { error });
+  recordFailure(request, error);
   return { kind: 'lost', error };
+}
+
+/** The key of the provider that a bind is at. */
+function keyOf({ fpType, fpName }: Bind): string {
+  return `${fpType}:${fpName}`;
 }
 
 /** The value of a parameter that came once. */

@@ -17,7 +17,7 @@ const SignInClient = z.strictObject({
   client_secret: z.string().check(z.minLength(1)),
 });
 
-const PREFIX_RULE = 'must be empty or a path such as /blitz';
+const PREFIX_RULE = 'must be a path such as /blitz, or / for none';
 
 /** What binding is told. Loose: the names of the providers' secrets are not known here. */
 export const BindEnvironment = z.looseObject({
@@ -27,7 +27,7 @@ export const BindEnvironment = z.looseObject({
   /** Where the gateway is reached from outside, without a path: `https://login.company.com`. */
   PUBLIC_BASE_URL: ServiceUrl.check(z.regex(/^[a-z]+:\/\/[^/?#]+$/, 'must be a URL without a path')),
   /** What stands in front of `/api/…`. */
-  CONTEXT_PREFIX: z._default(z.string().check(z.regex(/^(\/[A-Za-z0-9._-]+)+$/, PREFIX_RULE)), '/blitz'),
+  CONTEXT_PREFIX: z._default(z.string().check(z.regex(/^(\/|(\/[A-Za-z0-9._~-]+)+)$/, PREFIX_RULE)), '/blitz'),
   BIND_CONFIRMATION: z.optional(z.enum(['page', 'bearer', 'none'], 'must be page, bearer or none')),
   /** Our client at `ISSUER`, where the page has the user sign in. */
   SIGN_IN_CLIENT: z.optional(jsonOf(SignInClient, 'must be JSON: {"client_id", "client_secret"}')),
@@ -49,7 +49,8 @@ export function openBindPorts(
   settings: z.output<typeof BindEnvironment>,
   platform: Platform,
 ): BindPorts {
-  const { SIGN_IN_CLIENT: client, PUBLIC_BASE_URL: base, CONTEXT_PREFIX: prefix } = settings;
+  const { SIGN_IN_CLIENT: client, PUBLIC_BASE_URL: base } = settings;
+  const prefix = settings.CONTEXT_PREFIX.replace(/^\/$/, '');
   const confirmation = settings.BIND_CONFIRMATION ?? (client === undefined ? 'bearer' : 'page');
   if (confirmation === 'page' && client === undefined) {
     throw new Misconfigured('SIGN_IN_CLIENT must be set with BIND_CONFIRMATION=page');

@@ -1,6 +1,6 @@
 /** What the browser gets: redirects and our few pages, which work without JavaScript but for the popup's message. */
 import { randomBytes } from 'node:crypto';
-import type { Bind } from './bind.ts';
+import type { Bind, BindErrorCode } from './bind.ts';
 import type { BindResult, BrowserReply } from './continue-bind.ts';
 import { type Language, TEXTS } from './texts.ts';
 
@@ -44,11 +44,7 @@ export function render(reply: BrowserReply, options: RenderOptions): BrowserAnsw
     case 'page':
       return consentPage(reply, options);
     case 'lost':
-      return messagePage(
-        400,
-        TEXTS[options.language].lost[reply.error] ?? TEXTS[options.language].lostOtherwise,
-        options,
-      );
+      return lostPage(reply.error, options.language);
   }
 }
 
@@ -62,12 +58,21 @@ export function mistakePage(status: number, language: Language): BrowserAnswer {
   return messagePage(status, TEXTS[language].lostOtherwise, { language });
 }
 
-/** The callback with the result in its query, which keeps what it has. */
+/** The callback with the result in its query, which keeps what it has but for parameters of our names. */
 export function returnUrl({ callback, fpType, fpName }: Bind, result: BindResult): string {
+  const parameters = resultParameters(result, `${fpType}:${fpName}`);
+  const isOurs = (pair: string) =>
+    [...new URLSearchParams(pair).keys()].some((name) => Object.hasOwn(parameters, name));
   const url = new URL(callback);
-  for (const [name, value] of Object.entries(resultParameters(result, `${fpType}:${fpName}`))) {
-    url.searchParams.set(name, value);
-  }
+  // As it was registered: `searchParams` would write it anew, `%20` as `+`, `?flag` as `?flag=`, `%FF` as U+FFFD.
+  const kept =
+    url.search === ''
+      ? []
+      : url.search
+          .slice(1)
+          .split('&')
+          .filter((pair) => !isOurs(pair));
+  url.search = [...kept, new URLSearchParams(parameters)].join('&');
   return url.href;
 }
 
@@ -139,13 +144,18 @@ function popupPage(bind: Bind, result: BindResult, { language }: RenderOptions):
   return page(200, heading, body, language, { scriptNonce: nonce });
 }
 
-function messagePage(status: number, message: string, { language }: { readonly language: Language }): BrowserAnswer {
-  return page(
-    status,
-    TEXTS[language].messageTitle,
-    `<h1>${escapeHtml(TEXTS[language].messageTitle)}</h1><p>${escapeHtml(message)}</p>`,
-    language,
-  );
+function lostPage(error: BindErrorCode, language: Language): BrowserAnswer {
+  const { lost, lostOtherwise, messageTitle, usedTitle } = TEXTS[language];
+  const title = error === 'state_used' ? usedTitle : messageTitle;
+  return messagePage(400, lost[error] ?? lostOtherwise, { language, title });
+}
+
+function messagePage(
+  status: number,
+  message: string,
+  { language, title = TEXTS[language].messageTitle }: { readonly language: Language; readonly title?: string },
+): BrowserAnswer {
+  return page(status, title, `<h1>${escapeHtml(title)}</h1><p>${escapeHtml(message)}</p>`, language);
 }
 
 function page(
@@ -202,7 +212,8 @@ const STYLE = `
   button:focus-visible, a:focus-visible { outline: 3px solid var(--accent); outline-offset: 3px }
   a { color: var(--accent) }
   strong { overflow-wrap: anywhere }
-  .note { margin-bottom: 0; color: var(--soft); font-size: .9rem }
+  .note { color: var(--soft); font-size: .9rem }
+  main > p:last-of-type { margin-bottom: 0 }
 `;
 
 function newNonce(): string {

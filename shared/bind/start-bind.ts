@@ -2,8 +2,9 @@ import * as z from 'zod/mini';
 import type { Client } from '../access-token/clients.ts';
 import { type CallerPorts, type CallerRequest, identifyCaller, permittedSubject } from '../account-link/caller.ts';
 import { SubjectId } from '../account-link/request.ts';
-import { CallerError } from '../errors.ts';
+import { CallerError, Misconfigured } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
+import { ServiceUrl } from '../outgoing/service-url.ts';
 import { parseInput } from '../schema.ts';
 import { type Bind, type Confirmation, keepStep, newSecret, type StepPorts } from './bind.ts';
 import type { BindProviders } from './bind-providers.ts';
@@ -69,6 +70,12 @@ export async function startBind(request: StartBindRequest, ports: StartBindPorts
 function assertRegistered(callback: string, application: Client | undefined): asserts application is Client {
   if (application === undefined || !application.callbacks.includes(callback)) {
     throw new CallerError('invalid_request', `The field callback ${CALLBACK_RULE}.`);
+  }
+  // What is registered is ours to have right: a browser is sent there, and told of the result in its query.
+  if (!ServiceUrl.safeParse(callback).success || !URL.canParse(callback)) {
+    throw new Misconfigured(
+      'CLIENTS names a callback that is not an https URL without a fragment, or http to this machine',
+    );
   }
 }
 

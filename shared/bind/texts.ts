@@ -14,6 +14,8 @@ interface Texts {
   readonly consentButton: string;
   readonly consentDecline: string;
   readonly messageTitle: string;
+  /** In place of it where the account may well be linked: the step was done before. */
+  readonly usedTitle: string;
   readonly lost: Readonly<Partial<Record<BindErrorCode, string>>>;
   readonly lostOtherwise: string;
   readonly failure: string;
@@ -31,6 +33,7 @@ export const TEXTS: Readonly<Record<Language, Texts>> = {
     consentDecline:
       'If you did not ask for this, or one of the accounts is not yours, close this page: nothing is linked.',
     messageTitle: 'The account was not linked',
+    usedTitle: 'There is nothing left to do here',
     lost: {
       state_used: 'This step was done before. Go back to the application and look whether the account is linked.',
       state_expired: 'This took too long. Go back to the application and start again.',
@@ -54,6 +57,7 @@ export const TEXTS: Readonly<Record<Language, Texts>> = {
     consentDecline:
       'Если вы об этом не просили или одна из учётных записей не ваша, закройте страницу: ничего не будет связано.',
     messageTitle: 'Учётная запись не привязана',
+    usedTitle: 'Здесь больше нечего делать',
     lost: {
       state_used: 'Этот шаг уже выполнен. Вернитесь в приложение и проверьте, привязана ли учётная запись.',
       state_expired: 'Прошло слишком много времени. Вернитесь в приложение и начните сначала.',

@@ -1,16 +1,19 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, relative, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { runInNewContext } from 'node:vm';
+import { gzipSync } from 'node:zlib';
 import { unzipSync } from 'fflate';
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
-import { functionNames } from '#scripts/build.ts';
+import { bundleFunction, functionNames } from '#scripts/build.ts';
 import { readFunctionsFile } from '#scripts/emulator/functions-file.ts';
 import { migrateSqlite } from '#scripts/migrate.ts';
-import { startProject, TEST_KEYS, TEST_PEPPERS } from '#test/support/emulated-project.ts';
+import { startProject, TEST_KEYS, TEST_PEPPERS, UNUSED_URLS } from '#test/support/emulated-project.ts';
 import { startScript } from '#test/support/script-process.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 
@@ -65,17 +68,19 @@ describe.each([
   ['one driver', forSqlite],
   ['every driver', everyDriver],
 ])('what is built with %s', (_, dist) => {
-  test('the manifest lists SHA-256 and bytes of each zip, and no other', () => {
+  test('the manifest lists SHA-256 and bytes of each zip and of each file for browsers, and no other', () => {
     const manifest = JSON.parse(readFileSync(join(dist, 'manifest.json'), 'utf8'));
 
     const zips = readdirSync(dist).filter((file) => file.endsWith('.zip'));
+    const browserFiles = readdirSync(join(dist, 'static')).map((file) => `static/${file}`);
 
-    expect(Object.keys(manifest)).toEqual(names.map((name) => `${name}.zip`));
-    expect(zips.sort()).toEqual(Object.keys(manifest));
-    for (const zip of zips) {
-      const content = readFileSync(join(dist, zip));
+    expect(zips.sort()).toEqual(names.map((name) => `${name}.zip`));
+    expect(browserFiles.sort()).toEqual(['static/ss_mi.d.ts', 'static/ss_mi.js']);
+    expect(Object.keys(manifest).sort()).toEqual([...zips, ...browserFiles].sort());
+    for (const file of Object.keys(manifest)) {
+      const content = readFileSync(join(dist, file));
       const sha256 = createHash('sha256').update(content).digest('hex');
-      expect(manifest[zip]).toMatchObject({ sha256, bytes: content.length });
+      expect(manifest[file]).toMatchObject({ sha256, bytes: content.length });
     }
   });
 
@@ -132,14 +137,113 @@ describe('--store sqlite', () => {
   });
 });
 
-describe('a build fails', () => {
-  function project(handler: string): string {
+/** A project with one function, and what else is given: path → content. */
+function project(handler: string, others: Readonly<Record<string, string>> = {}): string {
+  const { path, remove } = createTemporaryFolder();
+  onTestFinished(remove);
+  for (const [file, content] of Object.entries({ 'functions/heavy/handler.ts': handler, ...others })) {
+    mkdirSync(dirname(join(path, file)), { recursive: true });
+    writeFileSync(join(path, file), content);
+  }
+  return path;
+}
+
+describe('ss_mi.js', () => {
+  const built = readFileSync(join(everyDriver, 'static/ss_mi.js'));
+
+  test('is at most 2,000 bytes, gzipped', () => {
+    expect(gzipSync(built, { level: 9 }).length).toBeLessThanOrEqual(2_000);
+  });
+
+  test('above them the build fails, naming it', async () => {
+    const buildOf = (bytes: number) =>
+      buildByCommand(
+        '--root',
+        project('export const handler = 0;', {
+          // Nothing in it is there twice: hexadecimal digits of digests are half their size, gzipped.
+          'functions/social-unlink/handler.ts': 'export const handler = 0;',
+          'functions/social-unlink/ss-mi.ts': `document.title = '${digestsOf(bytes)}';`,
+          'functions/social-unlink/ss-mi-globals.d.ts': '',
+        }),
+      );
+
+    expect(await buildOf(3_000)).toMatchObject({ status: 0 });
+    expect(await buildOf(4_000)).toEqual({
+      status: 1,
+      stderr: expect.stringMatching(/^static\/ss_mi\.js is above its budget of 2000 bytes, gzipped$/m),
+    });
+  });
+
+  test('a function serves what it imports as a script, and its sources are sources of the function', async () => {
+    const root = project(
+      "import { script } from './page.ts?script'; export const handler = async () => ({ body: script });",
+      {
+        'functions/heavy/page.ts': "import { title } from './title.ts'; document.title = title ?? location.href;",
+        'functions/heavy/title.ts': "export const title: string | undefined = ['<shop>'][0];",
+      },
+    );
+
+    const { sources } = await bundleFunction('heavy', { root });
+
+    // It is what has just been built: its handler answers with the script.
+    const { handler } = createRequire(import.meta.url)(join(root, 'dist/heavy/index.js'));
+    const { body } = await handler();
+    const document: { title?: string } = {};
+    runInNewContext(body, { document });
+    expect(document.title).toBe('<shop>');
+    expect(body).not.toContain('??');
+    const paths = ['handler', 'page', 'title'].map((name) => join(root, `functions/heavy/${name}.ts`));
+    expect(sources).toEqual(expect.arrayContaining(paths));
+  });
+
+  test("its declarations are TypeScript's for a shop's page, in which anything else is an error", () => {
     const { path, remove } = createTemporaryFolder();
     onTestFinished(remove);
-    mkdirSync(join(path, 'functions/heavy'), { recursive: true });
-    writeFileSync(join(path, 'functions/heavy/handler.ts'), handler);
-    return path;
-  }
+    copyFileSync(join(everyDriver, 'static/ss_mi.d.ts'), join(path, 'ss_mi.d.ts'));
+    writeFileSync(join(path, 'shop.ts'), SHOP);
+    const options = ['--noEmit', '--strict', '--target', 'es2019', '--lib', 'es2019,dom', '--types', ''];
+
+    const { stdout } = spawnSync(
+      process.execPath,
+      [resolve('node_modules/typescript/bin/tsc'), ...options, 'shop.ts'],
+      {
+        cwd: path,
+        encoding: 'utf8',
+      },
+    );
+
+    expect(stdout).toBe('');
+  });
+});
+
+/** A shop's code in TypeScript. */
+const SHOP = `/// <reference path="ss_mi.d.ts" />
+(window._ssq = window._ssq || []).push(['init', { token: async () => 'token-1', timeout_ms: 5000 }]);
+window._ssq.push(['ssmi_unlink_user', 'ssuser@gmail.com']);
+// @ts-expect-error: no such setting
+window._ssq.push(['init', { tokens: 'token-1' }]);
+// @ts-expect-error: no such command
+window._ssq.push(['unlink', 'ssuser@gmail.com']);
+var ssmi_user_unlink_success = function (response: ss_mi.Unlinked) {
+  const isRevoked: boolean = response.is_permissions_revoked;
+};
+window.ssmi_user_unlink_failure = ({ reason }) => console.log(reason.length);
+ss_mi.ssmi_unlink_user('ssuser@gmail.com').then((answer) => {
+  const text: string = 'error' in answer ? answer.reason : String(answer.is_unlinked);
+});
+// @ts-expect-error: no e-mail address
+ss_mi.ssmi_unlink_user();
+`;
+
+/** That many hexadecimal digits, in which nothing is there twice. */
+function digestsOf(length: number): string {
+  const digests = Array.from({ length: length / 64 + 1 }, (_, index) =>
+    createHash('sha256').update(`${index}`).digest('hex'),
+  );
+  return digests.join('').slice(0, length);
+}
+
+describe('a build fails', () => {
   const handlerOf = (bytes: number) => `export const handler = async () => '${'x'.repeat(bytes)}';`;
 
   test('above the budget, naming the function, and not below it', async () => {
@@ -193,7 +297,7 @@ describe.each([
     }
     migrateSqlite(join(place.path, 'unlink.sqlite'));
     const keys = { DEVELOPMENT_PEPPERS: TEST_PEPPERS, DEVELOPMENT_KEYS: TEST_KEYS };
-    const values = { DATA_DIR: place.path, ...keys, AUTH_URL: 'http://127.0.0.1:1' };
+    const values = { DATA_DIR: place.path, ...keys, ...UNUSED_URLS, AUTH_URL: 'http://127.0.0.1:1' };
     const row = readFunctionsFile('infra/functions.yaml', values).find((definition) => definition.name === name);
 
     const { outcome, stderr } = await runBare(place.path, Object.keys(files), row?.environment ?? {});

@@ -52,6 +52,14 @@ export const TEST_PEPPERS = `k1:${Buffer.alloc(32, 'p').toString('base64')}`;
 /** 32 bytes of the letter e. */
 export const TEST_KEYS = `k1:${Buffer.alloc(32, 'e').toString('base64')}`;
 
+/** What `local:` says of servers that a test has only if it starts them; nothing listens at the discard port. */
+export const UNUSED_URLS = {
+  GATEWAY_URL: 'http://localhost:9',
+  PROVIDER_URL: 'http://localhost:9',
+  DEMO_URL: 'http://localhost:9',
+  CONTEXT_PREFIX: '/blitz',
+};
+
 /** Starts the project; its `close` also removes what it stored. */
 export async function startProject(changes: Changes = {}): Promise<EmulatedProject> {
   const folder = createTemporaryFolder();
@@ -69,6 +77,7 @@ export async function startProject(changes: Changes = {}): Promise<EmulatedProje
       DATA_DIR: folder.path,
       DEVELOPMENT_PEPPERS: TEST_PEPPERS,
       DEVELOPMENT_KEYS: TEST_KEYS,
+      ...UNUSED_URLS,
       ...(changes.authUrl !== undefined && { AUTH_URL: changes.authUrl }),
     },
     stripCredentialHeaders: changes.stripCredentialHeaders ?? false,

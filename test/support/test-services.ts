@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 const SERVICES = {
   postgresql: { debian: 'postgresql', fedora: 'postgresql-server', macos: 'postgresql' },
   redis: { debian: 'redis-server', fedora: 'valkey', macos: 'redis' },
+  chromium: { debian: 'chromium', fedora: 'chromium', macos: 'chromium' },
   curl: { debian: 'curl', fedora: 'curl', macos: 'curl' },
   openssl: { debian: 'openssl', fedora: 'openssl', macos: 'openssl' },
   java: { debian: 'openjdk-17-jre-headless', fedora: 'java-latest-openjdk-headless', macos: 'openjdk' },
@@ -18,6 +19,11 @@ export function findProgram(...names: readonly string[]): string | undefined {
   const folders = [...(process.env.PATH ?? '').split(delimiter), ...postgresqlFolders()];
   const candidates = names.flatMap((name) => folders.map((folder) => join(folder, name)));
   return candidates.find(isExecutable);
+}
+
+/** Where Chromium is: Fedora calls it chromium-browser. */
+export function findChromium(): string | undefined {
+  return findProgram('chromium', 'chromium-browser');
 }
 
 function postgresqlFolders(): string[] {
@@ -46,6 +52,7 @@ export function missingServices(): Service[] {
   const programs = {
     postgresql: process.env.TEST_POSTGRES_URL ?? findProgram('postgres'),
     redis: process.env.TEST_REDIS_URL ?? findProgram('redis-server', 'valkey-server'),
+    chromium: findChromium(),
     curl: findProgram('curl'),
     openssl: findProgram('openssl'),
     java: process.env.TEST_DYNAMODB_URL ?? findProgram('java'),
