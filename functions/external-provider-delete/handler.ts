@@ -27,11 +27,14 @@ export const handler = defineFunction({
     ...RevocationJobEnvironment.shape,
     ...ProtectLastLinkEnvironment.shape,
   }),
-  ports: (settings, platform) => ({
-    ...openLinkPorts(settings, platform),
-    ...openRevocationJobs(providers, settings),
-    protectLastLink: settings.PROTECT_LAST_LINK === 'true',
-  }),
+  ports: (settings, platform) => {
+    const ports = openLinkPorts(settings, platform);
+    return {
+      ...ports,
+      ...openRevocationJobs(providers, settings, ports.directory),
+      protectLastLink: settings.PROTECT_LAST_LINK === 'true',
+    };
+  },
   raw: { 'external-provider.delete': unlink({ allowsBasic: true }) },
   gateway: {
     'external-provider-delete': unlink({ allowsBasic: false }),

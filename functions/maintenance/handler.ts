@@ -17,10 +17,13 @@ export const handler = defineTimer({
     ...RevocationJobEnvironment.shape,
     ...UpstreamEnvironment.shape,
   }),
-  ports: (settings, platform) => ({
-    ...openRevocationJobs(providers, settings, settings.REVOKE_UPSTREAM),
-    directory: openDirectory(settings, platform),
-    revocations: openTokenRevocationStore(settings, platform),
-  }),
+  ports: (settings, platform) => {
+    const directory = openDirectory(settings, platform);
+    return {
+      ...openRevocationJobs(providers, settings, { links: directory.links, upstream: settings.REVOKE_UPSTREAM }),
+      directory,
+      revocations: openTokenRevocationStore(settings, platform),
+    };
+  },
   run: maintain,
 });

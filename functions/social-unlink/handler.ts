@@ -41,13 +41,16 @@ export const handler = defineFunction({
     ...SocialUnlinkEnvironment.shape,
     ...ShopOriginsEnvironment.shape,
   }),
-  ports: (settings, platform) => ({
-    ...openLinkPorts(settings, platform),
-    ...openRevocationJobs(providers, settings),
-    protectLastLink: settings.PROTECT_LAST_LINK === 'true',
-    networkClaim: settings.NETWORK_CLAIM,
-    shopOrigins: settings.SHOP_ORIGINS,
-  }),
+  ports: (settings, platform) => {
+    const ports = openLinkPorts(settings, platform);
+    return {
+      ...ports,
+      ...openRevocationJobs(providers, settings, ports.directory),
+      protectLastLink: settings.PROTECT_LAST_LINK === 'true',
+      networkClaim: settings.NETWORK_CLAIM,
+      shopOrigins: settings.SHOP_ORIGINS,
+    };
+  },
   raw: { 'social.unlink': unlink },
   gateway: {
     'social-unlink': unlink,

@@ -1,7 +1,6 @@
 import * as z from 'zod/mini';
 import { jsonOf } from '../access-token/issuers.ts';
 import { Misconfigured } from '../errors.ts';
-import { RevocationEndpoint } from '../grant-revocation/revoke-grant.ts';
 
 /** Part of a provider's key `<type>:<name>`. */
 const KeyPart = z.string().check(z.regex(/^[A-Za-z0-9._-]{1,255}$/));
@@ -13,12 +12,8 @@ const ProviderRow = z.strictObject({
   title: z.optional(z.string().check(z.minLength(1), z.maxLength(64))),
   /** The page where a user sees and ends what the account is connected with. */
   manage_url: z.optional(z.string().check(z.regex(/^https:\/\/\S+$/))),
-  /** How a grant is withdrawn; absent where the provider offers no way. */
-  revocation: z.optional(
-    RevocationEndpoint.check(
-      z.refine(({ auth_method, client_secret_env }) => (auth_method === 'none') === (client_secret_env === undefined)),
-    ),
-  ),
+  /** How a grant is withdrawn; absent where that is not offered. Read where it is done: shared/grant-revocation/. */
+  revocation: z.optional(z.unknown()),
   /** How an account is bound in the browser; absent where that is not offered. Read where it is done: shared/bind/. */
   bind: z.optional(z.unknown()),
 });
@@ -33,7 +28,7 @@ export interface Provider {
   readonly name: string;
   readonly title?: string | undefined;
   readonly manageUrl?: string | undefined;
-  readonly revocation?: RevocationEndpoint | undefined;
+  readonly revocation?: unknown;
   readonly bind?: unknown;
 }
 

@@ -1,12 +1,16 @@
+import { createPrivateKey, type KeyObject } from 'node:crypto';
 import * as z from 'zod/mini';
 import type { EndpointClient } from '../access-token/issuers.ts';
-import { type Provider, ProviderEnvironment, readProviders } from '../account-link/provider.ts';
+import type { AccountLinks } from '../account-link/account-link.ts';
+import { ProviderEnvironment, readProviders } from '../account-link/provider.ts';
 import { EncryptionKeys } from '../encryption.ts';
 import { Misconfigured } from '../errors.ts';
 import type { DoJob } from '../outbox/attempt-job.ts';
 import { send } from '../outgoing/send.ts';
-import { createRevocationJobs, revocationClient } from './revocation-jobs.ts';
-import type { RevocationClient, RevocationEndpoint } from './revoke-grant.ts';
+import { findCatalogueRow } from './catalogue.ts';
+import { createRevocationJobs, type RevocableProvider, revocationClient } from './revocation-jobs.ts';
+import { grantFamilyOf, type ReadProvider, type RevocationSettings, readRevocations } from './revocation-settings.ts';
+import type { RevocationClient } from './revoke-grant.ts';
 
 /** What whoever withdraws grants is told. */
 export const RevocationJobEnvironment = z.object({
@@ -14,42 +18,109 @@ export const RevocationJobEnvironment = z.object({
   ENCRYPTION_KEYS: z.optional(EncryptionKeys),
 });
 
+/** The variables that providers' rows name. */
+type Environment = Readonly<Record<string, unknown>>;
+
 /**
  * What does the outbox's jobs, and the providers that they are about.
  *
  * @param bundled What `providers.json` holds.
- * @param upstream Our own authorization server's endpoint, of a function that uses it.
+ * @param ports `links` tell whether another link shares a grant; `upstream` is our own authorization server's endpoint,
+ *   of a function that uses it.
  * @throws {Misconfigured}
  */
 export function openRevocationJobs(
   bundled: unknown,
-  settings: z.output<typeof RevocationJobEnvironment> & Readonly<Record<string, unknown>>,
-  upstream?: EndpointClient,
-): { readonly providers: readonly Provider[]; readonly doJob: DoJob } {
-  const providers = readProviders(bundled, settings);
+  settings: z.output<typeof RevocationJobEnvironment> & Environment,
+  { links, upstream }: { readonly links: Pick<AccountLinks, 'find'>; readonly upstream?: EndpointClient | undefined },
+): { readonly providers: readonly ReadProvider[]; readonly doJob: DoJob } {
+  const providers = readRevocations(readProviders(bundled, settings));
   const isNeeded = upstream !== undefined || providers.some(({ revocation }) => revocation !== undefined);
   if (isNeeded && settings.ENCRYPTION_KEYS === undefined) {
     throw new Misconfigured('ENCRYPTION_KEYS must be set: tokens are kept until they are revoked');
   }
   const doJob = createRevocationJobs({
-    providers: providers.map(({ type, name, revocation }) => ({
-      ...{ type, name },
-      revocation: revocation && endpointClient(revocation, settings),
-    })),
+    providers: openRevocableProviders(providers, settings),
     encryptionKeys: settings.ENCRYPTION_KEYS ?? [],
     send,
     upstream: upstream && revocationClient(upstream),
+    isStillLinked: async (identities, timeoutMs) => (await links.find({ identities }, timeoutMs)).length > 0,
   });
   return { providers, doJob };
 }
 
-function endpointClient(
-  { endpoint, client_id: clientId, client_secret_env: variable, auth_method: authMethod }: RevocationEndpoint,
-  settings: Readonly<Record<string, unknown>>,
-): RevocationClient {
-  const clientSecret = variable === undefined ? undefined : settings[variable];
-  if (variable !== undefined && typeof clientSecret !== 'string') {
-    throw new Misconfigured(`${variable} must be set: providers.json names it`);
+/**
+ * Our clients at the providers.
+ *
+ * @param environment Holds the secrets that the providers' rows name.
+ * @throws {Misconfigured} A secret is missing.
+ */
+export function openRevocableProviders(
+  providers: readonly ReadProvider[],
+  environment: Environment,
+): readonly RevocableProvider[] {
+  return providers.map(({ type, name, revocation, isIrrevocable, bind }) => ({
+    ...{ type, name },
+    revocation: isIrrevocable ? 'unsupported' : revocation && openClient(revocation, environment),
+    // A row that only binds has grants as well.
+    grantFamily: grantFamilyOf(revocation) ?? grantFamilyOf(bind),
+  }));
+}
+
+function openClient(settings: RevocationSettings, environment: Environment): RevocationClient | undefined {
+  const { client_id: clientId = '', client_secret_env: variable } = settings;
+  const clientSecret = variable === undefined ? undefined : readVariable(variable, environment);
+  if (!('preset' in settings)) {
+    return { endpoint: settings.endpoint, clientId, clientSecret, authMethod: settings.auth_method };
   }
-  return { endpoint, clientId, authMethod, ...(typeof clientSecret === 'string' && { clientSecret }) };
+  const row = findCatalogueRow(settings.preset)?.revocation;
+  if (row === undefined) return undefined;
+  const { issuer = row.issuer ?? '', client_secret_key: key } = settings;
+  const authMethod = settings.auth_method ?? row.authMethod;
+  const isPublic = row.needs === 'nothing' && clientSecret === undefined;
+  return {
+    endpoint: row.issuer === undefined && !row.isDiscovered ? row.endpoint : issuer.replace(/\/$/, '') + row.endpoint,
+    isDiscovered: row.isDiscovered,
+    ...{ clientId, clientSecret },
+    authMethod: isPublic ? 'none' : authMethod,
+    protocol: row.protocol,
+    ...(key && { signSecret: createSecretSigner(readKey(key.env, environment), key.key_id, key.team_id, clientId) }),
+  };
+}
+
+/** The secret that Apple takes, signed as for the token endpoint. */
+function createSecretSigner(
+  key: KeyObject,
+  keyId: string,
+  teamId: string,
+  clientId: string,
+): NonNullable<RevocationClient['signSecret']> {
+  return async (now) => {
+    // Loaded where it is used: few have such a provider.
+    const { clientAuthOf } = await import('../bind/client-authentication.ts');
+    const body = new URLSearchParams();
+    const authenticate = clientAuthOf({ method: 'signed_secret', key, keyId, teamId }, now);
+    await authenticate({ issuer: '' }, { client_id: clientId }, body, new Headers());
+    return body.get('client_secret') ?? '';
+  };
+}
+
+function readKey(name: string, environment: Environment): KeyObject {
+  const pem = readVariable(name, environment);
+  try {
+    // A variable that holds one line has its line feeds written out.
+    const key = createPrivateKey(pem.replaceAll('\\n', '\n'));
+    if (key.asymmetricKeyDetails?.namedCurve === 'prime256v1') return key;
+  } catch {
+    // Without the cause: it may quote the key.
+  }
+  throw new Misconfigured(`${name} must be a P-256 private key in PEM: providers.json names it`);
+}
+
+function readVariable(name: string, environment: Environment): string {
+  const value = environment[name];
+  if (typeof value !== 'string' || value === '') {
+    throw new Misconfigured(`${name} must be set: providers.json names it`);
+  }
+  return value;
 }

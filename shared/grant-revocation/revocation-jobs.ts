@@ -1,19 +1,31 @@
 import type { EndpointClient } from '../access-token/issuers.ts';
+import type { ExternalIdentity } from '../account-link/account-link.ts';
 import { findProvider } from '../account-link/provider.ts';
 import { unsealTokens } from '../account-link/provider-tokens.ts';
+import { monotonicMs } from '../clock.ts';
 import { type EncryptionKey, unseal } from '../encryption.ts';
 import { isFailure } from '../errors.ts';
 import type { DoJob } from '../outbox/attempt-job.ts';
 import type { OwnedJob } from '../outbox/outbox.ts';
 import type { Send } from '../outgoing/send.ts';
-import { type GrantTokens, type RevocationClient, revokeGrant } from './revoke-grant.ts';
+import { type GrantTokens, type RevocationAttempt, type RevocationClient, revokeGrant } from './revoke-grant.ts';
 
 /** A provider and our client at its revocation endpoint. */
 export interface RevocableProvider {
   readonly type: string;
   readonly name: string;
-  readonly revocation?: RevocationClient | undefined;
+  /** Absent: the settings do not say; `unsupported`: there is no such endpoint. */
+  readonly revocation?: RevocationClient | 'unsupported' | undefined;
+  /** The same at all providers whose grants end together: the links there that are of one account share a grant. */
+  readonly grantFamily?: string | undefined;
 }
+
+/**
+ * Whether one of these is linked now, whoever the subject is.
+ *
+ * @throws {StoreUnavailable}
+ */
+export type IsStillLinked = (identities: readonly ExternalIdentity[], timeoutMs: number) => Promise<boolean>;
 
 /** What doing the outbox's jobs needs. */
 export interface RevocationJobPorts {
@@ -24,14 +36,18 @@ export interface RevocationJobPorts {
   readonly encryptionKeys: readonly EncryptionKey[];
   readonly send: Send;
   readonly now?: (() => number) | undefined;
+  /** Needed for providers that have a grant family: without it their grants stay. */
+  readonly isStillLinked?: IsStillLinked | undefined;
 }
 
 /** Makes what does the jobs of both kinds: each revokes tokens where they were issued. */
 export function createRevocationJobs(ports: RevocationJobPorts): DoJob {
   return async (job, timeoutMs) => {
+    const endsAt = monotonicMs() + timeoutMs;
     const client = clientOf(job, ports);
     // The settings have lost it; an operator may bring it back while the job lives.
     if (client === undefined) return { status: 'retry', error: 'no revocation endpoint is set', isOurFault: true };
+    if (client === 'unsupported') return { status: 'done', result: 'unsupported' };
     let tokens: GrantTokens;
     try {
       tokens = tokensOf(job, ports.encryptionKeys);
@@ -39,15 +55,43 @@ export function createRevocationJobs(ports: RevocationJobPorts): DoJob {
       if (!isFailure(error)) throw error;
       return { status: 'retry', error: 'the tokens cannot be opened: is their key gone?', isOurFault: true };
     }
+    const shared = await findSharing(job, timeoutMs, ports);
+    if (shared !== undefined) return shared;
     const { send, now = Date.now } = ports;
-    return await revokeGrant(tokens, client, { send, timeoutMs, now });
+    const { sid } = job.details;
+    const isRepeated = job.attemptsStarted > 1;
+    return await revokeGrant(tokens, client, {
+      ...{ send, now, isRepeated, timeoutMs: endsAt - monotonicMs() },
+      ...(sid !== undefined && { sid }),
+    });
   };
 }
 
-function clientOf(
-  { kind, details }: OwnedJob,
-  { providers, upstream }: RevocationJobPorts,
-): RevocationClient | undefined {
+/** Why a grant must not be withdrawn now: a link that lives has it too. Undefined: none has. */
+async function findSharing(
+  job: OwnedJob,
+  timeoutMs: number,
+  { providers, isStillLinked }: RevocationJobPorts,
+): Promise<RevocationAttempt | undefined> {
+  const { fpType, fpName, sid } = job.details;
+  const family = findProvider(providers, fpType, fpName)?.grantFamily;
+  if (family === undefined || sid === undefined) return undefined;
+  if (isStillLinked === undefined) {
+    return { status: 'retry', error: 'nobody can say whether another link has the grant', isOurFault: true };
+  }
+  // The job's own identity is among them: it may have been linked again.
+  const sharing = providers.filter(({ grantFamily }) => grantFamily === family);
+  const identities = sharing.map(({ type, name }) => ({ fpType: type, fpName: name, sid }));
+  try {
+    const isShared = await isStillLinked(identities, timeoutMs);
+    return isShared ? { status: 'done', result: 'skipped_shared_grant' } : undefined;
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return { status: 'retry', error: error.message };
+  }
+}
+
+function clientOf({ kind, details }: OwnedJob, { providers, upstream }: RevocationJobPorts) {
   if (kind === 'upstream-revocation') return upstream;
   return findProvider(providers, details.fpType, details.fpName)?.revocation;
 }

@@ -1,9 +1,10 @@
-import * as z from 'zod/mini';
 import { monotonicMs } from '../clock.ts';
 import { isFailure } from '../errors.ts';
-import { basicAuthorization, jsonObjectOf } from '../outgoing/json.ts';
-import type { OutgoingResponse, Send } from '../outgoing/send.ts';
-import { ServiceUrl } from '../outgoing/service-url.ts';
+import type { OutgoingRequest, Send } from '../outgoing/send.ts';
+import { discoverEndpoint } from './discover-endpoint.ts';
+import { findLiveToken } from './live-token.ts';
+import { type AnswerReading, readAnswer } from './read-answer.ts';
+import { type ClientAuthMethod, formRequest } from './token-request.ts';
 
 /** What is known of a grant that was to be withdrawn. Only the first two are ever reported as revoked. */
 export type GrantRevocationResult =
@@ -36,32 +37,70 @@ export type RevocationAttempt =
       readonly isOurFault?: boolean;
     };
 
-const Text = z.string().check(z.minLength(1));
-
-/** A revocation endpoint (RFC 7009) and our client there. */
-export const RevocationEndpoint = z.strictObject({
-  endpoint: ServiceUrl,
-  client_id: Text,
-  /** The name of the environment variable that holds the client's secret. */
-  client_secret_env: z.optional(z.string().check(z.regex(/^[A-Z][A-Z0-9_]*$/))),
-  auth_method: z._default(z.enum(['client_secret_basic', 'client_secret_post', 'none']), 'client_secret_basic'),
-});
-export type RevocationEndpoint = z.output<typeof RevocationEndpoint>;
-
-/** How our client authenticates at a revocation endpoint (RFC 6749, section 2.3.1). */
+/** Our client at a revocation endpoint, and how it authenticates there (RFC 6749, section 2.3.1). */
 export interface RevocationClient {
   readonly endpoint: string;
+  /** `endpoint` is an issuer, which is asked where its revocation endpoint is. */
+  readonly isDiscovered?: boolean | undefined;
   readonly clientId: string;
   /** Of a public client there is none. */
   readonly clientSecret?: string | undefined;
-  readonly authMethod: 'client_secret_basic' | 'client_secret_post' | 'none';
+  /** Signs a secret for one call, in place of one that is kept. */
+  readonly signSecret?: ((now: () => number) => Promise<string>) | undefined;
+  readonly authMethod: ClientAuthMethod;
+  /** What is different at this provider; RFC 7009 if not given. */
+  readonly protocol?: RevocationProtocol | undefined;
+}
+
+/** How a provider departs from RFC 7009. */
+export interface RevocationProtocol extends AnswerReading {
+  /** What ends with a token: it and those made of it, or all that the user has granted our client. */
+  readonly effect: 'token' | 'grant';
+  /** Which tokens it takes: both if not given. A live one: an expired token would withdraw nothing. */
+  readonly takes?: 'access_token' | 'live_access_token' | undefined;
+  /** How an access token is made live again. */
+  readonly refresh?: RefreshProtocol | undefined;
+  /** A token of our client's own, which is tried where the user's has revoked nothing. */
+  readonly ownToken?: ((client: RevocationClient) => string | undefined) | undefined;
+  /** The fields of the form: `token` and `token_type_hint` if not given. */
+  readonly fieldsOf?: ((token: string) => Readonly<Record<string, string>>) | undefined;
+  /** The provider does not want to know who asks. */
+  readonly isAnonymous?: boolean | undefined;
+  /** Where the call is no form at all. */
+  readonly requestOf?: ((call: TokenCall) => Omit<OutgoingRequest, 'timeoutMs'>) | undefined;
+}
+
+/** How an access token is refreshed (RFC 6749, section 6). */
+export interface RefreshProtocol {
+  readonly endpoint: string;
+  readonly authMethod: ClientAuthMethod;
+  /** The provider wants to know the device that the tokens were issued to. */
+  readonly needsDevice?: boolean | undefined;
+}
+
+/** A token that is to be revoked. */
+export interface TokenCall {
+  readonly token: string;
+  /** Whose grant it is: the account's id at the provider. */
+  readonly sid: string;
+  /** With the secret for this call. */
+  readonly client: RevocationClient;
 }
 
 /** The tokens of a grant, as many of them as are known. */
 export interface GrantTokens {
   readonly accessToken?: string | undefined;
   readonly refreshToken?: string | undefined;
+  /** The device that they were issued to, at a provider whose calls name it. */
+  readonly deviceId?: string | undefined;
+  /** Milliseconds since the epoch; absent: not known. */
+  readonly accessTokenExpiresAt?: number | undefined;
 }
+
+/** Asks a provider, within what is left of the time of a try. */
+export type Ask = (request: Omit<OutgoingRequest, 'timeoutMs'>) => ReturnType<Send>;
+
+type Candidate = readonly [token: string | undefined, hint: 'refresh_token' | 'access_token'];
 
 /**
  * Withdraws a grant by revoking its tokens: the refresh token first, for the access tokens may end with it, and then
@@ -70,25 +109,74 @@ export interface GrantTokens {
  * @see https://www.rfc-editor.org/rfc/rfc7009
  */
 export async function revokeGrant(
-  { refreshToken, accessToken }: GrantTokens,
+  tokens: GrantTokens,
   client: RevocationClient,
-  { send, timeoutMs, now = Date.now }: { send: Send; timeoutMs: number; now?: () => number },
+  {
+    send,
+    timeoutMs,
+    now = Date.now,
+    sid = '',
+    isRepeated = false,
+  }: {
+    send: Send;
+    timeoutMs: number;
+    now?: () => number;
+    /** The account's id at the provider, for those whose calls name it. */
+    sid?: string;
+    /** Whether there was a try before, of which nobody may know how it ended. */
+    isRepeated?: boolean;
+  },
 ): Promise<RevocationAttempt> {
   const endsAt = monotonicMs() + timeoutMs;
+  const ask: Ask = (request) => send({ ...request, timeoutMs: endsAt - monotonicMs() });
+  try {
+    const { accessToken, refreshToken } = tokens;
+    const { takes } = client.protocol ?? {};
+    let candidates: readonly Candidate[] = [
+      [refreshToken, 'refresh_token'],
+      [accessToken, 'access_token'],
+    ];
+    if (takes === 'access_token') candidates = [[accessToken, 'access_token']];
+    if (takes === 'live_access_token') {
+      const live = await findLiveToken(tokens, client, { ask, now, isRepeated });
+      if (typeof live !== 'string') return live;
+      candidates = [[live, 'access_token']];
+    }
+    return await revokeTokens(candidates, client, { ask, now, sid });
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return { status: 'retry', error: error.message };
+  }
+}
+
+async function revokeTokens(
+  candidates: readonly Candidate[],
+  unready: RevocationClient,
+  { ask, now, sid }: { ask: Ask; now: () => number; sid: string },
+): Promise<RevocationAttempt> {
+  const client = candidates.some(([token]) => token !== undefined) ? await makeReady(unready, ask, now) : unready;
+  if (client === undefined) return { status: 'done', result: 'unsupported' };
+  const { ownToken } = client.protocol ?? {};
   const attempts: RevocationAttempt[] = [];
-  for (const [token, hint] of [
-    [refreshToken, 'refresh_token'],
-    [accessToken, 'access_token'],
-  ] as const) {
+  for (const [token, hint] of [...candidates, [ownToken?.(client), 'access_token'] as const]) {
     if (token === undefined) continue;
-    const attempt = await revokeToken(token, hint, client, { send, timeoutMs: endsAt - monotonicMs(), now });
+    const attempt = readAnswer(await ask(requestOf({ token, sid, client }, hint)), client.protocol, now);
     if (attempt.status === 'retry') return attempt;
     attempts.push(attempt);
+    if (ownToken !== undefined && attempt.status === 'done' && attempt.result === 'revoked') break;
   }
   return combine(attempts);
 }
 
-/** The refresh token's end counts: an access token that the provider does not revoke ends by itself. */
+/** The client with its endpoint and its secret for these calls; undefined: the provider has no such endpoint. */
+async function makeReady(client: RevocationClient, ask: Ask, now: () => number): Promise<RevocationClient | undefined> {
+  const { isDiscovered, signSecret } = client;
+  const endpoint = isDiscovered ? await discoverEndpoint(client.endpoint, ask) : client.endpoint;
+  if (endpoint === undefined) return undefined;
+  return { ...client, endpoint, ...(signSecret && { clientSecret: await signSecret(now) }) };
+}
+
+/** The first token's end counts: an access token that the provider does not revoke ends by itself. */
 function combine([first, second]: RevocationAttempt[]): RevocationAttempt {
   if (first === undefined) return { status: 'done', result: 'no_token' };
   if (second === undefined || first.status === 'failed') return first;
@@ -96,70 +184,9 @@ function combine([first, second]: RevocationAttempt[]): RevocationAttempt {
   return second.status === 'done' && second.result === 'revoked' ? second : first;
 }
 
-async function revokeToken(
-  token: string,
-  hint: 'refresh_token' | 'access_token',
-  { endpoint, clientId, clientSecret = '', authMethod }: RevocationClient,
-  { send, timeoutMs, now }: { send: Send; timeoutMs: number; now: () => number },
-): Promise<RevocationAttempt> {
-  const body = new URLSearchParams({ token, token_type_hint: hint });
-  if (authMethod !== 'client_secret_basic') body.set('client_id', clientId);
-  if (authMethod === 'client_secret_post') body.set('client_secret', clientSecret);
-  try {
-    const response = await send({
-      method: 'POST',
-      url: endpoint,
-      headers: {
-        Accept: 'application/json',
-        'Content-Type': 'application/x-www-form-urlencoded',
-        ...(authMethod === 'client_secret_basic' && { Authorization: basicAuthorization(clientId, clientSecret) }),
-      },
-      body: body.toString(),
-      timeoutMs,
-    });
-    return interpret(response, now);
-  } catch (error) {
-    if (!isFailure(error)) throw error;
-    return { status: 'retry', error: error.message };
-  }
-}
-
-/** RFC 7009, section 2.2: the status says it all, whatever the body of a success. */
-function interpret(response: OutgoingResponse, now: () => number): RevocationAttempt {
-  const { status } = response;
-  if (status >= 200 && status < 300) return { status: 'done', result: 'revoked' };
-  const error = status < 500 ? errorOf(response) : undefined;
-  const description = error === undefined ? `status ${status}` : `status ${status} ${error}`;
-  if (status === 400 && (error === 'invalid_token' || error === 'invalid_grant')) {
-    return { status: 'done', result: 'already_revoked' };
-  }
-  if (status === 400 && error === 'unsupported_token_type') return { status: 'done', result: 'unsupported' };
-  if (status === 401 || status === 403 || error === 'invalid_client' || error === 'unauthorized_client') {
-    return { status: 'retry', error: description, isOurFault: true };
-  }
-  if (status >= 500 || status === 408 || status === 425 || status === 429) {
-    return { status: 'retry', error: description, retryAfterMs: retryAfterMs(response, now) };
-  }
-  return { status: 'failed', error: description };
-}
-
-/** The longest that a provider may put us off, in milliseconds. */
-const MAX_RETRY_AFTER_MS = 86_400_000;
-
-/** `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3). */
-function retryAfterMs({ headers }: OutgoingResponse, now: () => number): number | undefined {
-  const value = headers['retry-after'];
-  if (typeof value !== 'string') return undefined;
-  const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now();
-  return Number.isNaN(ms) ? undefined : Math.min(Math.max(0, ms), MAX_RETRY_AFTER_MS);
-}
-
-/** The error code of an answer, if it has one of OAuth's alphabet. */
-function errorOf(response: OutgoingResponse): string | undefined {
-  try {
-    const { error } = jsonObjectOf(response);
-    return typeof error === 'string' && /^[a-z_]{1,64}$/.test(error) ? error : undefined;
-  } catch {
-    return undefined;
-  }
+function requestOf(call: TokenCall, hint: string): Omit<OutgoingRequest, 'timeoutMs'> {
+  const { token, client } = call;
+  if (client.protocol?.requestOf !== undefined) return client.protocol.requestOf(call);
+  const fields = client.protocol?.fieldsOf?.(token) ?? { token, token_type_hint: hint };
+  return formRequest(client.endpoint, fields, client.protocol?.isAnonymous ? undefined : client);
 }

@@ -4,7 +4,7 @@ import { Failure } from '../errors.ts';
 
 /** A call of another service. */
 export interface OutgoingRequest {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'DELETE';
   /** `https:`; `http:` to a loopback host only. */
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>>;

@@ -130,7 +130,11 @@ function readQuery({ multiValueQueryStringParameters }: JsonObject): URLSearchPa
   const query = new URLSearchParams();
   if (!isJsonObject(multiValueQueryStringParameters)) return query;
   for (const [name, values] of Object.entries(multiValueQueryStringParameters)) {
-    for (const value of [values].flat()) query.append(name, String(value));
+    for (const value of [values].flat()) {
+      // Only a raw caller can have written anything else, such as an object that cannot be made text.
+      if (typeof value !== 'string') throw new CallerError('invalid_request', 'The query is not text.');
+      query.append(name, value);
+    }
   }
   return query;
 }

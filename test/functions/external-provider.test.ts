@@ -1,7 +1,10 @@
 import { renameSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import type { Received } from '#test/support/emulated-project.ts';
+import { boundToLink, sealTokens } from '#shared/account-link/provider-tokens.ts';
+import { openSqliteDirectory } from '#shared/directory/drivers/sqlite.ts';
+import { EncryptionKeys } from '#shared/encryption.ts';
+import { type Received, TEST_KEYS } from '#test/support/emulated-project.ts';
 import { application, type LinkProject, SCOPES, startLinkProject, system, user } from '#test/support/link-calls.ts';
 import { basic, issueToken } from '#test/support/test-issuer.ts';
 
@@ -481,6 +484,31 @@ describe('settings', () => {
     expect((await wrong.unlink('Bearer x', 'ann', 'vk/vk_1/1')).status).toBe(500);
     expect(JSON.stringify(wrong.project.takeLogLine())).toContain('DEV_1_CLIENT_SECRET must be set');
   });
+});
+
+test('A30 of links.md: a grant that another link shares is left alone, and the answer says so', async () => {
+  const google = (name: string) => ({
+    ...{ type: 'google', name },
+    revocation: { preset: 'google', client_id: '1234-a.apps.googleusercontent.com' },
+  });
+  const shared = await startLinkProject({ local: { PROVIDERS: JSON.stringify([google('g_1'), google('g_2')]) } });
+  onTestFinished(() => shared.close());
+  const directory = await openSqliteDirectory(shared.project.database);
+  for (const fpName of ['g_1', 'g_2']) {
+    const identity = { fpType: 'google', fpName, sid: '1' };
+    await directory.links.link({
+      ...{ ...identity, subject: 'ann', evidence: 'proved' },
+      tokens: sealTokens(
+        { refreshToken: 'r' },
+        boundToLink({ ...identity, subject: 'ann' }),
+        EncryptionKeys.parse(TEST_KEYS),
+      ),
+      audit: { actor: 'operator', requestId: 'import' },
+    });
+  }
+  await directory.close();
+  const answer = await shared.unlink(await user('ann'), 'ann', 'google/g_1/1?view=full');
+  expect(parsed(answer)).toMatchObject({ status: 200, body: { revocation: 'skipped_shared_grant' } });
 });
 
 describe('what stands in the way', () => {

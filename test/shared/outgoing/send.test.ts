@@ -26,6 +26,20 @@ test('an answer is returned whatever its status, with its body', async () => {
   });
 });
 
+test.each([undefined, '{"access_token":"a"}'])('a deletion is sent as one, with the body %j', async (body) => {
+  const url = await startHttpServer((request, response) => {
+    response.setHeader('X-Method', request.method ?? '');
+    response.setHeader('X-Length', request.headers['content-length'] ?? 'none');
+    request.pipe(response);
+  });
+  const { headers, body: echo } = await send({ method: 'DELETE', url, timeoutMs: 5000, ...(body && { body }) });
+  expect([headers['x-method'], headers['x-length'], echo.toString()]).toEqual([
+    'DELETE',
+    body === undefined ? 'none' : `${body.length}`,
+    body ?? '',
+  ]);
+});
+
 test('nothing but what was asked for is sent: no cookies, no encoding to undo', async () => {
   const url = await startHttpServer((request, response) => response.end(JSON.stringify(request.headers)));
   const { body } = await send({ method: 'GET', url, headers: { Accept: 'x/y' }, timeoutMs: 5000 });
