@@ -68,9 +68,8 @@ export const handler = defineFunction({
     'external-provider-bind.form-callback': fromProvider(formOf),
     'external-provider-bind.sign-in': browser((call, ports) => continueFromSignIn(call, call.query(), ports)),
     'external-provider-bind.page': browser((call, ports) => {
-      const { token } = call.fields('form');
-      const cookie = readPageCookie(call.header('cookie'));
-      return continueFromPage(call, { token: typeof token === 'string' ? token : undefined, cookie }, ports);
+      const token = String(call.fields('form').token ?? '');
+      return continueFromPage(call, { token, cookie: readPageCookie(call.header('cookie'), token) }, ports);
     }),
   },
   errorBody: blitzError,

@@ -1,6 +1,6 @@
 /** What the browser gets: redirects and our few pages, which work without JavaScript but for the popup's message. */
 import { randomBytes } from 'node:crypto';
-import type { Bind, BindErrorCode } from './bind.ts';
+import { type Bind, type BindErrorCode, digestOf } from './bind.ts';
 import type { BindResult, BrowserReply } from './continue-bind.ts';
 import { type Language, TEXTS } from './texts.ts';
 
@@ -20,16 +20,19 @@ export interface RenderOptions {
   readonly titleOf: (providerKey: string) => string;
 }
 
-/** The cookie that ties our page to the browser it was shown in. */
-const PAGE_COOKIE = '__Host-fa_bind';
+/** The cookie that ties a page of ours to the browser it was shown in: of its own for each, so that tabs do not mix. */
+function pageCookieName(token: string): string {
+  return `__Host-fa_bind-${digestOf(token).slice(0, 16)}`;
+}
 
-/** What the browser sent of that cookie, if it sent it once. */
-export function readPageCookie(header: string | undefined): string | undefined {
+/** What the browser sent of the cookie of the page with this token, if it sent it once. */
+export function readPageCookie(header: string | undefined, token: string): string | undefined {
+  const start = `${pageCookieName(token)}=`;
   const [value, ...others] = (header ?? '')
     .split(';')
     .map((pair) => pair.trim())
-    .filter((pair) => pair.startsWith(`${PAGE_COOKIE}=`));
-  return others.length === 0 ? value?.slice(PAGE_COOKIE.length + 1) : undefined;
+    .filter((pair) => pair.startsWith(start));
+  return others.length === 0 ? value?.slice(start.length) : undefined;
 }
 
 /** Renders a reply. */
@@ -121,7 +124,7 @@ function consentPage(
   const answer = page(200, texts.consentTitle(provider), body, language, {
     formAction: `'self' ${new URL(bind.callback).origin}`,
   });
-  const cookieHeader = `${PAGE_COOKIE}=${cookie}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=600`;
+  const cookieHeader = `${pageCookieName(token)}=${cookie}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=600`;
   return { ...answer, headers: { ...answer.headers, 'Set-Cookie': cookieHeader } };
 }
 

@@ -39,6 +39,9 @@ const FORM = { 'Content-Type': 'application/x-www-form-urlencoded' };
 
 const errorOf = ({ body }: Received): unknown => JSON.parse(body).error;
 
+/** The name of a cookie as a page sets it. */
+const nameOf = (cookie: string) => cookie.split('=')[0];
+
 describe('the browser of somebody else', () => {
   test("B07, A1 a callback of the attacker's in the victim's browser links nothing to either", async () => {
     const bind = await startBindProject();
@@ -93,12 +96,12 @@ describe('the browser of somebody else', () => {
 
   test.each<[string, (cookie: string) => string | undefined]>([
     ['B09 without the cookie, as a form of another site sends it', () => undefined],
-    ['B10 with a cookie that was made up', () => `__Host-fa_bind=${'x'.repeat(43)}`],
-    ['with an empty one', () => '__Host-fa_bind='],
+    ['B10 with a cookie that was made up', (cookie) => `${nameOf(cookie)}=${'x'.repeat(43)}`],
+    ['with an empty one', (cookie) => `${nameOf(cookie)}=`],
     ['with its name in another case', (cookie) => cookie.replace('__Host', '__host')],
     ['with a cookie that a subdomain may set', (cookie) => cookie.replace('__Host-', '')],
     ['with a cookie without a name', (cookie) => `=${cookie}`],
-    ['with a second one that was tossed', (cookie) => `__Host-fa_bind=${'x'.repeat(43)}; ${cookie}`],
+    ['with a second one that was tossed', (cookie) => `${nameOf(cookie)}=${'x'.repeat(43)}; ${cookie}`],
     ['with it in quotes', (cookie) => cookie.replace(/=(.*)/, '="$1"')],
   ])('A1, A34 a form of our page %s: browser_mismatch, and it is spent', async (_name, cookieOf) => {
     const bind = await startBindProject();
@@ -240,7 +243,7 @@ describe('a step that is taken for another', () => {
     const uses = {
       callback: (secret: string) => bind.callback(answerWith(secret, provider.url)),
       'sign-in': (secret: string) => bind.signIn(answerWith(secret, issuer.url)),
-      page: (secret: string) => bind.page(secret, `__Host-fa_bind=${secret}`),
+      page: (secret: string) => bind.page(secret, `__Host-fa_bind-x=${secret}`),
       confirm: (secret: string) => bind.confirm(ann, secret),
     };
     for (const [own, make] of [
@@ -266,7 +269,7 @@ describe('a step that is taken for another', () => {
     const tries = [
       (secret: string) => bind.callback(answerWith(secret, bind.provider.url)),
       (secret: string) => bind.signIn(answerWith(secret, bind.issuer.url)),
-      (secret: string) => bind.page(secret, `__Host-fa_bind=${secret}`),
+      (secret: string) => bind.page(secret, `__Host-fa_bind-x=${secret}`),
     ];
     for (const use of tries) {
       const ticket = await toTicket(bind);

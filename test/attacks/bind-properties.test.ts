@@ -2,7 +2,7 @@
 import { createContext, runInContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Bind, keepStep, newSecret, type Step, type StepPorts, takeStep } from '#shared/bind/bind.ts';
+import { type Bind, digestOf, keepStep, newSecret, type Step, type StepPorts, takeStep } from '#shared/bind/bind.ts';
 import type { BindResult, BrowserReply } from '#shared/bind/continue-bind.ts';
 import { readPageCookie, render, returnUrl } from '#shared/bind/render.ts';
 import { preferredLanguage } from '#shared/bind/texts.ts';
@@ -167,7 +167,7 @@ describe('what a browser says of itself', () => {
     const startedAt = process.hrtime.bigint();
     for (let round = 0; round < 20; round += 1) {
       preferredLanguage(header);
-      readPageCookie(header);
+      readPageCookie(header, 'token');
     }
     // A quadratic reader needs seconds for each; a slow machine does not.
     expect(Number(process.hrtime.bigint() - startedAt) / 1e6).toBeLessThan(2000);
@@ -177,10 +177,11 @@ describe('what a browser says of itself', () => {
     const noise = fc.array(fc.stringMatching(/^[a-z]{1,8}=[a-z]{0,8}$/), { maxLength: 5 });
     fc.assert(
       fc.property(noise, noise, fc.stringMatching(/^[\w-]{1,43}$/), (before, after, value) => {
-        const cookie = `__Host-fa_bind=${value}`;
-        expect(readPageCookie([...before, cookie, ...after].join('; '))).toBe(value);
-        expect(readPageCookie([...before, cookie, ...after, cookie].join('; '))).toBeUndefined();
-        expect(readPageCookie([...before, ...after].join('; '))).toBeUndefined();
+        const cookie = `__Host-fa_bind-${digestOf('token').slice(0, 16)}=${value}`;
+        expect(readPageCookie([...before, cookie, ...after].join('; '), 'token')).toBe(value);
+        expect(readPageCookie([...before, cookie, ...after, cookie].join('; '), 'token')).toBeUndefined();
+        expect(readPageCookie([...before, ...after].join('; '), 'token')).toBeUndefined();
+        expect(readPageCookie(cookie, 'of another page')).toBeUndefined();
       }),
     );
   });
