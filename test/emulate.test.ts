@@ -210,7 +210,7 @@ test('the URL that it prints starts a bind in the browser, under another prefix 
   await script.next(/Ctrl-C ends it\./);
 
   const page = await fetch(`${demo}/`);
-  expect(await page.text()).toContain('<h1>Linked accounts</h1>');
+  expect(await page.text()).toContain('<h1>Demo shop</h1>');
   const response = await fetch(start, { redirect: 'manual' });
 
   expect(response.status).toBe(303);

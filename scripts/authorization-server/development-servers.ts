@@ -58,8 +58,15 @@ export async function startDevelopmentServers(options: DevelopmentServersOptions
         })),
       }),
     );
-    const { demoPort: port } = options;
-    const demo = keep(await startDemoApplication({ port, authUrl: auth.url, gatewayUrl, contextPrefix }));
+    const demo = keep(
+      await startDemoApplication({
+        port: options.demoPort,
+        authUrl: auth.url,
+        gatewayUrl,
+        contextPrefix,
+        countGivenAtProvider: provider.countGiven,
+      }),
+    );
     return { authUrl: auth.url, providerUrl: provider.url, demoUrl: demo.url, close };
   } catch (error) {
     await close();

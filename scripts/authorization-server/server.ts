@@ -1,6 +1,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import {
+  type AccessToken,
   type ClientMetadata,
   type Configuration,
   errors,
@@ -49,9 +50,18 @@ export interface BrowserClient {
   readonly isFirstParty?: boolean;
 }
 
+/** How many grants and tokens are alive. */
+export interface GivenCount {
+  readonly grants: number;
+  readonly accessTokens: number;
+  readonly refreshTokens: number;
+}
+
 /** A running server; its URL is its issuer. */
 export interface AuthorizationServer {
   readonly url: string;
+  /** What a client has of an account now. No client could ask this: it is for looking on. */
+  countGiven(clientId: string, accountId: string): GivenCount;
   close(): Promise<void>;
 }
 
@@ -92,6 +102,11 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
   http.on('request', provider.callback());
   return {
     url,
+    countGiven: (clientId, accountId) => ({
+      grants: store.count('Grant', clientId, accountId),
+      accessTokens: store.count('AccessToken', clientId, accountId),
+      refreshTokens: store.count('RefreshToken', clientId, accountId),
+    }),
     async close() {
       await closeServer(http);
       store.close();
@@ -151,8 +166,7 @@ function configure(
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
     cookies: { keys: [randomBytes(32).toString('base64url')] },
     scopes: ['openid', 'offline_access', ...USER_SCOPES, ...SYSTEM_SCOPES],
-    // What a refresh leaves as it is: the name of the consent that all its tokens hang on.
-    extraTokenClaims: (_ctx, token) => (token.kind === 'AccessToken' ? { grant_id: token.grantId } : undefined),
+    extraTokenClaims: (_ctx, token) => (token.kind === 'AccessToken' ? extraClaimsOf(token) : undefined),
     findAccount: (_ctx, sub) => ({ accountId: sub, claims: () => claimsOf(sub) }),
     claims: { openid: ['sub'], profile: ['name'], email: ['email', 'email_verified'] },
     // As the large providers do: the ID token says who it is.
@@ -217,10 +231,20 @@ function metadataOf({ clientId, redirectUri }: BrowserClient): ClientMetadata {
   };
 }
 
-/** Anybody is a user, and everything about them follows from the name that they type. */
+/** Anybody is a user, and everything about them follows from the name that they type, which may be an address. */
 function claimsOf(sub: string) {
   const name = sub.charAt(0).toUpperCase() + sub.slice(1);
-  return { sub, name, email: `${encodeURIComponent(sub)}@example.test`, email_verified: true };
+  const email = sub.includes('@') ? sub : `${encodeURIComponent(sub)}@example.test`;
+  return { sub, name, email, email_verified: true };
+}
+
+function extraClaimsOf({ grantId, accountId, scope }: AccessToken) {
+  // What a refresh leaves as it is: the name of the consent that all its tokens hang on.
+  const grant = { grant_id: grantId };
+  // Whose links a shop may have unlinked by address; whoever else gets a token learns no address by it.
+  if (!scope?.split(' ').includes('blitz_api_ufa_chg')) return grant;
+  const { email, email_verified } = claimsOf(accountId);
+  return { ...grant, email, email_verified };
 }
 
 function resourceServer(resource: string, clientId: string): ResourceServer {

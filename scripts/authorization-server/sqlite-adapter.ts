@@ -7,6 +7,8 @@ export interface ServerStore {
   readonly adapter: AdapterFactory;
   /** The text kept under a name, made at the first time. */
   keep(name: string, make: () => string): string;
+  /** How many of a client's entities of this model there are about an account, the expired not among them. */
+  count(model: 'Grant' | 'AccessToken' | 'RefreshToken', clientId: string, accountId: string): number;
   close(): void;
 }
 
@@ -43,6 +45,11 @@ export function openServerStore(path: string): ServerStore {
   const destroy = database.prepare('DELETE FROM entity WHERE model = ? AND id = ?');
   const revoke = database.prepare(`DELETE FROM entity WHERE model = ? AND payload ->> 'grantId' = ?`);
 
+  const count = database.prepare(
+    `SELECT count(*) AS entities FROM entity WHERE model = ? AND payload ->> 'clientId' = ?
+     AND payload ->> 'accountId' = ? AND (expires_at IS NULL OR expires_at > ?)`,
+  );
+
   // A text of this column is what `upsert` was given.
   const payloadOf = (row: { payload?: unknown } | undefined): AdapterPayload | undefined =>
     row === undefined ? undefined : (JSON.parse(String(row.payload)) as AdapterPayload);
@@ -71,6 +78,7 @@ export function openServerStore(path: string): ServerStore {
       database.prepare('INSERT OR IGNORE INTO kept (name, text) VALUES (?, ?)').run(name, make());
       return String(database.prepare('SELECT text FROM kept WHERE name = ?').get(name)?.text);
     },
+    count: (model, clientId, accountId) => Number(count.get(model, clientId, accountId, nowS())?.entities),
     close: () => database.close(),
   };
 }

@@ -44,13 +44,44 @@ function showResult({ status, fp, error }) {
   element('result').textContent = texts[status] ?? `${fp}: ${status}`;
   element('result').className = status === 'success' ? 'good' : '';
   element('result').hidden = false;
+  element('answer').hidden = true;
 }
 
 async function showLinks() {
   const { status, body } = await callApi('GET', '/v3/users/current/fa');
   if (status === 401) return signOut();
+  await showGiven(body);
   element('links').replaceChildren(...body.map(createLink));
   element('no-links').hidden = body.length > 0;
+}
+
+/** Asks the provider about every account that this user has had linked here. */
+async function showGiven(links) {
+  const known = JSON.parse(sessionStorage.getItem('accounts') ?? '[]');
+  const linked = links.filter(({ fpType }) => fpType === 'oidc').map(({ fpName, sid }) => `${fpName}/${sid}`);
+  const accounts = [...new Set([...known, ...linked])];
+  sessionStorage.setItem('accounts', JSON.stringify(accounts));
+  element('given').replaceChildren(...(await Promise.all(accounts.map(createGiven))));
+  element('no-accounts').hidden = accounts.length > 0;
+}
+
+/** @param {string} account `name/sid` */
+async function createGiven(account) {
+  const [name, ...rest] = account.split('/');
+  const sid = rest.join('/');
+  const response = await fetch(`/at-provider?${new URLSearchParams({ name, sid })}`);
+  const { grants, accessTokens, refreshTokens } = await response.json();
+  const item = document.createElement('li');
+  const who = document.createElement('span');
+  const given = document.createElement('span');
+  const isAlive = grants + accessTokens + refreshTokens > 0;
+  who.textContent = `${sid} at oidc:${name}`;
+  given.textContent = isAlive
+    ? `${grants} grant, live tokens: ${accessTokens} access, ${refreshTokens} refresh`
+    : 'no grant, no live token';
+  given.className = isAlive ? 'alive' : 'dead';
+  item.append(who, given);
+  return item;
 }
 
 function createLink({ fpType, fpName, sid, userName }) {
@@ -71,6 +102,7 @@ function createLink({ fpType, fpName, sid, userName }) {
       element('result').textContent = `${fpType}:${fpName} is unlinked; its grant: ${body.revocation}.`;
       element('result').className = 'good';
       element('result').hidden = false;
+      element('answer').hidden = true;
     }
     await showLinks();
   });
@@ -96,6 +128,39 @@ window.addEventListener('message', async ({ origin, data }) => {
   await showLinks();
 });
 
+/** What the document has a page define: the script calls it by its name. */
+for (const name of ['ssmi_user_unlink_success', 'ssmi_user_unlink_failure']) {
+  window[name] = async (response) => {
+    note(name, JSON.stringify(response));
+    element('answer').textContent = `${name}(${JSON.stringify(response, null, 2)})`;
+    element('answer').className = response.is_unlinked ? 'good' : '';
+    element('answer').hidden = false;
+    // What it says of a link may be over.
+    element('result').hidden = true;
+    await showLinks();
+  };
+}
+
+/** The document's loader. */
+function loadSsMi() {
+  window._ssq = window._ssq ?? [];
+  window._ssq.push(['init', { token: () => sessionStorage.getItem('token') }]);
+  const script = document.createElement('script');
+  script.async = true;
+  script.src = `${settings.gateway}/ss_mi.js`;
+  script.addEventListener('load', () => {
+    element('unlink').querySelector('button').disabled = false;
+  });
+  document.head.append(script);
+}
+
+element('unlink').addEventListener('submit', (event) => {
+  event.preventDefault();
+  const email = element('email').value;
+  note(`ss_mi.ssmi_unlink_user(${JSON.stringify(email)})`, 'called by this page');
+  window.ss_mi.ssmi_unlink_user(email);
+});
+
 function signOut() {
   sessionStorage.clear();
   showAccount();
@@ -106,16 +171,20 @@ function showAccount() {
   element('sign-in').hidden = name !== null;
   element('account').hidden = name === null;
   element('name').textContent = name ?? '';
+  element('address').textContent = sessionStorage.getItem('email') ?? '';
+  element('email').value = sessionStorage.getItem('email') ?? '';
+  element('answer').hidden = true;
 }
 
 element('sign-in').addEventListener('submit', async (event) => {
   event.preventDefault();
   const name = element('user').value;
   const response = await fetch('/sign-in', { method: 'POST', body: JSON.stringify(name) });
-  const { accessToken } = await response.json();
+  const { accessToken, email } = await response.json();
   if (accessToken === undefined) return note(`sign-in as ${name}`, `${response.status}`);
   sessionStorage.setItem('token', accessToken);
   sessionStorage.setItem('name', name);
+  sessionStorage.setItem('email', email);
   showAccount();
   await showLinks();
 });
@@ -125,6 +194,7 @@ for (const button of element('providers').querySelectorAll('button')) {
 }
 
 showAccount();
+loadSsMi();
 if (location.pathname === '/callback') {
   const query = new URLSearchParams(location.search);
   note(`GET ${location.pathname}${location.search}`, 'the browser came back');

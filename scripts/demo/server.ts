@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { buffer, json } from 'node:stream/consumers';
+import { decodeJwt } from 'jose';
 import { linkDemoUser } from '../authorization-server/demo.ts';
 import { closeServer, listenOnLoopback } from '../authorization-server/listen.ts';
+import type { GivenCount } from '../authorization-server/server.ts';
 
 /** Where the demo application listens, and whom it talks to. */
 export interface DemoOptions {
@@ -13,6 +15,8 @@ export interface DemoOptions {
   readonly gatewayUrl: string;
   /** What the gateway's paths of the Blitz API begin with. */
   readonly contextPrefix: string;
+  /** What the external provider has given `dev_1` or `dev_2` about an account, by its own books, not by ours. */
+  readonly countGivenAtProvider: (clientId: string, accountId: string) => GivenCount;
 }
 
 /** The running application, by the name that the browser knows this machine by. */
@@ -33,14 +37,17 @@ const FILES: Readonly<Record<string, { readonly file: string; readonly type: str
 };
 
 /**
- * Starts an application that has its users link accounts: a page, and a back end that hands the page's calls on to the
- * API. It is for looking at, on this machine alone: anybody is signed in by name, and the page holds the token.
+ * Starts a shop that has its users link accounts: a page, which unlinks by `ss_mi.js` of the gateway too, and a back
+ * end that hands the page's calls on to the API. It is for looking at, on this machine alone: anybody is signed in by
+ * name, the page holds the token, and the provider tells what it has given.
  *
  * @throws {StartError}
  */
 export async function startDemoApplication(options: DemoOptions): Promise<DemoApplication> {
-  const { authUrl, gatewayUrl, contextPrefix } = options;
+  const { authUrl, gatewayUrl, contextPrefix, countGivenAtProvider } = options;
   const api = `${contextPrefix}/api/`;
+
+  const headers = headersFor(gatewayUrl);
 
   const signIn = async (user: string) => (await linkDemoUser(authUrl, user, 'jwt', SCOPE, 'demo')).accessToken;
 
@@ -53,12 +60,21 @@ export async function startDemoApplication(options: DemoOptions): Promise<DemoAp
       case 'GET /settings.json':
         return sendJson(response, 200, { api: `${contextPrefix}/api`, gateway: gatewayUrl });
       case 'POST /sign-in':
-        return sendJson(response, 200, { accessToken: await signIn(String(await json(request))) });
+        return await startSession(request, response);
+      case 'GET /at-provider': {
+        const account = [searchParams.get('name') ?? '', searchParams.get('sid') ?? ''] as const;
+        return sendJson(response, 200, countGivenAtProvider(...account));
+      }
       case 'GET /bind':
         return await startBind(response, searchParams);
       default:
         response.writeHead(404).end();
     }
+  }
+
+  async function startSession(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const accessToken = await signIn(String(await json(request)));
+    sendJson(response, 200, { accessToken, email: decodeJwt(accessToken).email });
   }
 
   /** A link that starts a bind: what the page's buttons do, without the page. */
@@ -75,6 +91,16 @@ export async function startDemoApplication(options: DemoOptions): Promise<DemoAp
     const isStarted = typeof body === 'object' && body !== null && 'redirectTo' in body;
     if (!isStarted) return sendJson(response, started.status, body);
     response.writeHead(303, { Location: String(body.redirectTo) }).end();
+  }
+
+  function sendFile(response: ServerResponse, { file, type }: { readonly file: string; readonly type: string }): void {
+    response
+      .writeHead(200, { ...headers, 'Content-Type': type })
+      .end(readFileSync(new URL(`./${file}`, import.meta.url)));
+  }
+
+  function sendJson(response: ServerResponse, status: number, body: unknown): void {
+    response.writeHead(status, { ...headers, 'Content-Type': 'application/json' }).end(JSON.stringify(body));
   }
 
   async function forward(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -101,20 +127,16 @@ export async function startDemoApplication(options: DemoOptions): Promise<DemoAp
   return { url, close: () => closeServer(http) };
 }
 
-const HEADERS = {
-  'Cache-Control': 'no-store',
-  // The callback's address is nobody else's business.
-  'Referrer-Policy': 'no-referrer',
-  'Content-Security-Policy':
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; frame-ancestors 'none'",
-};
-
-function sendFile(response: ServerResponse, { file, type }: { readonly file: string; readonly type: string }): void {
-  response
-    .writeHead(200, { ...HEADERS, 'Content-Type': type })
-    .end(readFileSync(new URL(`./${file}`, import.meta.url)));
-}
-
-function sendJson(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { ...HEADERS, 'Content-Type': 'application/json' }).end(JSON.stringify(body));
+/** @param gatewayUrl Whose script the page runs, and whom that calls. */
+function headersFor(gatewayUrl: string): Readonly<Record<string, string>> {
+  return {
+    'Cache-Control': 'no-store',
+    // The callback's address is nobody else's business.
+    'Referrer-Policy': 'no-referrer',
+    'Content-Security-Policy': [
+      "default-src 'none'; style-src 'self'; img-src data:; frame-ancestors 'none'",
+      `script-src 'self' ${gatewayUrl}/ss_mi.js`,
+      `connect-src 'self' ${gatewayUrl}/social/unlink`,
+    ].join('; '),
+  };
 }

@@ -4,7 +4,7 @@ import { findChromium } from '#test/support/test-services.ts';
 const FLAGS = [
   ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'],
   ...['--disable-background-networking', '--disable-component-update'],
-  // Nothing but this machine is asked for anything.
+  // The login pages name a font of somebody else's: nothing but this machine is asked for anything.
   '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1',
 ];
 

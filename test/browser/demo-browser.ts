@@ -1,19 +1,12 @@
 /** A real Chromium, the emulator with its two authorization servers and its demo application, and people in front of it. */
 import { DatabaseSync } from 'node:sqlite';
-import { type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import type { BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
 import { expect, inject, onTestFinished } from 'vitest';
 import { DEMO_SECRET, linkDemoUser } from '#scripts/authorization-server/demo.ts';
 import { startScript } from '#test/support/script-process.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 import { basic } from '#test/support/test-issuer.ts';
-import { findChromium } from '#test/support/test-services.ts';
-
-const FLAGS = [
-  ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'],
-  ...['--disable-background-networking', '--disable-component-update'],
-  // The login pages name a font of somebody else's: nothing but this machine is asked for anything.
-  '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1',
-];
+import { launchChromium } from './chromium.ts';
 
 /** The provider that people sign in at, by name. */
 export type ProviderName = 'dev_1' | 'dev_2';
@@ -48,9 +41,7 @@ export async function startDemoBrowser(): Promise<DemoBrowser> {
   // As its issuer is called: it is said for curl.
   const authUrl = urlOf('auth').replace('localhost', '127.0.0.1');
   const [providerUrl, demoUrl] = [urlOf('provider'), urlOf('demo')];
-  const executablePath = findChromium();
-  if (executablePath === undefined) throw new Error('Chromium is missing');
-  const browser = await chromium.launch({ executablePath, args: FLAGS });
+  const browser = await launchChromium();
 
   const token = async (user: string) =>
     (await linkDemoUser(authUrl, user, 'jwt', 'blitz_api_ufa blitz_api_ufa_chg', 'demo')).accessToken;

@@ -34,6 +34,8 @@ export interface ShopPageParts {
   readonly contentSecurityPolicy?: string;
   /** A cookie that the browser has for this URL. */
   readonly cookieFor?: string;
+  /** Of the page's origin, for an endpoint that knows its shops; a free one if not given. */
+  readonly port?: number | undefined;
 }
 
 /** Tells of every call of the page's functions, and lets those be called. Put after their definitions. */
@@ -48,7 +50,7 @@ for (const kind of ['success', 'failure']) {
 
 /** Opens the page in a browser that nobody has used yet; it ends with the test. */
 export async function openShopPage(browser: Browser, parts: ShopPageParts): Promise<ShopPage> {
-  const { scripts, contentSecurityPolicy: policy, cookieFor } = parts;
+  const { scripts, contentSecurityPolicy: policy, cookieFor, port } = parts;
   const origin = await startHttpServer((request, response) => {
     const script = scripts[Number(/^\/(\d+)\.js$/.exec(request.url ?? '')?.[1])];
     if (typeof script === 'string') {
@@ -65,7 +67,7 @@ export async function openShopPage(browser: Browser, parts: ShopPageParts): Prom
       return policy === undefined ? `<script>${each}</script>` : `<script src="/${index}.js"></script>`;
     });
     response.end(`<!doctype html><title>Shop</title><link rel="icon" href="data:,">${tags.join('\n')}`);
-  });
+  }, port);
   const context = await browser.newContext();
   onTestFinished(() => context.close());
   if (cookieFor !== undefined) await context.addCookies([{ name: 'session', value: 'canary', url: cookieFor }]);
@@ -91,6 +93,8 @@ export function eventually<Value>(read: () => Value) {
 export interface ShopGateway {
   readonly url: string;
   readonly settings: string;
+  /** Of the page's origin; a free one if not given. */
+  readonly pagePort?: number;
 }
 
 /** What becomes of a call for `SEED_EMAIL`. */
@@ -112,11 +116,12 @@ export function testSeedSnippet(
 ): void {
   describe("the document's sample, word for word", () => {
     test.each(situations)('%s', async (situation) => {
-      const { url, settings } = await start(situation);
+      const { url, settings, pagePort } = await start(situation);
       const init = `var _ssq = [['init', ${settings}]];`;
 
       const shop = await openShopPage(browser(), {
         scripts: [init, new URL('/ss_mi.js', url), SEED_SNIPPET, RECORDER],
+        port: pagePort,
       });
 
       const [kind, response] = SITUATIONS[situation];

@@ -8,6 +8,7 @@ import { seal, unseal } from '#shared/encryption.ts';
 import { maintain } from '#shared/maintenance/maintain.ts';
 import { openMemoryStore } from '#shared/token-revocation/drivers/memory.ts';
 import { startProject } from '#test/support/emulated-project.ts';
+import { providersAt } from '#test/support/link-calls.ts';
 import {
   type OutboxRun,
   openTestDirectory,
@@ -220,7 +221,8 @@ test('P04 two runners that claim together have no job twice, and leave none', as
 
 test("P05 the timer's message delivered twice at once does each job once", async () => {
   const provider = await startRevocationProvider();
-  const project = await startProject({ authUrl: provider.endpoint });
+  const local = { PROVIDERS: providersAt(provider.endpoint), DEV_1_CLIENT_SECRET: 'development-only' };
+  const project = await startProject({ local });
   onTestFinished(() => project.close());
   const directory = await openSqliteDirectory(project.database);
   onTestFinished(() => directory.close());

@@ -528,7 +528,7 @@ describe('what stands in the way', () => {
   });
 
   test('a store that is away is 503 and thrown in raw; when it is back, nothing was lost', async () => {
-    const away = await startLinkProject();
+    const away = await startLinkProject({ timeout: 2 });
     onTestFinished(() => away.close());
     const ann = await user('ann');
     await away.link(ann, 'ann', 'vk/vk_1/1');

@@ -1,3 +1,4 @@
+import { renameSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { emailIds } from '#shared/account-link/email-digest.ts';
 import { boundToLink, sealTokens } from '#shared/account-link/provider-tokens.ts';
@@ -212,13 +213,12 @@ describe('what is answered', () => {
   });
 
   test('a protected last link is 409, a store that is away 503, and thrown in raw', async () => {
-    const own = await startLinkProject({ local: { PROTECT_LAST_LINK: 'true' } });
+    const own = await startLinkProject({ timeout: 2, local: { PROTECT_LAST_LINK: 'true' } });
     onTestFinished(() => own.close());
     await link(own, vk(), { email: address() });
     const failure = { error: true, reason: 'Error while Unlinking Social Login User' };
     const call = async () => parsed(await unlink(await shopper(), { email: address() }, { project: own.project }));
     expect(await call()).toEqual({ status: 409, body: failure });
-    const { renameSync } = await import('node:fs');
     renameSync(own.project.database, `${own.project.database}.away`);
     expect(await call()).toEqual({ status: 503, body: failure });
     const raw = await own.project.raw('social-unlink', {
