@@ -27,7 +27,7 @@ function introduction(emulator: LocalEmulator, settings: LocalSettings): string 
     `
   auth       ${auth}   the authorization server: any user name, client smart-home
   provider   ${providerUrl}   the external providers oidc:dev_1 and oidc:dev_2: any user name
-  demo       ${demoUrl}   an application that links accounts in the browser
+  demo       ${demoUrl}   a shop that links accounts in the browser and unlinks them by ss_mi.js
              ${demoUrl}/bind?user=ann&fp=oidc:dev_1   starts it at once; confirm as ann`;
   return `
 unlink-functions in an emulator of Yandex Cloud Functions and API Gateway

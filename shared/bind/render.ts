@@ -75,7 +75,8 @@ export function returnUrl({ callback, fpType, fpName }: Bind, result: BindResult
           .slice(1)
           .split('&')
           .filter((pair) => !isOurs(pair));
-  url.search = [...kept, new URLSearchParams(parameters)].join('&');
+  // With its own question mark: of a query that begins with one, the setter would drop it.
+  url.search = `?${[...kept, new URLSearchParams(parameters)].join('&')}`;
   return url.href;
 }
 

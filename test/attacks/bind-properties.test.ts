@@ -72,6 +72,7 @@ describe('the way back to the application', () => {
     ['https://app.company.com/cb?q=a%20b&flag&bad=%FF', '?q=a%20b&flag&bad=%FF&'],
     ['https://app.company.com/cb?fa_status=success&fp=x&keep=me', '?keep=me&'],
     ['https://app.company.com/cb?%66a_status=success&keep=me', '?keep=me&'],
+    ['https://app.company.com/cb??', '??&'],
     ['https://app.company.com/cb', '?'],
     ['http://localhost:3000/cb', '?'],
   ])('from %s begins with %s', (registered, start) => {

@@ -97,8 +97,8 @@ export async function startProject(changes: Changes = {}): Promise<EmulatedProje
     gateway: (method, path, headers = {}, body) =>
       send(`${emulator.gatewayUrl}${path}`, { method, headers, ...(body !== undefined && { body }) }),
     takeLogLine() {
-      // The platform adds a line of its own for an error that is thrown.
-      const lines = output.splice(0).filter((line) => line.startsWith('{'));
+      // Besides it there may be alerts and audit lines, and one of the platform's own for an error that is thrown.
+      const lines = output.splice(0).filter((line) => line.startsWith('{') && line.includes('"outcome":'));
       if (lines.length !== 1) throw new Error(`one log line was expected, not ${lines.length}: ${lines.join('\n')}`);
       return JSON.parse(lines[0] ?? '');
     },
