@@ -12,11 +12,12 @@ import { script } from './ss-mi.ts?script';
 type Ports = SocialUnlinkPorts & { readonly shopOrigins: readonly string[] };
 
 const unlink: Operation<Ports> = async (call, ports) => {
+  const isFull = call.parameters().view === 'full';
   const { unlinked, ...body } = await unlinkSocial(
     { ...call, allowsBasic: true, fields: () => call.fields('json') },
     ports,
   );
-  return { status: 200, body: call.parameters().view === 'full' ? { ...body, ...unlinked } : body };
+  return { status: 200, body: isFull ? { ...body, ...unlinked } : body };
 };
 
 /** The browser's half, for any page: what it may read is up to the call. */

@@ -158,6 +158,8 @@ function newLink(row: LinkRow, { settings, requestId }: ImportPorts): NewLink {
     evidence: proved === true ? 'proved' : 'asserted',
     tokens: hasTokens(row) ? sealTokens({ accessToken, refreshToken }, boundToLink(row), keys) : undefined,
     emailDigest: email === undefined ? undefined : emailIds(email, peppers)?.current,
+    // Older than any deletion: what was unlinked since does not come back by an import that is repeated.
+    begunAt: 0,
     audit: { actor: 'operator', requestId },
   };
 }

@@ -119,7 +119,11 @@ export async function endLink(
     subject,
     force,
     keepLast: ports.protectLastLink,
-    job: provider?.revocation === undefined ? undefined : revocationJob(subject, identity, request),
+    // Of a provider that is not listed any more the job waits: an operator may bring it back.
+    job:
+      provider !== undefined && provider.revocation === undefined
+        ? undefined
+        : revocationJob(subject, identity, request),
     audit: { actor, requestId: request.requestId },
   };
   const outcome = await retryWhileUnavailable(request.remainingMs(), (timeoutMs) =>

@@ -73,8 +73,12 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     },
   },
   google: {
-    // A token that lives long enough to be revoked with the link.
-    fields: { ...OIDC, issuer: 'https://accounts.google.com', authorize_parameters: { access_type: 'offline' } },
+    // A token that lives long enough to be revoked with the link; it is given with a consent alone.
+    fields: {
+      ...OIDC,
+      issuer: 'https://accounts.google.com',
+      authorize_parameters: { access_type: 'offline', prompt: 'consent' },
+    },
   },
   facebook: {
     fields: {

@@ -212,7 +212,9 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
         successOf: (body) => (isJsonObject(body) && body.ok === true && body.revoked === true ? 'revoked' : undefined),
         verdicts: {
           // Not `invalid_auth`: it is also said of a token that lives, to an address that is not allowed to use it.
-          already_revoked: ['token_revoked', 'token_expired', 'account_inactive'],
+          already_revoked: ['token_revoked', 'account_inactive'],
+          // It has ended by itself: the grant may live.
+          failed: ['token_expired'],
           retry: ['ratelimited', 'internal_error', 'fatal_error', 'service_unavailable', 'request_timeout'],
         },
       },

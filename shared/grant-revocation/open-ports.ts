@@ -8,7 +8,12 @@ import { Misconfigured } from '../errors.ts';
 import type { DoJob } from '../outbox/attempt-job.ts';
 import { send } from '../outgoing/send.ts';
 import { findCatalogueRow } from './catalogue.ts';
-import { createRevocationJobs, type RevocableProvider, revocationClient } from './revocation-jobs.ts';
+import {
+  createRevocationJobs,
+  type IsStillLinked,
+  type RevocableProvider,
+  revocationClient,
+} from './revocation-jobs.ts';
 import { grantFamilyOf, type ReadProvider, type RevocationSettings, readRevocations } from './revocation-settings.ts';
 import type { RevocationClient } from './revoke-grant.ts';
 
@@ -44,9 +49,15 @@ export function openRevocationJobs(
     encryptionKeys: settings.ENCRYPTION_KEYS ?? [],
     send,
     upstream: upstream && revocationClient(upstream),
-    isStillLinked: async (identities, timeoutMs) => (await links.find({ identities }, timeoutMs)).length > 0,
+    isStillLinked: provedAmong(links),
   });
   return { providers, doJob };
+}
+
+/** Looks for proved links. Asserted ones have no grant: who claims one must not keep another's grant alive by it. */
+export function provedAmong(links: Pick<AccountLinks, 'find'>): IsStillLinked {
+  return async (identities, timeoutMs) =>
+    (await links.find({ identities }, timeoutMs)).some(({ evidence }) => evidence === 'proved');
 }
 
 /**

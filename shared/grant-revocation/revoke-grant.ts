@@ -142,11 +142,23 @@ export async function revokeGrant(
       if (typeof live !== 'string') return live;
       candidates = [[live, 'access_token']];
     }
-    return await revokeTokens(candidates, client, { ask, now, sid });
+    const attempt = await revokeTokens(candidates, client, { ask, now, sid });
+    return hasMerelyExpired(tokens, now()) ? withoutClaim(attempt) : attempt;
   } catch (error) {
     if (!isFailure(error)) throw error;
     return { status: 'retry', error: error.message };
   }
+}
+
+/** Whether the one token that there is has ended by itself: the grant may live. */
+function hasMerelyExpired({ refreshToken, accessTokenExpiresAt = Number.POSITIVE_INFINITY }: GrantTokens, now: number) {
+  return refreshToken === undefined && accessTokenExpiresAt <= now;
+}
+
+/** That such a token is dead says nothing of the grant. */
+function withoutClaim(attempt: RevocationAttempt): RevocationAttempt {
+  const isClaimed = attempt.status === 'done' && attempt.result === 'already_revoked';
+  return isClaimed ? { status: 'done', result: 'no_token' } : attempt;
 }
 
 async function revokeTokens(

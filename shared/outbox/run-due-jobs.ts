@@ -45,7 +45,10 @@ export async function runDueJobs(request: RunRequest, ports: Omit<AttemptPorts, 
     if (jobs.length === 0) break;
     const [suspect, ...others] = jobs.filter(isSuspect);
     const now = (ports.now ?? Date.now)();
-    await allOf(others.map((job) => ports.outbox.settle(job, { state: 'pending', dueAt: now, error: 'waits alone' })));
+    const putOff = { state: 'pending', dueAt: now, error: 'waits alone' } as const;
+    await allOf(
+      others.map((job) => retryWhileUnavailable(CLAIM_MS, (leftMs) => ports.outbox.settle(job, putOff, leftMs))),
+    );
     const together = jobs.filter((job) => !isSuspect(job)).map((job) => runJob(job, request, ports));
     for (const way of await allOf(together)) report[way] += 1;
     if (suspect !== undefined) report[await runJob(suspect, request, ports)] += 1;

@@ -68,7 +68,12 @@ export async function unlink(request: UnlinkRequest, ports: UnlinkPorts): Promis
   );
   request.note({ first, reached });
 
-  if (job === undefined || ports.upstream === undefined) return;
+  if (ports.upstream === undefined) return;
+  if (job === undefined) {
+    // By an earlier call, which may have been given up: the token is not there to tell.
+    request.note({ upstream: 'asked before' });
+    return;
+  }
   const upstream = await tryUpstreamRevocation(job, request, ports.upstream);
   if (upstream === 'revoked') request.note({ reached: [...reached, 'upstream'] });
   else request.warn({ upstream });

@@ -486,6 +486,27 @@ describe('settings', () => {
   });
 });
 
+test('a link of a provider that is not listed any more is deleted, and its tokens wait for it to come back', async () => {
+  const orphaned = await startLinkProject({ local: { PROVIDERS: '[{"type":"tcs","name":"tcs_1"}]' } });
+  onTestFinished(() => orphaned.close());
+  const directory = await openSqliteDirectory(orphaned.project.database);
+  const identity = { fpType: 'gone', fpName: 'gone_1', sid: '1' };
+  await directory.links.link({
+    ...{ ...identity, subject: 'ann', evidence: 'proved' },
+    tokens: sealTokens(
+      { refreshToken: 'r' },
+      boundToLink({ ...identity, subject: 'ann' }),
+      EncryptionKeys.parse(TEST_KEYS),
+    ),
+    audit: { actor: 'operator', requestId: 'import' },
+  });
+  const answer = await orphaned.unlink(await user('ann'), 'ann', 'gone/gone_1/1?view=full');
+  expect(parsed(answer)).toEqual({ status: 200, body: { revocation: 'pending' } });
+  expect(await directory.outbox.list('pending', { limit: 2 })).toHaveLength(1);
+  expect(orphaned.project.output.join('\n')).toContain('an outbox job waits for an operator');
+  await directory.close();
+});
+
 test('A30 of links.md: a grant that another link shares is left alone, and the answer says so', async () => {
   const google = (name: string) => ({
     ...{ type: 'google', name },

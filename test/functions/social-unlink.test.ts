@@ -230,6 +230,13 @@ describe('what is answered', () => {
     expect(raw.status).toBe(502);
   });
 
+  test('a query that names a parameter twice is refused before anything is unlinked', async () => {
+    await link(shop, vk(), { email: address() });
+    const twice = await unlink(await shopper(), { email: address() }, { query: '?view=full&view=full' });
+    expect(twice.status).toBe(400);
+    expect(await sidsOf()).toEqual([vk().sid]);
+  });
+
   test('raw: the same in the envelope', async () => {
     await link(shop, vk(), { email: address() });
     const call = async (payload: object) =>

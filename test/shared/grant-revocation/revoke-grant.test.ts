@@ -213,3 +213,14 @@ test('what nobody expects is not taken for an answer', async () => {
   const revoking = revokeGrant(BOTH, testClient('https://provider.invalid'), { send: defect, timeoutMs: 10 });
   await expect(revoking).rejects.toThrow('defect');
 });
+
+test.each<[string, GrantTokens, string]>([
+  ['expired, and the only one', { accessToken: 'a', accessTokenExpiresAt: START_MS }, 'no_token'],
+  ['alive by its time', { accessToken: 'a', accessTokenExpiresAt: START_MS + 1 }, 'already_revoked'],
+  ['of unknown expiry', { accessToken: 'a' }, 'already_revoked'],
+  ['expired, beside a refresh token', { ...BOTH, accessTokenExpiresAt: START_MS }, 'already_revoked'],
+])('a dead access token that is %s', async (_name, tokens, result) => {
+  const { endpoint } = await startProvider({ a: refusal('invalid_token'), r: refusal('invalid_token') });
+  const options = { send, timeoutMs: 2000, now: () => START_MS };
+  expect(await revokeGrant(tokens, testClient(endpoint), options)).toEqual({ status: 'done', result });
+});
