@@ -132,6 +132,16 @@ describe('import-links', () => {
     expect(JSON.parse(renamed.stdout)).toMatchObject({ updated: 1 });
   });
 
+  test('does not bring back what was unlinked since', async () => {
+    const file = jsonLines([{ ...ROW, accessToken: 'access-1' }]);
+    await importFile(file);
+    await withDirectory(({ links }) => links.unlink({ ...NEW_LINK, keepLast: false, force: false }));
+    const again = await importFile(file);
+    expect(JSON.parse(again.stdout)).toMatchObject({ created: 0, refused: 1 });
+    expect(again.stderr).toContain('the account was unlinked meanwhile');
+    expect(await linksOf('user-1')).toEqual([]);
+  });
+
   test('keeps the order of the file within a subject and an account, many at a time', async () => {
     const sids = Array.from({ length: 300 }, (_, index) => `sid-${index}`);
     const rows = [
