@@ -1,6 +1,5 @@
-import { createPrivateKey, type KeyObject } from 'node:crypto';
 import * as z from 'zod/mini';
-import { Misconfigured } from '../errors.ts';
+import { type ProviderSecrets, readKey, readVariable } from '../account-link/provider-secrets.ts';
 import { ProtocolFields } from './protocol-fields.ts';
 import { PRESETS } from './provider-catalogue.ts';
 import type { ClientAuthentication, ProfileCall, ProviderClientSettings } from './provider-settings.ts';
@@ -37,7 +36,7 @@ export interface BindSettings extends ProviderClientSettings {
  * @param environment Holds the variables that the row names.
  * @throws {Misconfigured} The variable is not set, or holds no key.
  */
-export function readBindSettings(row: BindFields, environment: Readonly<Record<string, unknown>>): BindSettings {
+export function readBindSettings(row: BindFields, environment: ProviderSecrets): BindSettings {
   const fields = withPreset(row);
   const { user_name: userName } = fields;
   return {
@@ -109,7 +108,7 @@ function profileOf(fields: BindFields): ProfileCall | undefined {
 
 function readAuthentication(
   { auth_method: method = 'client_secret_basic', client_secret_env, client_secret_key }: BindFields,
-  environment: Readonly<Record<string, unknown>>,
+  environment: ProviderSecrets,
 ): ClientAuthentication {
   if (client_secret_key !== undefined) {
     const { env, key_id: keyId, team_id: teamId } = client_secret_key;
@@ -117,24 +116,4 @@ function readAuthentication(
   }
   if (method === 'none' || client_secret_env === undefined) return { method: 'none' };
   return { method, secret: readVariable(client_secret_env, environment) };
-}
-
-function readKey(name: string, environment: Readonly<Record<string, unknown>>): KeyObject {
-  const pem = readVariable(name, environment);
-  try {
-    // A variable that holds one line has its line feeds written out.
-    const key = createPrivateKey(pem.replaceAll('\\n', '\n'));
-    if (key.asymmetricKeyDetails?.namedCurve === 'prime256v1') return key;
-  } catch {
-    // Without the cause: it may quote the key.
-  }
-  throw new Misconfigured(`${name} must be a P-256 private key in PEM: providers.json names it`);
-}
-
-function readVariable(name: string, environment: Readonly<Record<string, unknown>>): string {
-  const value = environment[name];
-  if (typeof value !== 'string' || value === '') {
-    throw new Misconfigured(`${name} must be set: providers.json names it`);
-  }
-  return value;
 }

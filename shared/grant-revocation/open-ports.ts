@@ -1,8 +1,9 @@
-import { createPrivateKey, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import * as z from 'zod/mini';
 import type { EndpointClient } from '../access-token/issuers.ts';
 import type { AccountLinks } from '../account-link/account-link.ts';
 import { ProviderEnvironment, readProviders } from '../account-link/provider.ts';
+import { type ProviderSecrets, readKey, readVariable } from '../account-link/provider-secrets.ts';
 import { EncryptionKeys } from '../encryption.ts';
 import { Misconfigured } from '../errors.ts';
 import type { DoJob } from '../outbox/attempt-job.ts';
@@ -23,9 +24,6 @@ export const RevocationJobEnvironment = z.object({
   ENCRYPTION_KEYS: z.optional(EncryptionKeys),
 });
 
-/** The variables that providers' rows name. */
-type Environment = Readonly<Record<string, unknown>>;
-
 /**
  * What does the outbox's jobs, and the providers that they are about.
  *
@@ -36,7 +34,7 @@ type Environment = Readonly<Record<string, unknown>>;
  */
 export function openRevocationJobs(
   bundled: unknown,
-  settings: z.output<typeof RevocationJobEnvironment> & Environment,
+  settings: z.output<typeof RevocationJobEnvironment> & ProviderSecrets,
   { links, upstream }: { readonly links: Pick<AccountLinks, 'find'>; readonly upstream?: EndpointClient | undefined },
 ): { readonly providers: readonly ReadProvider[]; readonly doJob: DoJob } {
   const providers = readRevocations(readProviders(bundled, settings));
@@ -68,7 +66,7 @@ export function provedAmong(links: Pick<AccountLinks, 'find'>): IsStillLinked {
  */
 export function openRevocableProviders(
   providers: readonly ReadProvider[],
-  environment: Environment,
+  environment: ProviderSecrets,
 ): readonly RevocableProvider[] {
   return providers.map(({ type, name, revocation, isIrrevocable, bind }) => ({
     ...{ type, name },
@@ -78,7 +76,7 @@ export function openRevocableProviders(
   }));
 }
 
-function openClient(settings: RevocationSettings, environment: Environment): RevocationClient | undefined {
+function openClient(settings: RevocationSettings, environment: ProviderSecrets): RevocationClient | undefined {
   const { client_id: clientId = '', client_secret_env: variable } = settings;
   const clientSecret = variable === undefined ? undefined : readVariable(variable, environment);
   if (!('preset' in settings)) {
@@ -114,24 +112,4 @@ function createSecretSigner(
     await authenticate({ issuer: '' }, { client_id: clientId }, body, new Headers());
     return body.get('client_secret') ?? '';
   };
-}
-
-function readKey(name: string, environment: Environment): KeyObject {
-  const pem = readVariable(name, environment);
-  try {
-    // A variable that holds one line has its line feeds written out.
-    const key = createPrivateKey(pem.replaceAll('\\n', '\n'));
-    if (key.asymmetricKeyDetails?.namedCurve === 'prime256v1') return key;
-  } catch {
-    // Without the cause: it may quote the key.
-  }
-  throw new Misconfigured(`${name} must be a P-256 private key in PEM: providers.json names it`);
-}
-
-function readVariable(name: string, environment: Environment): string {
-  const value = environment[name];
-  if (typeof value !== 'string' || value === '') {
-    throw new Misconfigured(`${name} must be set: providers.json names it`);
-  }
-  return value;
 }

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import {
-  type AccountLink,
   type AccountLinks,
   type AuditContext,
   type ExternalIdentity,
@@ -21,6 +20,7 @@ import { StoreUnavailable } from '../../errors.ts';
 import { JOB_BUDGET_MS, type Job, jobStateOf, type Outbox, SETTLED_JOB_MS } from '../../outbox/outbox.ts';
 import { newStoredJob, ownedJob, publicJob, type StoredJob } from '../../outbox/stored-job.ts';
 import { DIRECTORY_SCHEMA, type Directory, type SealedText, type SealedTexts } from '../directory.ts';
+import { accountLink, optional, type Row } from '../sql-rows.ts';
 
 const MARKER = schemaMarker(DIRECTORY_SCHEMA);
 const { version: VERSION } = DIRECTORY_SCHEMA;
@@ -338,8 +338,6 @@ function purging(table: string, { key, expired, limit }: { key: string; expired:
     )`;
 }
 
-type Row = Readonly<Record<string, unknown>>;
-
 type LinkRow =
   | {
       readonly status: 'linked';
@@ -409,17 +407,6 @@ function jobColumns(job: StoredJob): string {
   });
 }
 
-function accountLink(row: Row): AccountLink {
-  return {
-    fpType: String(row.fp_type),
-    fpName: String(row.fp_name),
-    sid: String(row.sid),
-    userName: optional(row.user_name, String),
-    evidence: row.evidence === 'proved' ? 'proved' : 'asserted',
-    linkedAt: Number(row.linked_at),
-  };
-}
-
 function storedJob(row: Row): StoredJob {
   // As `jobColumns` and `settle` have written it.
   const { kind, details, state, result } = row as Pick<Job, 'kind' | 'details' | 'state'> & { result: string | null };
@@ -450,8 +437,4 @@ function sealedText(row: Row): SealedText {
     boundTo: boundToLink({ subject: String(row.subject), ...identity }),
     sealed: text,
   };
-}
-
-function optional<Value>(column: unknown, read: (column: unknown) => Value): Value | undefined {
-  return column === null || column === undefined ? undefined : read(column);
 }

@@ -1,5 +1,4 @@
 import {
-  type AccountLink,
   type AccountLinks,
   type ExternalIdentity,
   type KnownRevocation,
@@ -14,6 +13,7 @@ import { StoreUnavailable } from '../../errors.ts';
 import { JOB_BUDGET_MS, type Job, jobStateOf, type NewJob, type Outbox, SETTLED_JOB_MS } from '../../outbox/outbox.ts';
 import { newStoredJob, ownedJob, publicJob, type StoredJob } from '../../outbox/stored-job.ts';
 import { DIRECTORY_SCHEMA, type Directory, type SealedTexts } from '../directory.ts';
+import { accountLink, optional, type Row } from '../sql-rows.ts';
 
 const LINK = 'subject, fp_type, fp_name, sid, user_name, evidence, linked_at, tokens, email_digest';
 const JOB = `id, kind, details, secret, bound_to, request_id, state, result, claim, attempts_started, attempts_finished,
@@ -327,21 +327,8 @@ export async function openSqliteDirectory(
   };
 }
 
-type Row = Readonly<Record<string, unknown>>;
-
 function keyOf({ fpType, fpName, sid }: ExternalIdentity): [string, string, string] {
   return [fpType, fpName, sid];
-}
-
-function accountLink(row: Row): AccountLink {
-  return {
-    fpType: String(row.fp_type),
-    fpName: String(row.fp_name),
-    sid: String(row.sid),
-    userName: optional(row.user_name, String),
-    evidence: row.evidence === 'proved' ? 'proved' : 'asserted',
-    linkedAt: Number(row.linked_at),
-  };
 }
 
 function storedLink(row: Row): StoredLink {
@@ -373,8 +360,4 @@ function storedJob(row: Row): StoredJob {
     lastError: optional(row.last_error, String),
     finishedAt: optional(row.finished_at, Number),
   };
-}
-
-function optional<Value>(column: unknown, read: (column: unknown) => Value): Value | undefined {
-  return column === null || column === undefined ? undefined : read(column);
 }
