@@ -1,16 +1,18 @@
 import type { AccountLinks } from '../account-link/account-link.ts';
 import type { BindTransactions } from '../account-link/bind-transaction.ts';
 import type { Outbox } from '../outbox/outbox.ts';
+import type { ThreepidBindings } from '../threepid/threepid-binding.ts';
 
 /**
  * The directory: account links, binds under way and the outbox, kept together so that one transaction can be about all
- * of them. Every method rejects, never guesses, when the store cannot say or do it in time.
+ * of them; and beside them where third-party identifiers are bound. Every method rejects, never guesses, when the store cannot say or do it in time.
  */
 export interface Directory {
   readonly links: AccountLinks;
   readonly binds: BindTransactions;
   readonly outbox: Outbox;
   readonly sealed: SealedTexts;
+  readonly threepids: ThreepidBindings;
 
   /** Deletes at most `limit` tombstones, binds and settled jobs whose time is up and returns how many it deleted. */
   purgeExpired(limit: number): Promise<number>;
@@ -39,4 +41,4 @@ export interface SealedText {
 }
 
 /** The schema that this code reads and writes. */
-export const DIRECTORY_SCHEMA = { component: 'directory', version: 1 } as const;
+export const DIRECTORY_SCHEMA = { component: 'directory', version: 2 } as const;

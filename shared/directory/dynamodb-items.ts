@@ -1,7 +1,8 @@
 /**
  * The items of a directory behind the DynamoDB API, by the prefix of their key. `subject`: a subject's links in their
  * order, without anything sealed: what is listed and counted. `link`: an identity's link, whole; that there is one of a
- * key makes it one subject's. `unlinked`: an identity's tombstones. `audit`, `bind`, `job`: one each.
+ * key makes it one subject's. `unlinked`: an identity's tombstones. `audit`, `bind`, `job`: one each. `threepid`: a Matrix
+ * user's binds in the order of being told, as many as can be.
  *
  * Their attributes: `id`, the key; `w`, the call that wrote it; `d`, what it holds, as JSON, and `s`, what of that is
  * sealed; `x`, when it expires, in milliseconds, and `ttl`, the same for the server. Of a job also `o`, its place among
@@ -21,6 +22,7 @@ import type { Items } from '../databases/dynamodb-change.ts';
 import { StoreUnavailable } from '../errors.ts';
 import { SETTLED_JOB_MS } from '../outbox/outbox.ts';
 import type { StoredJob } from '../outbox/stored-job.ts';
+import type { ThreepidBinding } from '../threepid/threepid-binding.ts';
 
 /** What a deletion leaves: for whom, when, and why there is no job or which one it is. */
 export interface Tombstone {
@@ -35,7 +37,7 @@ export type StoredBind = Pick<BindTransaction, 'expiresAt'> & Partial<BindTransa
 /** The most tombstones of one identity: of the subjects that have deleted it within a day, the latest. */
 const MAX_TOMBSTONES = 100;
 
-/** The most bytes of a subject's links: an item takes 400 KB. */
+/** The most bytes of a list of links or of binds: an item takes 400 KB. */
 const MAX_LINKS_BYTES = 380_000;
 
 export function subjectKey(subject: string): string {
@@ -58,6 +60,10 @@ export function jobKey(id: string): string {
   return keyOf('job', id);
 }
 
+export function bindingsKey(mxid: string): string {
+  return keyOf('threepid', mxid);
+}
+
 export function linksIn(items: Items, subject: string): readonly AccountLink[] {
   const item = items.get(subjectKey(subject));
   return item === undefined ? [] : contentOf<AccountLink[]>(item);
@@ -68,7 +74,18 @@ export function itemOfLinks(links: readonly AccountLink[]): Item | undefined {
   return links.length === 0 ? undefined : { d: json(links) };
 }
 
-/** Whether an item of links has room in the table. */
+/** The binds of a user. */
+export function bindingsIn(items: Items, mxid: string): readonly ThreepidBinding[] {
+  const item = items.get(bindingsKey(mxid));
+  return item === undefined ? [] : contentOf<ThreepidBinding[]>(item);
+}
+
+/** The item of a user's binds; undefined: there are none. */
+export function itemOfBindings(bindings: readonly ThreepidBinding[]): Item | undefined {
+  return bindings.length === 0 ? undefined : { d: json(bindings) };
+}
+
+/** Whether an item of a list has room in the table. */
 export function isStorable(item: Item | undefined): boolean {
   return Buffer.byteLength(item?.d?.S ?? '') <= MAX_LINKS_BYTES;
 }

@@ -4,7 +4,7 @@ import { Misconfigured } from '../errors.ts';
 import type { Platform } from '../platform.ts';
 import type { Directory } from './directory.ts';
 
-/** Where links and the outbox are kept. `DIRECTORY_URL` wins over `STORE_URL`. */
+/** Where links, the outbox and binds of third-party identifiers are kept. `DIRECTORY_URL` wins over `STORE_URL`. */
 export const DirectoryEnvironment = z.object({
   ...StoreEnvironment.shape,
   DIRECTORY_URL: z.optional(z.string()),
@@ -45,6 +45,11 @@ export function openDirectory(environment: z.output<typeof DirectoryEnvironment>
     sealed: {
       find: (...args) => use(({ sealed }) => sealed.find(...args)),
       replace: (...args) => use(({ sealed }) => sealed.replace(...args)),
+    },
+    threepids: {
+      find: (...args) => use(({ threepids }) => threepids.find(...args)),
+      put: (...args) => use(({ threepids }) => threepids.put(...args)),
+      forget: (...args) => use(({ threepids }) => threepids.forget(...args)),
     },
     purgeExpired: (limit) => use((directory) => directory.purgeExpired(limit)),
     close,

@@ -10,6 +10,7 @@ import { openDynamodbStore } from '#shared/token-revocation/drivers/dynamodb.ts'
 import { DYNAMODB_CREDENTIALS, urlOfNewTable } from '#test/support/dynamodb-server.ts';
 import { type ApiAnswer, type ApiRequest, apiError, type Handle, startDynamodbProxy } from '#test/support/iam-proxy.ts';
 import { type DurableDirectoryBackend, directoryContract, durableDirectoryContract } from './directory.ts';
+import { newBinding } from './threepid-bindings.ts';
 
 const SIGNED: DynamodbOptions = { credentials: DYNAMODB_CREDENTIALS };
 
@@ -40,6 +41,10 @@ async function createBackend(): Promise<DurableDirectoryBackend> {
     dump: async () => JSON.stringify(await rows()),
     loseMarker: async () => {
       await call('DeleteItem', { TableName, Key: { id: { S: 'schema#directory' } } });
+    },
+    ageMarker: async () => {
+      const v = { N: String(DIRECTORY_SCHEMA.version - 1) };
+      await call('PutItem', { TableName, Item: { id: { S: 'schema#directory' }, v } });
     },
     failAuditRecords: () => {
       areAuditRecordsRefused = true;
@@ -201,6 +206,33 @@ describe('a directory in DynamoDB', () => {
         },
         true,
       ],
+      [
+        'of a bind at an identity server has it known',
+        async () => {},
+        ({ threepids }) => threepids.put(newBinding()),
+        true,
+      ],
+      [
+        'of one that is confirmed has it bound',
+        ({ threepids }) => threepids.put(newBinding()),
+        async ({ threepids }) => {
+          await threepids.put(newBinding({ state: 'bound' }));
+          return await threepids.find(newBinding());
+        },
+        [{ state: 'bound' }],
+      ],
+      [
+        'of one that is forgotten has it forgotten',
+        async ({ threepids }) => {
+          await threepids.put(newBinding());
+          await threepids.put(newBinding({ bindId: 'bind-2' }));
+        },
+        async ({ threepids }) => {
+          await threepids.forget([newBinding()]);
+          return await threepids.find(newBinding());
+        },
+        [{ bindId: 'bind-2' }],
+      ],
     ])('%s', async (_name, before, call, outcome) => {
       const { url, directory: direct } = await createTable();
       await before(direct);
@@ -253,6 +285,7 @@ describe('a directory in DynamoDB', () => {
       () => directory.binds.begin({ id: 'c', data: 'd', expiresAt: Date.now() + 60_000 }, 300),
       () => directory.binds.take('b', 300),
       () => directory.outbox.add(newJob('k'), 300),
+      () => directory.threepids.put(newBinding(), 300),
     ];
     for (const attempt of attempts) await expect(attempt()).rejects.toMatchObject({ fault: 'busy' });
     expect(await direct.links.list('ann')).toMatchObject([{ sid: '1234' }]);
@@ -264,6 +297,9 @@ describe('a directory in DynamoDB', () => {
     const { directory } = await openThrough(url, () => new Promise(() => {}));
     await expect(directory.links.list('ann', 100)).rejects.toMatchObject({ fault: 'timed_out' });
     await expect(directory.links.unlink(unlinkOf(), 100)).rejects.toMatchObject({ fault: 'timed_out' });
+    await expect(directory.threepids.find(newBinding(), 100)).rejects.toMatchObject({ fault: 'timed_out' });
+    await expect(directory.threepids.put(newBinding(), 100)).rejects.toMatchObject({ fault: 'timed_out' });
+    await expect(directory.threepids.forget([newBinding()], 100)).rejects.toMatchObject({ fault: 'timed_out' });
   });
 
   test('what was read in the middle of a deletion is read again: it is a repetition, not unknown', async () => {
@@ -376,7 +412,7 @@ describe('a directory in DynamoDB', () => {
     expect(await directory.links.list('ann')).toHaveLength(2);
   });
 
-  test('the server is told when an item may be collected, and of a link, an audit record or a pending job nothing', async () => {
+  test('the server is told when an item may be collected, and of a link, an audit record, a pending job or binds nothing', async () => {
     const { url } = await createTable();
     const timeMs = Date.now();
     const directory = await openForTest(url, () => timeMs);
@@ -385,12 +421,13 @@ describe('a directory in DynamoDB', () => {
     await directory.links.link(newLink());
     await directory.binds.begin({ id: 'b', data: 'd', expiresAt: timeMs });
     await directory.outbox.add(newJob('pending'));
+    await directory.threepids.put(newBinding());
     const { call, close, table: TableName } = await openTable(url);
     const items = (await call('Scan', { TableName }))?.Items ?? [];
     const ttl = new Map(items.map(({ id, ttl }) => [id?.S?.replace(/#.*/, ''), ttl?.N]));
     expect(ttl.get('unlinked')).toBe(String(Math.ceil(timeMs / 1000) + 86_400));
     expect(ttl.get('bind')).toBe(String(Math.ceil((timeMs + SPENT_BIND_MS) / 1000)));
-    for (const kind of ['link', 'subject', 'audit', 'job'])
+    for (const kind of ['link', 'subject', 'audit', 'job', 'threepid'])
       expect([ttl.has(kind), ttl.get(kind)]).toEqual([true, undefined]);
     close();
   });

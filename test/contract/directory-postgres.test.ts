@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi
 import { migrateSqlite } from '#scripts/migrate.ts';
 import { MAX_LINKS, type NewLink, TOMBSTONE_MS, type Unlink } from '#shared/account-link/account-link.ts';
 import { readPostgresUrl } from '#shared/databases/postgres.ts';
-import type { Directory } from '#shared/directory/directory.ts';
+import { DIRECTORY_SCHEMA, type Directory } from '#shared/directory/directory.ts';
 import { openPostgresDirectory } from '#shared/directory/drivers/postgres.ts';
 import { openSqliteDirectory } from '#shared/directory/drivers/sqlite.ts';
 import type { NewJob } from '#shared/outbox/outbox.ts';
@@ -14,8 +14,16 @@ import { startFaultProxy } from '#test/faults/fault-proxy.ts';
 import { createDatabase, type TestDatabase } from '#test/support/postgres-server.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 import { type DurableDirectoryBackend, directoryContract, durableDirectoryContract } from './directory.ts';
+import { newBinding } from './threepid-bindings.ts';
 
-const TABLES = ['account_link', 'unlinked_identity', 'bind_transaction', 'outbox_job', 'audit_record'];
+const TABLES = [
+  'account_link',
+  'unlinked_identity',
+  'bind_transaction',
+  'outbox_job',
+  'audit_record',
+  'threepid_binding',
+];
 
 /** One for all tests of the contract: to make one takes as long as ten of them. */
 let database: TestDatabase;
@@ -35,6 +43,8 @@ function createBackend(parameters = ''): DurableDirectoryBackend {
     auditRecords: async () => (await client.query('SELECT record FROM audit_record')).rows.map(({ record }) => record),
     dump: async () => JSON.stringify(await rowsOf(client)),
     loseMarker: async () => void (await client.query(`DELETE FROM schema_marker WHERE component = 'directory'`)),
+    ageMarker: async () =>
+      void (await client.query(`UPDATE schema_marker SET version = version - 1 WHERE component = 'directory'`)),
     async failAuditRecords() {
       await client.query(`
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
@@ -44,7 +54,8 @@ function createBackend(parameters = ''): DurableDirectoryBackend {
       await client.query(`
         DROP FUNCTION IF EXISTS refuse CASCADE;
         ${TABLES.map((table) => `DELETE FROM ${table};`).join('\n')}
-        INSERT INTO schema_marker (component, version) VALUES ('directory', 1) ON CONFLICT DO NOTHING`);
+        INSERT INTO schema_marker (component, version) VALUES ('directory', ${DIRECTORY_SCHEMA.version})
+          ON CONFLICT (component) DO UPDATE SET version = excluded.version`);
     },
   };
 }
@@ -398,7 +409,8 @@ describe('a PostgreSQL directory', () => {
 
   test('without its schema marker a database is not written to', async () => {
     const { url, client } = await createTestDatabase();
-    const { links, binds, outbox, sealed, purgeExpired } = await openForTest(url);
+    const { links, binds, outbox, sealed, threepids, purgeExpired } = await openForTest(url);
+    await threepids.put(newBinding());
     await links.link(newLink({ tokens: 'k1.s' }));
     await links.link(newLink({ sid: 'b' }));
     await links.unlink(unlinkOf({ sid: 'b' }));
@@ -423,6 +435,9 @@ describe('a PostgreSQL directory', () => {
       () => outbox.replay('b'),
       () => sealed.replace({ of: 'link', key: link, boundTo: '', sealed: 'k1.s' }, 'k2.s'),
       () => sealed.replace({ of: 'job', key: job, boundTo: '', sealed: 'k1.s' }, 'k2.s'),
+      () => threepids.put(newBinding({ state: 'bound' })),
+      () => threepids.put(newBinding({ bindId: 'new' })),
+      () => threepids.forget([newBinding()]),
       () => purgeExpired(10),
     ];
     for (const attempt of attempts) {
@@ -435,9 +450,9 @@ describe('a PostgreSQL directory', () => {
     const { url, client } = await createTestDatabase();
     await client.query(`
       DROP FUNCTION lock_account_link, record_link_change, link_account, unlink_account, take_bind;
-      DROP TABLE account_link, unlinked_identity, bind_transaction, outbox_job, audit_record;
+      DROP TABLE account_link, unlinked_identity, bind_transaction, outbox_job, audit_record, threepid_binding;
       DELETE FROM schema_marker WHERE component = 'directory'`);
-    const { links, binds, outbox, sealed, purgeExpired } = await openForTest(url);
+    const { links, binds, outbox, sealed, threepids, purgeExpired } = await openForTest(url);
     const attempts = [
       () => links.list('ann'),
       () => links.link(newLink({})),
@@ -447,6 +462,9 @@ describe('a PostgreSQL directory', () => {
       () => outbox.add(newJob('a')),
       () => outbox.claim('one', { jobs: 1, leaseMs: 1 }),
       () => sealed.find('k', 1),
+      () => threepids.find(newBinding()),
+      () => threepids.put(newBinding()),
+      () => threepids.forget([newBinding()]),
       () => purgeExpired(1),
     ];
     for (const attempt of attempts) {

@@ -8,7 +8,14 @@ import { type DurableDirectoryBackend, directoryContract, durableDirectoryContra
 directoryContract('sqlite', createBackend);
 durableDirectoryContract('sqlite', createBackend);
 
-const TABLES = ['account_link', 'unlinked_identity', 'bind_transaction', 'outbox_job', 'audit_record'];
+const TABLES = [
+  'account_link',
+  'unlinked_identity',
+  'bind_transaction',
+  'outbox_job',
+  'audit_record',
+  'threepid_binding',
+];
 
 function createBackend(): DurableDirectoryBackend {
   const folder = createTemporaryFolder();
@@ -21,6 +28,7 @@ function createBackend(): DurableDirectoryBackend {
     auditRecords: async () => rows('audit_record').map(({ record }) => JSON.parse(String(record))),
     dump: async () => JSON.stringify(TABLES.map(rows)),
     loseMarker: () => database.exec(`DELETE FROM schema_marker WHERE component = 'directory'`),
+    ageMarker: () => database.exec(`UPDATE schema_marker SET version = version - 1 WHERE component = 'directory'`),
     failAuditRecords: () =>
       database.exec(`CREATE TRIGGER no_audit BEFORE INSERT ON audit_record BEGIN SELECT RAISE(ABORT, 'no'); END`),
     dispose: () => {

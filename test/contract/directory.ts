@@ -12,6 +12,7 @@ import { boundToLink } from '#shared/account-link/provider-tokens.ts';
 import type { Directory } from '#shared/directory/directory.ts';
 import { StoreUnavailable } from '#shared/errors.ts';
 import { JOB_BUDGET_MS, type NewJob, SETTLED_JOB_MS } from '#shared/outbox/outbox.ts';
+import { newBinding, threepidBindingsContract } from './threepid-bindings.ts';
 
 /** A fresh, migrated backend for one test. */
 export interface DirectoryBackend {
@@ -27,6 +28,8 @@ export interface DurableDirectoryBackend extends DirectoryBackend {
   dump(): Promise<string>;
   /** Takes the schema marker away, as a failover to an empty copy does. */
   loseMarker(): void | Promise<void>;
+  /** Puts the schema marker back to the version before this code's. */
+  ageMarker(): void | Promise<void>;
   /** Makes every write of an audit record fail. */
   failAuditRecords(): void | Promise<void>;
 }
@@ -521,6 +524,8 @@ export function directoryContract(
       });
     });
 
+    threepidBindingsContract(() => directory);
+
     describe('sealed texts', () => {
       test('those of another key are found, and replaced where they still stand', async () => {
         await link({ sid: 'old', tokens: 'k1.old' });
@@ -563,6 +568,7 @@ export function directoryContract(
         await directory.binds.begin({ id: 'a', data: 'k1.d', expiresAt: START_MS });
         await directory.outbox.claim('one', { jobs: 2, leaseMs: 1000 });
         await directory.outbox.settle({ id: 'done', claim: 'one' }, { state: 'done', result: 'revoked' });
+        await directory.threepids.put(newBinding({ begunAt: 0 }));
         timeMs += Math.max(TOMBSTONE_MS, SETTLED_JOB_MS, SPENT_BIND_MS) - 1;
         expect(await directory.purgeExpired(10)).toBe(2);
         timeMs += 1;
@@ -571,6 +577,7 @@ export function directoryContract(
         expect(await sids('ann')).toEqual(['kept']);
         expect(await directory.outbox.find('pending')).toBeDefined();
         expect(await directory.outbox.find('done')).toBeUndefined();
+        expect(await directory.threepids.find(newBinding())).toHaveLength(1);
       });
 
       test('takes no more than its limit', async () => {
@@ -588,6 +595,9 @@ export function directoryContract(
       await expect(directory.links.list('ann')).rejects.toMatchObject({ fault: 'closed' });
       await expect(link()).rejects.toMatchObject({ fault: 'closed' });
       await expect(directory.outbox.add(newJob('a'))).rejects.toBeInstanceOf(StoreUnavailable);
+      await expect(directory.threepids.find(newBinding())).rejects.toMatchObject({ fault: 'closed' });
+      await expect(directory.threepids.put(newBinding())).rejects.toMatchObject({ fault: 'closed' });
+      await expect(directory.threepids.forget([])).rejects.toMatchObject({ fault: 'closed' });
       await directory.close();
     });
   });
@@ -616,10 +626,14 @@ export function durableDirectoryContract(
       await directory.links.link(newLink({ tokens: 'k1.s' }));
       await directory.links.link(newLink({ sid: 'other', tokens: 'k1.t' }));
       await directory.links.unlink(unlinkOf({ job: newJob('j') }));
+      await directory.threepids.put(newBinding());
+      await directory.threepids.put(newBinding({ bindId: 'forgotten' }));
+      await directory.threepids.forget([newBinding({ bindId: 'forgotten' })]);
       await directory.close();
       const next = await backend.open({ now: () => START_MS });
       expect(await next.links.list('ann')).toMatchObject([{ sid: 'other' }]);
       expect(await next.outbox.find('j')).toMatchObject({ state: 'pending', secret: 'k1.s' });
+      expect(await next.threepids.find(newBinding())).toEqual([newBinding()]);
       await next.close();
     });
 
@@ -677,9 +691,13 @@ export function durableDirectoryContract(
       expect(await backend.dump()).not.toContain('k1.canary');
     });
 
-    test('a store that has lost its schema marker is refused', async () => {
+    test.each([
+      ['has lost its schema marker', () => backend.loseMarker()],
+      ['has a schema that is older than this code', () => backend.ageMarker()],
+    ])('a store that %s is refused', async (_name, change) => {
       await directory.links.link(newLink());
-      await backend.loseMarker();
+      await directory.threepids.put(newBinding());
+      await change();
       const attempts = [
         () => directory.links.list('ann'),
         () => directory.links.find({ subject: 'ann' }),
@@ -695,6 +713,11 @@ export function durableDirectoryContract(
         () => directory.outbox.replay('a'),
         () => directory.sealed.find('k', 1),
         () => directory.sealed.replace({ of: 'job', key: 'a', boundTo: 'a', sealed: 'a' }, 'b'),
+        () => directory.threepids.find(newBinding()),
+        () => directory.threepids.put(newBinding()),
+        () => directory.threepids.put(newBinding({ state: 'bound' })),
+        () => directory.threepids.forget([newBinding()]),
+        () => directory.threepids.forget([]),
         () => directory.purgeExpired(1),
       ];
       for (const attempt of attempts) {

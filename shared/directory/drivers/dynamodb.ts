@@ -16,15 +16,20 @@ import { changeItems, type Decision, type Items, readItems } from '../../databas
 import { StoreUnavailable } from '../../errors.ts';
 import { JOB_BUDGET_MS, type Job, type JobState, jobStateOf, type Outbox, type OwnedJob } from '../../outbox/outbox.ts';
 import { newStoredJob, ownedJob, publicJob, type StoredJob, settledJob } from '../../outbox/stored-job.ts';
+import { bindingsOf, withBinding, withoutBindings } from '../../threepid/rules.ts';
+import type { ThreepidBindings } from '../../threepid/threepid-binding.ts';
 import { DIRECTORY_SCHEMA, type Directory, type SealedText, type SealedTexts } from '../directory.ts';
 import {
   auditEntry,
   bindIn,
+  bindingsIn,
+  bindingsKey,
   bindKey,
   contentOf,
   emailQueue,
   isStorable,
   itemOfBind,
+  itemOfBindings,
   itemOfLink,
   itemOfLinks,
   itemOfTombstones,
@@ -301,8 +306,40 @@ export async function openDynamodbDirectory(
     },
   };
 
+  const threepids: ThreepidBindings = {
+    async find(threepid, timeoutMs) {
+      const { mxid } = threepid;
+      return bindingsOf(bindingsIn(await read([bindingsKey(mxid)], deadline(timeoutMs)), mxid), threepid);
+    },
+
+    async put(binding, timeoutMs) {
+      const key = bindingsKey(binding.mxid);
+      const decide = (items: Items): Decision<boolean> => {
+        const known = bindingsIn(items, binding.mxid);
+        const put = withBinding(known, binding);
+        if (put === undefined || put === known) return { result: put !== undefined };
+        const item = itemOfBindings(put);
+        return isStorable(item) ? { result: true, changes: [[key, item]] } : { result: false };
+      };
+      return changeItems(client, { keys: [key], until: deadline(timeoutMs), decide });
+    },
+
+    async forget(bindings, timeoutMs) {
+      const mxids = [...new Set(bindings.map(({ mxid }) => mxid))];
+      const decide = (items: Items): Decision<undefined> => {
+        const changes = mxids.flatMap((mxid) => {
+          const known = bindingsIn(items, mxid);
+          const left = withoutBindings(known, bindings);
+          return left === known ? [] : [[bindingsKey(mxid), itemOfBindings(left)] as const];
+        });
+        return { result: undefined, changes: changes.length === 0 ? undefined : changes };
+      };
+      await changeItems(client, { keys: mxids.map(bindingsKey), until: deadline(timeoutMs), decide });
+    },
+  };
+
   return {
-    ...{ links, binds, outbox, sealed },
+    ...{ links, binds, outbox, sealed, threepids },
     purgeExpired: (limit) => purge(now(), limit),
     close: async () => client.close(),
   };

@@ -12,6 +12,8 @@ import { decideLink, decideUnlink, type StoredLink } from '../../account-link/ru
 import { StoreUnavailable } from '../../errors.ts';
 import { JOB_BUDGET_MS, type Job, jobStateOf, type Outbox, SETTLED_JOB_MS } from '../../outbox/outbox.ts';
 import { newStoredJob, ownedJob, publicJob, type StoredJob, settledJob } from '../../outbox/stored-job.ts';
+import { bindingsOf, withBinding, withoutBindings } from '../../threepid/rules.ts';
+import type { ThreepidBinding, ThreepidBindings } from '../../threepid/threepid-binding.ts';
 import type { Directory, SealedTexts } from '../directory.ts';
 
 type Tombstone = { readonly unlinkedAt: number; readonly told: WithoutJobOrId; readonly expiresAt: number };
@@ -26,6 +28,8 @@ export function openMemoryDirectory({ now = Date.now }: { now?: () => number } =
   const tombstones = new Map<string, Map<string, Tombstone>>();
   const binds = new Map<string, StoredBind>();
   const jobs = new Map<string, StoredJob>();
+  /** By user, in the order of being told. */
+  const bindings = new Map<string, readonly ThreepidBinding[]>();
   let isClosed = false;
 
   function currentTime(): number {
@@ -209,11 +213,31 @@ export function openMemoryDirectory({ now = Date.now }: { now?: () => number } =
     },
   };
 
+  const threepids: ThreepidBindings = {
+    async find(threepid) {
+      currentTime();
+      return bindingsOf(bindings.get(threepid.mxid) ?? [], threepid);
+    },
+
+    async put(binding) {
+      currentTime();
+      const put = withBinding(bindings.get(binding.mxid) ?? [], binding);
+      if (put !== undefined) bindings.set(binding.mxid, put);
+      return put !== undefined;
+    },
+
+    async forget(forgotten) {
+      currentTime();
+      for (const { mxid } of forgotten) bindings.set(mxid, withoutBindings(bindings.get(mxid) ?? [], forgotten));
+    },
+  };
+
   return {
     links: accountLinks,
     binds: bindTransactions,
     outbox,
     sealed,
+    threepids,
 
     async purgeExpired(limit) {
       const time = currentTime();

@@ -19,8 +19,9 @@ import { migrated, schemaMarker } from '../../databases/store-schema.ts';
 import { StoreUnavailable } from '../../errors.ts';
 import { JOB_BUDGET_MS, type Job, jobStateOf, type Outbox, SETTLED_JOB_MS } from '../../outbox/outbox.ts';
 import { newStoredJob, ownedJob, publicJob, type StoredJob } from '../../outbox/stored-job.ts';
+import { MAX_BINDINGS, type ThreepidBinding, type ThreepidBindings } from '../../threepid/threepid-binding.ts';
 import { DIRECTORY_SCHEMA, type Directory, type SealedText, type SealedTexts } from '../directory.ts';
-import { accountLink, optional, type Row } from '../sql-rows.ts';
+import { accountLink, optional, type Row, threepidBinding } from '../sql-rows.ts';
 
 const MARKER = schemaMarker(DIRECTORY_SCHEMA);
 const { version: VERSION } = DIRECTORY_SCHEMA;
@@ -143,6 +144,41 @@ const RESEAL_LINK = changing(
 const RESEAL_JOB = changing(
   'reseal_job',
   `UPDATE outbox_job SET secret = $3 WHERE id = $1 AND secret IN ($2, $3) AND EXISTS (SELECT FROM marker)`,
+);
+
+const FIND_BINDINGS = looking('find_bindings', {
+  select: `
+    SELECT mxid, medium, address, id_server, bind_id, state, begun_at, position FROM threepid_binding
+    WHERE mxid = $1 AND medium = $2 AND address = $3`,
+  orderBy: 'begun_at, position',
+});
+
+// Calls at once do not see each other's rows, and may leave a user a few more than the limit: as many as there are
+// connections. A lock for so little would cost every call.
+const PUT_BINDING = changing(
+  'put_binding',
+  `INSERT INTO threepid_binding (mxid, medium, address, id_server, bind_id, state, begun_at)
+    SELECT $1, $2, $3, $4, $5, $6, $7::bigint FROM marker
+    WHERE (SELECT count(*) FROM threepid_binding WHERE mxid = $1) < ${MAX_BINDINGS} OR EXISTS (
+      SELECT FROM threepid_binding
+      WHERE mxid = $1 AND medium = $2 AND address = $3 AND id_server = $4 AND bind_id = $5
+    )
+    ON CONFLICT (mxid, medium, address, id_server, bind_id) DO UPDATE
+      SET state = CASE threepid_binding.state WHEN 'bound' THEN 'bound' ELSE excluded.state END`,
+);
+
+const FORGET_BINDINGS = changing(
+  'forget_bindings',
+  // Locked in one order: two that forget the same do not wait for each other.
+  `DELETE FROM threepid_binding WHERE position IN (
+      SELECT position FROM threepid_binding AS binding
+      JOIN unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+        AS forgotten (mxid, medium, address, id_server, bind_id, state)
+        USING (mxid, medium, address, id_server, bind_id, state)
+      WHERE EXISTS (SELECT FROM marker)
+      ORDER BY position
+      FOR UPDATE OF binding
+    )`,
 );
 
 const PURGE = {
@@ -291,8 +327,26 @@ export async function openPostgresDirectory(
     },
   };
 
+  const threepids: ThreepidBindings = {
+    async find({ mxid, medium, address }, timeoutMs) {
+      const rows = await look(FIND_BINDINGS, [mxid, medium, address], timeoutMs);
+      return rows.map(threepidBinding);
+    },
+
+    put({ mxid, medium, address, idServer, bindId, state, begunAt }, timeoutMs) {
+      return change(PUT_BINDING, [mxid, medium, address, idServer, bindId, state, begunAt], timeoutMs);
+    },
+
+    async forget(bindings, timeoutMs) {
+      const columns = (['mxid', 'medium', 'address', 'idServer', 'bindId', 'state'] as const).map(
+        (part: keyof ThreepidBinding) => bindings.map((binding) => binding[part]),
+      );
+      await change(FORGET_BINDINGS, columns, timeoutMs);
+    },
+  };
+
   return {
-    ...{ links, binds, outbox, sealed },
+    ...{ links, binds, outbox, sealed, threepids },
 
     async purgeExpired(limit) {
       const time = now();

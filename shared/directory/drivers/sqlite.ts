@@ -12,8 +12,9 @@ import { openSqliteFile } from '../../databases/sqlite.ts';
 import { StoreUnavailable } from '../../errors.ts';
 import { JOB_BUDGET_MS, type Job, jobStateOf, type NewJob, type Outbox, SETTLED_JOB_MS } from '../../outbox/outbox.ts';
 import { newStoredJob, ownedJob, publicJob, type StoredJob } from '../../outbox/stored-job.ts';
+import { MAX_BINDINGS, type ThreepidBindings } from '../../threepid/threepid-binding.ts';
 import { DIRECTORY_SCHEMA, type Directory, type SealedTexts } from '../directory.ts';
-import { accountLink, optional, type Row } from '../sql-rows.ts';
+import { accountLink, optional, type Row, threepidBinding } from '../sql-rows.ts';
 
 const LINK = 'subject, fp_type, fp_name, sid, user_name, evidence, linked_at, tokens, email_digest';
 const JOB = `id, kind, details, secret, bound_to, request_id, state, result, claim, attempts_started, attempts_finished,
@@ -72,6 +73,22 @@ const SQL = {
   sealedJobs: `SELECT ${JOB} FROM outbox_job WHERE secret IS NOT NULL AND substr(secret, 1, ?) <> ? LIMIT ?`,
   resealLink: 'UPDATE account_link SET tokens = ? WHERE fp_type = ? AND fp_name = ? AND sid = ? AND tokens = ?',
   resealJob: 'UPDATE outbox_job SET secret = ? WHERE id = ? AND secret = ?',
+
+  findBindings: `
+    SELECT mxid, medium, address, id_server, bind_id, state, begun_at FROM threepid_binding
+    WHERE mxid = ? AND medium = ? AND address = ? ORDER BY begun_at, position`,
+  putBinding: `
+    INSERT INTO threepid_binding (mxid, medium, address, id_server, bind_id, state, begun_at)
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+    WHERE (SELECT count(*) FROM threepid_binding WHERE mxid = ?1) < ${MAX_BINDINGS} OR EXISTS (
+      SELECT 1 FROM threepid_binding
+      WHERE mxid = ?1 AND medium = ?2 AND address = ?3 AND id_server = ?4 AND bind_id = ?5
+    )
+    ON CONFLICT (mxid, medium, address, id_server, bind_id)
+      DO UPDATE SET state = CASE state WHEN 'bound' THEN state ELSE excluded.state END`,
+  forgetBinding: `
+    DELETE FROM threepid_binding
+    WHERE mxid = ? AND medium = ? AND address = ? AND id_server = ? AND bind_id = ? AND state = ?`,
 
   purgeTombstones: `
     DELETE FROM unlinked_identity WHERE (fp_type, fp_name, sid, subject) IN
@@ -305,8 +322,29 @@ export async function openSqliteDirectory(
     },
   };
 
+  const threepids: ThreepidBindings = {
+    async find({ mxid, medium, address }) {
+      return look(() => statement('findBindings').all(mxid, medium, address).map(threepidBinding));
+    },
+
+    async put({ mxid, medium, address, idServer, bindId, state, begunAt }) {
+      return write(() => {
+        const put = statement('putBinding').run(mxid, medium, address, idServer, bindId, state, begunAt);
+        return Number(put.changes) === 1;
+      });
+    },
+
+    async forget(bindings) {
+      write(() => {
+        for (const { mxid, medium, address, idServer, bindId, state } of bindings) {
+          statement('forgetBinding').run(mxid, medium, address, idServer, bindId, state);
+        }
+      });
+    },
+  };
+
   return {
-    ...{ links, binds, outbox, sealed },
+    ...{ links, binds, outbox, sealed, threepids },
 
     async purgeExpired(limit) {
       return write(() => {
