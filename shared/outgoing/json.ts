@@ -1,14 +1,26 @@
 import { OutgoingFailure, type OutgoingResponse } from './send.ts';
 
-/** The JSON object of an answer. */
-export function jsonObjectOf({ body }: OutgoingResponse): Record<string, unknown> {
-  let value: unknown;
+/**
+ * The JSON value of an answer.
+ *
+ * @throws {OutgoingFailure} `malformed`
+ */
+export function jsonOf({ body }: OutgoingResponse): unknown {
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch {
     // Without the cause: what a parser says quotes the text.
     throw new OutgoingFailure('malformed');
   }
+}
+
+/**
+ * The JSON object of an answer.
+ *
+ * @throws {OutgoingFailure} `malformed`
+ */
+export function jsonObjectOf(response: OutgoingResponse): Record<string, unknown> {
+  const value = jsonOf(response);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new OutgoingFailure('malformed');
   // Any object has string keys and values of which nothing is known.
   return value as Record<string, unknown>;

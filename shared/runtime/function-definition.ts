@@ -65,6 +65,8 @@ export interface Call {
    * @throws {CallerError} `invalid_request`: the body is of another kind or cannot be read.
    */
   readonly fields: (kind: BodyKind) => JsonObject;
+  /** The body of the native protocol as text, of whatever kind it says it is; of a raw call, the `payload` as JSON. */
+  readonly text: () => string;
   /** The body as it came, to be passed on. Of a raw call, what the platform's parser left of it. */
   readonly sent: () => SentBody;
 }
@@ -97,7 +99,10 @@ export interface Transport<Ports> {
   /** The value of a request header that came once; in raw there are none. */
   header(name: string): string | undefined;
   /** @throws {CallerError} */
-  read(invocation: Invocation): Pick<Call, 'authorization' | 'path' | 'query' | 'parameters' | 'fields' | 'sent'> & {
+  read(invocation: Invocation): Pick<
+    Call,
+    'authorization' | 'path' | 'query' | 'parameters' | 'fields' | 'text' | 'sent'
+  > & {
     readonly operation: Operation<Ports>;
   };
   /** Answers; where only what is thrown shows as a failure, throws a status of 500 and above. */

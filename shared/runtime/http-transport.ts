@@ -45,6 +45,7 @@ export function httpTransport<Ports>(
         query: () => readQuery(event),
         parameters: () => readParameters(event),
         fields: (kind) => readFields(body.toString(), contentType, kind),
+        text: () => body.toString(),
         sent: () => ({ contentType, text: body.toString() }),
       };
     },

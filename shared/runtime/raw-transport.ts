@@ -66,6 +66,7 @@ export function rawTransport<Ports>(
         query: () => new URLSearchParams(),
         parameters: fields,
         fields,
+        text: () => JSON.stringify(payload ?? {}),
         sent: () => ({ contentType: 'application/json', text: JSON.stringify(event) }),
       };
     },

@@ -51,3 +51,11 @@ export interface ThreepidBindings {
 
 /** The most binds that are known of a user. */
 export const MAX_BINDINGS = 100;
+
+/** How long a bind may be under way, in milliseconds: whoever does not know by then what came of it never will. */
+const BIND_MS = 60_000;
+
+/** Whether what came of a bind may still become known. */
+export function isUnderWay({ state, begunAt }: ThreepidBinding, now: number): boolean {
+  return state === 'pending' && begunAt + BIND_MS > now;
+}

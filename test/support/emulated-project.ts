@@ -58,6 +58,11 @@ export const UNUSED_URLS = {
   PROVIDER_URL: 'http://localhost:9',
   DEMO_URL: 'http://localhost:9',
   CONTEXT_PREFIX: '/blitz',
+  HOMESERVER_URL: 'http://localhost:9',
+  HOMESERVER_NAME: 'localhost:9',
+  MATRIX_SIGNING_KEY: `ed25519 a_test ${Buffer.alloc(32, 's').toString('base64')}`,
+  IDENTITY_SERVER: 'localhost:9',
+  IDENTITY_CA_FILE: '',
 };
 
 /** Starts the project; its `close` also removes what it stored. */
