@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
+import type { Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { StartError } from '../emulator/start-error.ts';
 
@@ -9,7 +10,7 @@ import { StartError } from '../emulator/start-error.ts';
  * @param port 0 takes a free one.
  * @throws {StartError}
  */
-export async function listenOnLoopback(server: Server, port: number): Promise<number> {
+export async function listenOnLoopback(server: Server | TlsServer, port: number): Promise<number> {
   try {
     server.listen(port, '127.0.0.1');
     await once(server, 'listening');
@@ -24,7 +25,7 @@ export async function listenOnLoopback(server: Server, port: number): Promise<nu
 }
 
 /** Closes a server at once, calls in flight with it. */
-export async function closeServer(server: Server): Promise<void> {
+export async function closeServer(server: Server | TlsServer): Promise<void> {
   const closed = once(server, 'close');
   server.close();
   server.closeAllConnections();
