@@ -10,6 +10,7 @@ import { DIRECTORY_SCHEMA, type Directory } from '#shared/directory/directory.ts
 import { openPostgresDirectory } from '#shared/directory/drivers/postgres.ts';
 import { openSqliteDirectory } from '#shared/directory/drivers/sqlite.ts';
 import type { NewJob } from '#shared/outbox/outbox.ts';
+import { MAX_BINDINGS } from '#shared/threepid/threepid-binding.ts';
 import { startFaultProxy } from '#test/faults/fault-proxy.ts';
 import { createDatabase, type TestDatabase } from '#test/support/postgres-server.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
@@ -231,17 +232,26 @@ describe('a PostgreSQL directory', () => {
     }
   });
 
-  /** Has the tokens of all links been sealed anew by a transaction that ends once `work` waits for it. */
-  async function whileResealing<Result>({ url, client }: TestDatabase, work: () => Promise<Result>): Promise<Result> {
+  /** Makes a change in a transaction that ends once `work` waits for it, and `look` has looked. */
+  async function whileChanging<Result>(
+    { url, client }: TestDatabase,
+    change: string,
+    work: () => Promise<Result>,
+    look = async () => {},
+  ): Promise<Result> {
     const other = new pg.Client(readPostgresUrl(url).connection);
     onTestFinished(() => other.end());
     await other.connect();
-    await other.query(`BEGIN; UPDATE account_link SET tokens = 'k2.new'`);
+    await other.query(`BEGIN; ${change}`);
     const working = work();
     await seeWaiting(client);
+    await look();
     await other.query('COMMIT');
     return await working;
   }
+
+  const whileResealing = <Result>(own: TestDatabase, work: () => Promise<Result>) =>
+    whileChanging(own, `UPDATE account_link SET tokens = 'k2.new'`, work);
 
   test('tokens that are sealed anew while their link is deleted go into its job as they are then', async () => {
     const { directories, ...own } = await openTwo();
@@ -259,6 +269,30 @@ describe('a PostgreSQL directory', () => {
     const outcome = await whileResealing(own, () => links.link(newLink({ userName: 'Ann' })));
     expect(outcome).toMatchObject({ change: 'updated' });
     expect(await sealed.find('k1', 10)).toMatchObject([{ sealed: 'k2.new' }]);
+  });
+
+  test('a bind that is confirmed while it is forgotten as pending stays known, and the others go', async () => {
+    const { directories, ...own } = await openTwo();
+    const [{ threepids }] = directories;
+    for (const bindId of ['a', 'b']) await threepids.put(newBinding({ bindId }));
+    const confirmation = `UPDATE threepid_binding SET state = 'bound' WHERE bind_id = 'a'`;
+    await whileChanging(own, confirmation, () =>
+      threepids.forget([newBinding({ bindId: 'a' }), newBinding({ bindId: 'b' })]),
+    );
+    expect(await threepids.find(newBinding())).toEqual([newBinding({ bindId: 'a', state: 'bound' })]);
+  });
+
+  test('binds are forgotten in one order, however they are given, so that no two wait for each other', async () => {
+    const { directories, ...own } = await openTwo();
+    const [{ threepids }] = directories;
+    for (const bindId of ['a', 'b', 'c']) await threepids.put(newBinding({ bindId }));
+    const last = `SELECT FROM threepid_binding WHERE bind_id = 'c' FOR UPDATE`;
+    const forget = () => threepids.forget(['c', 'b', 'a'].map((bindId) => newBinding({ bindId })));
+    await whileChanging(own, last, forget, async () => {
+      const free = await own.client.query('SELECT bind_id FROM threepid_binding FOR UPDATE SKIP LOCKED');
+      expect(free.rows).toEqual([]);
+    });
+    expect(await threepids.find(newBinding())).toEqual([]);
   });
 
   test('a job whose lease has ended is claimed anew, by whom it was left too', async () => {
@@ -311,6 +345,20 @@ describe('a PostgreSQL directory', () => {
       loseAnswer();
       expect(await directory.binds.take('a')).toEqual({ status: 'used' });
       expect(await others.binds.take('a')).toEqual({ status: 'used' });
+    });
+
+    test('knows a bind at an identity server, the last that the user may have too, and forgets it', async () => {
+      const { directory, others, loseAnswer } = await openForLostAnswer();
+      for (let index = 1; index < MAX_BINDINGS; index += 1) {
+        await others.threepids.put(newBinding({ bindId: `bind-${index}` }));
+      }
+      const last = newBinding({ bindId: 'last' });
+      loseAnswer();
+      expect(await directory.threepids.put(last)).toBe(true);
+      await directory.links.list('nobody');
+      loseAnswer();
+      await directory.threepids.forget([last]);
+      expect(await others.threepids.find(last)).toHaveLength(MAX_BINDINGS - 1);
     });
 
     test('does not link again what others have deleted since', async () => {
