@@ -47,45 +47,64 @@ export class OutgoingFailure extends Failure {
 }
 
 const DEFAULT_MAX_BYTES = 64 * 1024;
+/** Answers before the answer, such as 103: a few are usual, a flood of them is not. */
+const MAX_INTERIM_ANSWERS = 16;
+
+/** Where a call may go, and what its connection is told beside. */
+export interface Route {
+  readonly url: URL;
+  readonly connection?: RequestOptions;
+}
 
 /**
- * Sends a request over `node:https`: verified TLS, one deadline, an answer of bounded size, no redirects, no proxy of
- * the environment, no connection kept – an instance that is frozen would wake with dead ones.
+ * Says where a call may go. The time that it takes is the call's.
  *
- * @throws {OutgoingFailure}
+ * @param signal Aborted at the call's deadline.
+ * @throws {OutgoingFailure} `forbidden`: nowhere.
  */
-export const send: Send = async ({ method, url, headers = {}, body, timeoutMs, maxBytes = DEFAULT_MAX_BYTES }) => {
-  const { protocol, hostname } = parseUrl(url);
-  const isAllowed = protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname));
-  if (!isAllowed) throw new OutgoingFailure('forbidden');
-  const { request } = protocol === 'https:' ? await import('node:https') : await import('node:http');
-  const signal = AbortSignal.timeout(Math.max(1, Math.ceil(timeoutMs)));
-  try {
-    const response = await open(request, url, body, {
-      method,
-      agent: false,
-      // Whatever the environment says.
-      rejectUnauthorized: true,
-      maxHeaderSize: 32 * 1024,
-      headers: {
-        'Accept-Encoding': 'identity',
-        ...(body !== undefined && { 'Content-Length': Buffer.byteLength(body) }),
-        ...headers,
-      },
-      signal,
-    });
-    const status = response.statusCode ?? 0;
-    if (status >= 300 && status < 400) {
-      response.destroy();
-      throw new OutgoingFailure('redirected');
+export type FindRoute = (url: string, signal: AbortSignal) => Route | Promise<Route>;
+
+/** How long a call may take to get somewhere, from when its socket is asked for. */
+export interface StageLimits {
+  /** To find the host's end and agree on TLS with it. */
+  readonly connectMs: number;
+  /** To get the status and the headers of the answer. */
+  readonly headMs: number;
+}
+
+/**
+ * A {@link Send} over `node:https`: verified TLS, one deadline, an answer of bounded size, no redirects, no proxy of
+ * the environment, no connection kept – an instance that is frozen would wake with dead ones. It rejects with an
+ * {@link OutgoingFailure}.
+ */
+export function createSend(findRoute: FindRoute, limits?: StageLimits): Send {
+  return async (request) => {
+    const signal = AbortSignal.timeout(Math.max(1, Math.ceil(request.timeoutMs)));
+    try {
+      const route = await Promise.race([findRoute(request.url, signal), abortion(signal)]);
+      const response = await answerOf(await open(request, route, signal), request.body, limits);
+      const status = response.statusCode ?? 0;
+      if (status >= 300 && status < 400) {
+        response.destroy();
+        throw new OutgoingFailure('redirected');
+      }
+      const body = await readBody(response, request.maxBytes ?? DEFAULT_MAX_BYTES);
+      return { status, headers: response.headers, body };
+    } catch (error) {
+      if (error instanceof Failure) throw error;
+      // An answer that the deadline cuts off looks like one that the other side cut off.
+      throw new OutgoingFailure(signal.aborted ? 'timed_out' : outgoingFault(error), { cause: error });
     }
-    return { status, headers: response.headers, body: await readBody(response, maxBytes) };
-  } catch (error) {
-    if (error instanceof OutgoingFailure) throw error;
-    // An answer that the deadline cuts off looks like one that the other side cut off.
-    throw new OutgoingFailure(signal.aborted ? 'timed_out' : outgoingFault(error), { cause: error });
-  }
-};
+  };
+}
+
+/** Sends a request to what settings name: `https:`, or `http:` to this machine. See {@link createSend}. */
+export const send: Send = createSend((text) => {
+  const url = parseUrl(text);
+  const isAllowed = url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname));
+  if (!isAllowed) throw new OutgoingFailure('forbidden');
+  return { url };
+});
 
 function parseUrl(url: string): URL {
   try {
@@ -99,14 +118,61 @@ function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '127.0.0.1' || hostname === '[::1]';
 }
 
-function open(
-  request: (url: string, options: RequestOptions) => ClientRequest,
-  url: string,
-  body: string | undefined,
-  options: RequestOptions,
-): Promise<IncomingMessage> {
+function abortion(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}
+
+async function open(
+  { method, headers = {}, body }: OutgoingRequest,
+  { url, connection }: Route,
+  signal: AbortSignal,
+): Promise<ClientRequest> {
+  const { request } = url.protocol === 'https:' ? await import('node:https') : await import('node:http');
+  return request(url, {
+    ...connection,
+    method,
+    agent: false,
+    // Whatever the environment says.
+    rejectUnauthorized: true,
+    maxHeaderSize: 32 * 1024,
+    headers: {
+      'Accept-Encoding': 'identity',
+      ...(body !== undefined && { 'Content-Length': Buffer.byteLength(body) }),
+      ...headers,
+    },
+    signal,
+  });
+}
+
+function answerOf(call: ClientRequest, body?: string, limits?: StageLimits): Promise<IncomingMessage> {
+  let interimAnswers = 0;
+  if (limits !== undefined) limitStages(call, limits);
   return new Promise((resolve, reject) => {
-    request(url, options).on('response', resolve).on('error', reject).end(body);
+    call
+      .on('response', resolve)
+      .on('error', reject)
+      // Without any of the two, after 101.
+      .on('close', () => reject(new OutgoingFailure('unreachable')))
+      .on('information', () => {
+        interimAnswers += 1;
+        if (interimAnswers > MAX_INTERIM_ANSWERS) call.destroy(new OutgoingFailure('too_large'));
+      })
+      .end(body);
+  });
+}
+
+/** By timers: what counts from the last byte, as a socket's own timeout does, is put off by every byte. */
+function limitStages(call: ClientRequest, { connectMs, headMs }: StageLimits): void {
+  const expire = () => call.destroy(new OutgoingFailure('timed_out'));
+  const connecting = setTimeout(expire, connectMs);
+  const waiting = setTimeout(expire, headMs);
+  call.on('socket', (socket) => socket.on('secureConnect', () => clearTimeout(connecting)));
+  call.on('response', () => clearTimeout(waiting));
+  call.on('close', () => {
+    clearTimeout(connecting);
+    clearTimeout(waiting);
   });
 }
 
@@ -127,5 +193,5 @@ function outgoingFault(error: unknown): OutgoingFault {
   if (!(error instanceof Error)) return 'unreachable';
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   if (code.startsWith('HPE_')) return 'malformed';
-  return /CERT|TLS|SSL|EPROTO/.test(code) ? 'tls' : 'unreachable';
+  return /CERT|TLS|SSL|EPROTO|UNABLE_TO_VERIFY/.test(code) ? 'tls' : 'unreachable';
 }
