@@ -118,5 +118,5 @@ export const HOSTILE_HOSTS: readonly (readonly [id: string, text: string])[] = [
   ['H132', `${'a'.repeat(64)}.example`],
   ['H132', `${'a.'.repeat(150)}example`],
   ['H132', 'a'.repeat(1_000_000)],
-  ['H132', '/'.repeat(1_000_000)],
+  ['H132', `${'/'.repeat(1_000_000)}x`],
 ];

@@ -91,7 +91,7 @@ describe('a host that a user may name', () => {
     const send = createPublicSend({ allowed: [], resolve });
     let failure: unknown;
     const use = await networkUseOf(async () => {
-      failure = await send({ method: 'GET', url: `https://${host}/x`, timeoutMs: 200 }).catch((error) => error);
+      failure = await send({ method: 'GET', url: `https://${host}/x`, timeoutMs: 1000 }).catch((error) => error);
     });
     expect(['unreachable', 'timed_out']).toContain((failure as { fault: string }).fault);
     expect(use).toEqual({ lookups: 0, connections: [`${NOBODY} ${port}`] });
@@ -195,7 +195,7 @@ describe('what a host resolves to', () => {
   test('D04 a host that is public at first, then private, is looked up but once', async () => {
     const { asked, resolve } = createResolver([NOBODY], ['127.0.0.1']);
     const call = createPublicSend({ allowed: [], resolve });
-    const request = { method: 'GET', url: 'https://evil.example/', timeoutMs: 200 } as const;
+    const request = { method: 'GET', url: 'https://evil.example/', timeoutMs: 1000 } as const;
     const use = await networkUseOf(() => expect(call(request)).rejects.not.toMatchObject({ fault: 'forbidden' }));
     expect(use).toEqual({ lookups: 0, connections: [`${NOBODY} 443`] });
     expect(asked).toEqual(['evil.example']);
@@ -204,7 +204,7 @@ describe('what a host resolves to', () => {
   test('D17 a host that turns private between two calls is refused at the second', async () => {
     const { asked, resolve } = createResolver([NOBODY], ['127.0.0.1']);
     const call = createPublicSend({ allowed: [], resolve });
-    const request = { method: 'GET', url: 'https://evil.example/', timeoutMs: 200 } as const;
+    const request = { method: 'GET', url: 'https://evil.example/', timeoutMs: 1000 } as const;
     await expect(call(request)).rejects.not.toMatchObject({ fault: 'forbidden' });
     const second = () => expect(call(request)).rejects.toMatchObject({ fault: 'forbidden' });
     expect(await networkUseOf(second)).toEqual(NOTHING);
