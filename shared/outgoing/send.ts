@@ -89,11 +89,13 @@ export function createSend(findRoute: FindRoute, limits?: StageLimits): Send {
         throw new OutgoingFailure('redirected');
       }
       const body = await readBody(response, request.maxBytes ?? DEFAULT_MAX_BYTES);
+      // What the deadline cuts off is whole where only the end of the connection tells the end.
+      signal.throwIfAborted();
       return { status, headers: response.headers, body };
     } catch (error) {
-      if (error instanceof Failure) throw error;
       // An answer that the deadline cuts off looks like one that the other side cut off.
-      throw new OutgoingFailure(signal.aborted ? 'timed_out' : outgoingFault(error), { cause: error });
+      if (signal.aborted) throw new OutgoingFailure('timed_out', { cause: error });
+      throw error instanceof Failure ? error : new OutgoingFailure(outgoingFault(error), { cause: error });
     }
   };
 }

@@ -37,7 +37,7 @@ type BindFields = z.output<typeof BindFields>;
  */
 export async function bindThreepid(call: MatrixRequest, ports: MatrixPorts): Promise<void> {
   const deadline = startDeadline(call.remainingMs());
-  const mxid = await identifyUser(call, ports.homeserver);
+  const mxid = await identifyUser(call, deadline.serverMs(), ports.homeserver);
   const fields = readBody(BindFields, call);
   const idServer = readIdServer(fields.id_server, ports.allowedServers);
   const threepid = await findValidated(fields, idServer, deadline, ports);

@@ -34,16 +34,17 @@ export interface UserCall {
  * @throws {Misconfigured} The user is of another homeserver: nothing is to be signed in its name.
  * @see https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3accountwhoami
  */
-export async function identifyUser(call: UserCall, homeserver: Homeserver): Promise<string> {
-  const response = await askHomeserver(accessTokenOf(call, homeserver), homeserver);
-  if (response.status !== 200) throw passedOn(response);
-  const { user_id: mxid, is_guest: isGuest } = jsonObjectOf(response);
-  const serverName = typeof mxid === 'string' ? serverNameOf(mxid) : undefined;
-  if (typeof mxid !== 'string' || serverName === undefined) throw unreachable(new OutgoingFailure('malformed'));
+export async function identifyUser(call: UserCall, remainingMs: number, homeserver: Homeserver): Promise<string> {
+  const token = accessTokenOf(call, homeserver);
+  const { mxid, serverName, isGuest } = await whoami(token, Math.min(WHOAMI_MS, remainingMs), homeserver).catch(
+    (error: unknown) => {
+      throw error instanceof OutgoingFailure ? unreachable(error) : error;
+    },
+  );
   if (serverName !== homeserver.name) {
     throw new Misconfigured('MATRIX_SERVER_NAME must be the name of the homeserver of MATRIX_HOMESERVER_URL');
   }
-  if (isGuest === true) throw new MatrixError(403, 'M_GUEST_ACCESS_FORBIDDEN', 'Guests have no identifiers.');
+  if (isGuest) throw new MatrixError(403, 'M_GUEST_ACCESS_FORBIDDEN', 'Guests have no identifiers.');
   return mxid;
 }
 
@@ -65,24 +66,26 @@ function missingToken(message: string): MatrixError {
   return new MatrixError(401, 'M_MISSING_TOKEN', message);
 }
 
-async function askHomeserver(token: string, { url, send }: Homeserver): Promise<OutgoingResponse> {
-  try {
-    return await send({
-      method: 'GET',
-      url: `${url}/_matrix/client/v3/account/whoami`,
-      headers: { Accept: 'application/json', Authorization: `Bearer ${token}` },
-      timeoutMs: WHOAMI_MS,
-    });
-  } catch (error) {
-    throw error instanceof OutgoingFailure ? unreachable(error) : error;
-  }
+/** @throws {OutgoingFailure} */
+async function whoami(token: string, timeoutMs: number, { url, send }: Homeserver) {
+  const response = await send({
+    method: 'GET',
+    url: `${url}/_matrix/client/v3/account/whoami`,
+    headers: { Accept: 'application/json', Authorization: `Bearer ${token}` },
+    timeoutMs,
+  });
+  if (response.status !== 200) throw passedOn(response);
+  const { user_id: mxid, is_guest: isGuest } = jsonObjectOf(response);
+  const serverName = typeof mxid === 'string' ? serverNameOf(mxid) : undefined;
+  if (typeof mxid !== 'string' || serverName === undefined) throw new OutgoingFailure('malformed');
+  return { mxid, serverName, isGuest: isGuest === true };
 }
 
 /** What the homeserver says of the token, in its words: it is the client's own. */
-function passedOn(response: OutgoingResponse): MatrixError {
+function passedOn(response: OutgoingResponse): Error {
   const { status } = response;
   const given = foreignErrorOf(response);
-  if (given === undefined || ![401, 403, 429].includes(status)) return unreachable(new OutgoingFailure('malformed'));
+  if (given === undefined || ![401, 403, 429].includes(status)) return new OutgoingFailure('malformed');
   const { soft_logout: softLogout } = given.body;
   return new MatrixError(status, given.errcode, given.error, {
     retryAfter: given.retryAfter,

@@ -25,7 +25,7 @@ const DIRECTORY_MS = 1000;
 
 /** What is left of a call's time. */
 export interface Deadline {
-  /** What an identity server may take now, in milliseconds. */
+  /** What another server may take now, in milliseconds. */
   serverMs(): number;
   /** Asks the directory, again while it is unavailable and the time lasts. */
   useDirectory<Result>(operation: (timeoutMs: number) => Promise<Result>): Promise<Result>;

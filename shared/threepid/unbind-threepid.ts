@@ -32,7 +32,7 @@ export type UnbindResult = 'success' | 'no-support';
  */
 export async function unbindThreepid(call: MatrixRequest, ports: SigningPorts): Promise<UnbindResult> {
   const deadline = startDeadline(call.remainingMs());
-  const mxid = await identifyUser(call, ports.homeserver);
+  const mxid = await identifyUser(call, deadline.serverMs(), ports.homeserver);
   const { medium, address, id_server } = readBody(UnbindFields, call);
   const threepid = canonicalThreepid(medium, address);
   if (threepid === undefined) {

@@ -1,7 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { Socket } from 'node:net';
-import { onTestFinished } from 'vitest';
 import { closeServer, listenOnLoopback } from '#scripts/authorization-server/listen.ts';
 import type { Certificates } from '#scripts/matrix/certificates.ts';
 import { fieldsOf, type JsonCall, readCall } from '#scripts/matrix/json-call.ts';
@@ -30,6 +29,9 @@ export interface MisbehavingIdentityServer {
   readonly connections: number;
   /** From now on this is answered. */
   answer(misbehaviour: Misbehaviour, operation?: Operation): void;
+  /** From now on all is answered properly. */
+  behave(): void;
+  close(): Promise<void>;
 }
 
 /** The address whose session everything is about, as the server proves it. */
@@ -72,7 +74,7 @@ const MISBEHAVIOURS = {
 } satisfies Record<string, (socket: Socket) => void>;
 
 /**
- * Starts an identity server for one test: it verifies nothing, says yes to everything, and misbehaves on demand.
+ * Starts an identity server for tests: it verifies nothing, says yes to everything, and misbehaves on demand.
  *
  * @param tls Settings of TLS beside the certificates, such as a version that nobody should speak.
  */
@@ -98,7 +100,6 @@ export async function startMisbehavingIdentityServer(
     connections += 1;
   });
   const port = await listenOnLoopback(http, 0);
-  onTestFinished(() => closeServer(http));
   return {
     url: `https://localhost:${port}`,
     name: `localhost:${port}`,
@@ -107,6 +108,8 @@ export async function startMisbehavingIdentityServer(
       return connections;
     },
     answer: (misbehaviour, operation = 'unbind') => void misbehaviours.set(operation, misbehaviour),
+    behave: () => misbehaviours.clear(),
+    close: () => closeServer(http),
   };
 }
 
