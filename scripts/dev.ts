@@ -45,6 +45,8 @@ async function main(): Promise<void> {
     port: portOf(first.functionsUrl),
     gatewayPort: portOf(first.gatewayUrl),
     authPort: first.authUrl === undefined ? settings.authPort : portOf(first.authUrl),
+    homeserverPort: first.matrix === undefined ? settings.homeserverPort : portOf(first.matrix.homeserverUrl),
+    identityPort: first.matrix === undefined ? settings.identityPort : portOf(first.matrix.identityUrl),
   };
   exitOnSignals(async () => emulator?.close());
 
@@ -75,11 +77,16 @@ async function main(): Promise<void> {
   watchProject(settings.root, async (changed) => {
     await apply(changed).catch((error: unknown) => printError(messageOf(error), emulator !== undefined));
   });
+  const others = [
+    ['auth      ', first.authUrl],
+    ['homeserver', first.matrix?.homeserverUrl],
+    ['identity  ', first.matrix?.identityUrl],
+  ].filter(([, url]) => url !== undefined);
   // Said last: from here on a change is seen.
   console.log(`
   functions  ${first.functionsUrl}/<function>?integration=raw   ${functionNames(settings.root).join(', ')}
   gateway    ${first.gatewayUrl}
-${first.authUrl === undefined ? '' : `  auth       ${first.authUrl}\n`}
+${others.map(([name, url]) => `  ${name} ${url}\n`).join('')}
 Changes in ${WATCHED.join(', ')} are run when they are saved. Ctrl-C ends it.
 `);
 }

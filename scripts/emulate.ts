@@ -8,6 +8,7 @@ import {
   runProgram,
   startLocalEmulator,
 } from './local-emulator.ts';
+import type { MatrixServers } from './matrix/matrix-servers.ts';
 
 /** The command line: runs the built functions on an embedded store until it is told to stop. */
 async function main(): Promise<void> {
@@ -21,7 +22,7 @@ function introduction(emulator: LocalEmulator, settings: LocalSettings): string 
   const functions = emulator.functionsUrl.replace('127.0.0.1', 'localhost');
   const gateway = emulator.gatewayUrl.replace('127.0.0.1', 'localhost');
   const auth = emulator.authUrl?.replace('127.0.0.1', 'localhost');
-  const { providerUrl, demoUrl } = emulator;
+  const { providerUrl, demoUrl, matrix } = emulator;
   const servers =
     auth &&
     `
@@ -29,13 +30,18 @@ function introduction(emulator: LocalEmulator, settings: LocalSettings): string 
   provider   ${providerUrl}   the external providers oidc:dev_1 and oidc:dev_2: any user name
   demo       ${demoUrl}   a shop that links accounts in the browser and unlinks them by ss_mi.js
              ${demoUrl}/bind?user=ann&fp=oidc:dev_1   starts it at once; confirm as ann`;
+  const matrixServers =
+    matrix &&
+    `
+  homeserver ${matrix.homeserverUrl}   the Matrix homeserver ${matrix.homeserverName}: any user name and password
+  identity   ${matrix.identityUrl}   the identity server ${matrix.identityName}: any address; its CA is ${matrix.caFile}`;
   return `
 unlink-functions in an emulator of Yandex Cloud Functions and API Gateway
 
-  functions  ${functions}/<function>?integration=raw   smart-home-unlink, token-authorize, token-revoke, token-introspect, external-provider-{list,link,delete,bind}
-  gateway    ${gateway}   POST /v1.0/user/unlink, HEAD /v1.0/, GET /whoami (behind token-authorize), POST /oauth/revoke, /oauth/introspect, GET ${settings.contextPrefix}/api/v3/users/current/fa${servers ?? ''}
+  functions  ${functions}/<function>?integration=raw   smart-home-unlink, token-authorize, token-revoke, token-introspect, external-provider-{list,link,delete,bind}, threepid-{unbind,bind}
+  gateway    ${gateway}   POST /v1.0/user/unlink, HEAD /v1.0/, GET /whoami (behind token-authorize), POST /oauth/revoke, /oauth/introspect, GET ${settings.contextPrefix}/api/v3/users/current/fa, POST /_matrix/client/v3/account/3pid/{unbind,bind}${servers ?? ''}${matrixServers ?? ''}
   store      ${databasePath(settings)}
-${auth === undefined ? '' : walkThrough(functions, gateway, auth, settings.contextPrefix)}
+${auth === undefined ? '' : walkThrough(functions, gateway, auth, settings.contextPrefix)}${matrix === undefined ? '' : matrixWalkThrough(gateway, matrix)}
 Each call writes a line of its log below. Ctrl-C ends it.
 
 `;
@@ -80,6 +86,33 @@ An application has a user link an account at VK:  200 {"redirectTo":"https://oau
   curl -i ${gateway}${contextPrefix}/api/v2/users/current/fa/bind -H 'Content-Type: application/json' \\
     -H 'Authorization: Basic ZG5ldm5pay10ZXN0Lm1vcy5ydTphUU56S0JuY2VBQVQwelg' \\
     -d '{"fp":"vk:vk_1","callback":"https://app.company.com/callback"}'
+`;
+}
+
+/** What to paste then, in this order. */
+function matrixWalkThrough(gateway: string, matrix: MatrixServers): string {
+  const { homeserverUrl, homeserverName, identityUrl, identityName, caFile } = matrix;
+  const account = `${gateway}/_matrix/client/v3/account/3pid`;
+  return `
+A Matrix user signs in at both servers, and shows that an address is hers:
+
+  field() { node -p "JSON.parse(process.argv[1]).$1" "$(cat)"; }
+  MATRIX=$(curl -s -d '{"type":"m.login.password","identifier":{"type":"m.id.user","user":"ann"}}' ${homeserverUrl}/_matrix/client/v3/login | field access_token)
+  identity() { curl -s --cacert '${caFile}' -H "Authorization: Bearer $IDENTITY" ${identityUrl}/_matrix/identity/v2"$@"; }
+  IDENTITY=$(identity /account/register -d '{"matrix_server_name":"${homeserverName}","access_token":"any"}' | field token)
+  SID=$(identity /validate/email/requestToken -d '{"client_secret":"any","email":"ann@example.test","send_attempt":1}' | field sid)
+
+She binds it, and is found by it:                 200 {}, then 200 {"mappings":{"ann@example.test email":"@ann:${homeserverName}"}}
+
+  curl -i -H "Authorization: Bearer $MATRIX" ${account}/bind \\
+    -d '{"client_secret":"any","sid":"'$SID'","id_server":"${identityName}","id_access_token":"'$IDENTITY'"}'
+  LOOKUP='{"addresses":["ann@example.test email"],"algorithm":"none","pepper":"'$(identity /hash_details | field lookup_pepper)'"}'
+  identity /lookup -i -d "$LOOKUP"
+
+She unbinds it, and is not found any more:        200 {"id_server_unbind_result":"success"}, then 200 {"mappings":{}}
+
+  curl -i -H "Authorization: Bearer $MATRIX" ${account}/unbind -d '{"medium":"email","address":"ann@example.test"}'
+  identity /lookup -i -d "$LOOKUP"
 `;
 }
 

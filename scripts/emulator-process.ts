@@ -12,7 +12,20 @@ export interface EmulatorProcess {
   readonly authUrl: string | undefined;
 }
 
-const FREE_PORTS = ['port', 'gateway-port', 'auth-port', 'provider-port', 'demo-port'].map((name) => `--${name}=0`);
+/** The options of what listens. */
+export const PORT_OPTIONS = [
+  'port',
+  'gateway-port',
+  'auth-port',
+  'provider-port',
+  'demo-port',
+  'homeserver-port',
+  'identity-port',
+] as const;
+
+/** The arguments that have everything listen on a free port. */
+export const FREE_PORTS = PORT_OPTIONS.map((name) => `--${name}=0`);
+
 const PROGRAM = fileURLToPath(new URL('./emulate.ts', import.meta.url));
 
 /**

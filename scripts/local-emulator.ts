@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { EncryptionKeys } from '#shared/encryption.ts';
+import { MatrixSigningKey } from '#shared/threepid/signing.ts';
 import { TokenPeppers } from '#shared/token-revocation/token-id.ts';
 import type { DevelopmentServers } from './authorization-server/development-servers.ts';
 import { findFreePort } from './authorization-server/listen.ts';
@@ -12,12 +13,14 @@ import { type Emulator, type EmulatorOptions, startEmulator } from './emulator/e
 import { readFunctionsFile } from './emulator/functions-file.ts';
 import { DECLARED_PREFIX } from './emulator/gateway-file.ts';
 import { StartError } from './emulator/start-error.ts';
+import type { MatrixServers } from './matrix/matrix-servers.ts';
+import { createSigningKey } from './matrix/signing-key.ts';
 import { migrateSqlite } from './migrate.ts';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 
-const USAGE = `[--port 8080] [--gateway-port 8081] [--auth-port 8082] [--provider-port 8084] [--demo-port 8085] [--data-dir .data] [--context-prefix /blitz] [--strip-credential-headers]
-The same in the environment: PORT, GATEWAY_PORT, AUTH_PORT, PROVIDER_PORT, DEMO_PORT, DATA_DIR, CONTEXT_PREFIX, STRIP_CREDENTIAL_HEADERS=1.`;
+const USAGE = `[--port 8080] [--gateway-port 8081] [--auth-port 8082] [--provider-port 8084] [--demo-port 8085] [--homeserver-port 8086] [--identity-port 8087] [--data-dir .data] [--context-prefix /blitz] [--strip-credential-headers]
+The same in the environment: PORT, GATEWAY_PORT, AUTH_PORT, PROVIDER_PORT, DEMO_PORT, HOMESERVER_PORT, IDENTITY_PORT, DATA_DIR, CONTEXT_PREFIX, STRIP_CREDENTIAL_HEADERS=1.`;
 
 /** Where the emulator listens, what it keeps, and which files it runs. */
 export interface LocalSettings {
@@ -27,6 +30,9 @@ export interface LocalSettings {
   readonly authPort: number;
   readonly providerPort: number;
   readonly demoPort: number;
+  /** Of the Matrix homeserver and the identity server, in a project that has them. */
+  readonly homeserverPort: number;
+  readonly identityPort: number;
   readonly dataDir: string;
   /** The folder of the built functions. */
   readonly bundles: string;
@@ -50,6 +56,8 @@ export function readLocalSettings(command: string): LocalSettings {
     'auth-port': { type: 'string', default: process.env.AUTH_PORT ?? '8082' },
     'provider-port': { type: 'string', default: process.env.PROVIDER_PORT ?? '8084' },
     'demo-port': { type: 'string', default: process.env.DEMO_PORT ?? '8085' },
+    'homeserver-port': { type: 'string', default: process.env.HOMESERVER_PORT ?? '8086' },
+    'identity-port': { type: 'string', default: process.env.IDENTITY_PORT ?? '8087' },
     'data-dir': { type: 'string', default: process.env.DATA_DIR || join(ROOT, '.data') },
     root: { type: 'string', default: ROOT },
     bundles: { type: 'string' },
@@ -64,6 +72,8 @@ export function readLocalSettings(command: string): LocalSettings {
       authPort: portNumber('auth-port', values['auth-port']),
       providerPort: portNumber('provider-port', values['provider-port']),
       demoPort: portNumber('demo-port', values['demo-port']),
+      homeserverPort: portNumber('homeserver-port', values['homeserver-port']),
+      identityPort: portNumber('identity-port', values['identity-port']),
       dataDir: resolve(values['data-dir']),
       bundles: resolve(values.bundles ?? join(values.root, 'dist')),
       root: resolve(values.root),
@@ -86,11 +96,14 @@ export interface LocalEmulator extends Emulator {
   readonly authUrl: string | undefined;
   readonly providerUrl: string | undefined;
   readonly demoUrl: string | undefined;
+  /** Undefined in a project without them. */
+  readonly matrix: MatrixServers | undefined;
 }
 
 /**
  * Starts the emulator on the SQLite store of the data folder, which is made or migrated where need be, and the
- * authorization server, the external provider and the demo application if `functions.yaml` names the server's URL.
+ * authorization server, the external provider and the demo application if `functions.yaml` names the server's URL; the
+ * homeserver and the identity server if it names those.
  *
  * @throws {StartError}
  */
@@ -110,7 +123,12 @@ export async function startLocalEmulator(
   }
   const servers = await startServers(settings);
   try {
-    const values = { ...placeholders, ...(servers && urlValues(servers)) };
+    const { development, matrix } = servers;
+    const values = {
+      ...placeholders,
+      ...(development && urlValues(development)),
+      ...(matrix && matrixValues(matrix)),
+    };
     const emulator = await startEmulator({
       ...configurationFiles(settings),
       bundles,
@@ -124,15 +142,16 @@ export async function startLocalEmulator(
     writeVerification(settings, values);
     return {
       ...emulator,
-      authUrl: servers?.authUrl,
-      providerUrl: servers?.providerUrl,
-      demoUrl: servers?.demoUrl,
+      authUrl: development?.authUrl,
+      providerUrl: development?.providerUrl,
+      demoUrl: development?.demoUrl,
+      matrix,
       async close() {
-        await Promise.all([emulator.close(), servers?.close()]);
+        await Promise.all([emulator.close(), servers.close()]);
       },
     };
   } catch (error) {
-    await servers?.close();
+    await servers.close();
     throw error;
   }
 }
@@ -147,18 +166,61 @@ function writeVerification(settings: LocalSettings, values: Record<string, strin
   writeFileSync(join(settings.dataDir, 'verification.json'), text, { mode: 0o600 });
 }
 
-async function startServers(settings: LocalSettings): Promise<DevelopmentServers | undefined> {
+interface Servers {
+  readonly development: DevelopmentServers | undefined;
+  readonly matrix: MatrixServers | undefined;
+  close(): Promise<void>;
+}
+
+/** Starts what `functions.yaml` names, all of it or nothing, and at once: they do not know each other. */
+async function startServers(settings: LocalSettings): Promise<Servers> {
   const { functionsFile } = configurationFiles(settings);
-  if (!existsSync(functionsFile) || !readFileSync(functionsFile, 'utf8').includes('{AUTH_URL}')) return undefined;
+  const text = existsSync(functionsFile) ? readFileSync(functionsFile, 'utf8') : '';
+  const starting = [
+    text.includes('{AUTH_URL}') ? startDevelopmentServersOf(settings) : undefined,
+    text.includes('{IDENTITY_SERVER}') ? startMatrixServersOf(settings) : undefined,
+  ] as const;
+  async function close(): Promise<void> {
+    const started = await Promise.allSettled(starting);
+    await Promise.all(started.map((one) => (one.status === 'fulfilled' ? one.value?.close() : undefined)));
+  }
+  try {
+    const [development, matrix] = await Promise.all(starting);
+    return { development, matrix, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function startDevelopmentServersOf(settings: LocalSettings): Promise<DevelopmentServers> {
   // Loaded on demand: its library takes 200 ms.
   const { startDevelopmentServers } = await import('./authorization-server/development-servers.ts');
   return await startDevelopmentServers({ ...settings, gatewayUrl: publicUrl(settings.gatewayPort) });
+}
+
+async function startMatrixServersOf(settings: LocalSettings): Promise<MatrixServers> {
+  // Loaded on demand: its library takes 100 ms.
+  const { startMatrixServers } = await import('./matrix/matrix-servers.ts');
+  const signingKey = readFileSync(join(settings.dataDir, 'signing.key'), 'utf8');
+  return await startMatrixServers({ ...settings, signingKey, caFile: identityCaFile(settings) });
+}
+
+/** The certificate that the identity server is vouched for by. */
+function identityCaFile({ dataDir }: LocalSettings): string {
+  return join(dataDir, 'identity-ca.pem');
 }
 
 type ServerUrls = Pick<DevelopmentServers, 'authUrl' | 'providerUrl' | 'demoUrl'>;
 
 function urlValues({ authUrl, providerUrl, demoUrl }: ServerUrls): Record<string, string> {
   return { AUTH_URL: authUrl, PROVIDER_URL: providerUrl, DEMO_URL: demoUrl };
+}
+
+type MatrixNames = Pick<MatrixServers, 'homeserverUrl' | 'homeserverName' | 'identityName'>;
+
+function matrixValues({ homeserverUrl, homeserverName, identityName }: MatrixNames): Record<string, string> {
+  return { HOMESERVER_URL: homeserverUrl, HOMESERVER_NAME: homeserverName, IDENTITY_SERVER: identityName };
 }
 
 /** By the name that a browser takes for secure without TLS, and that is not the host of the authorization server. */
@@ -172,34 +234,31 @@ export function configurationFiles({ root }: LocalSettings): { functionsFile: st
 }
 
 /**
- * What stands for the placeholders of `functions.yaml`. The peppers are this data folder's alone: what is revoked stays
- * so over a restart, and nothing secret is in the project.
+ * What stands for the placeholders of `functions.yaml`. The peppers and keys are this data folder's alone: what is
+ * revoked stays so over a restart, and nothing secret is in the project.
  *
  * @throws {StartError}
  */
 export function placeholderValues(settings: LocalSettings): Record<string, string> {
   const { dataDir, gatewayPort, contextPrefix, authPort, providerPort, demoPort } = settings;
-  const file = join(dataDir, 'peppers');
   try {
-    if (!existsSync(file)) writePeppers(file, dataDir);
-    const peppers = readFileSync(file, 'utf8');
-    if (!TokenPeppers.safeParse(peppers).success) {
-      throw new StartError(`The file peppers in the data folder ${dataDir} holds no peppers.`);
-    }
-    const keysFile = join(dataDir, 'encryption-keys');
-    if (!existsSync(keysFile)) writeKey(keysFile);
-    const keys = readFileSync(keysFile, 'utf8');
-    if (!EncryptionKeys.safeParse(keys).success) {
-      throw new StartError(`The file encryption-keys in the data folder ${dataDir} holds no keys.`);
-    }
+    const peppers = keepSecret(dataDir, 'peppers', TokenPeppers, () => makePeppers(dataDir));
+    const keys = keepSecret(dataDir, 'encryption-keys', EncryptionKeys, makeKey);
+    const signingKey = keepSecret(dataDir, 'signing.key', MatrixSigningKey, createSigningKey);
     return {
-      ...{ DATA_DIR: dataDir, DEVELOPMENT_PEPPERS: peppers, DEVELOPMENT_KEYS: keys },
+      ...{ DATA_DIR: dataDir, DEVELOPMENT_PEPPERS: peppers, DEVELOPMENT_KEYS: keys, MATRIX_SIGNING_KEY: signingKey },
       ...{ GATEWAY_URL: publicUrl(gatewayPort), CONTEXT_PREFIX: contextPrefix || '/' },
       ...urlValues({
         authUrl: `http://127.0.0.1:${authPort}`,
         providerUrl: publicUrl(providerPort),
         demoUrl: publicUrl(demoPort),
       }),
+      ...matrixValues({
+        homeserverUrl: `http://127.0.0.1:${settings.homeserverPort}`,
+        homeserverName: `localhost:${settings.homeserverPort}`,
+        identityName: `localhost:${settings.identityPort}`,
+      }),
+      IDENTITY_CA_FILE: identityCaFile(settings),
     };
   } catch (error) {
     if (error instanceof StartError) throw error;
@@ -207,19 +266,37 @@ export function placeholderValues(settings: LocalSettings): Record<string, strin
   }
 }
 
-/** Makes peppers, all of the file or none of it: with half of them no revocation would ever be found again. */
-function writePeppers(file: string, dataDir: string): void {
+/** Reads what is kept in a file of the data folder; makes it, all of the file or none of it, where there is none. */
+function keepSecret(
+  dataDir: string,
+  name: 'peppers' | 'encryption-keys' | 'signing.key',
+  schema: { safeParse(text: string): { success: boolean } },
+  make: () => string,
+): string {
+  const file = join(dataDir, name);
+  if (!existsSync(file)) {
+    writeFileSync(`${file}.new`, make(), { mode: 0o600, flush: true });
+    renameSync(`${file}.new`, file);
+  }
+  const text = readFileSync(file, 'utf8');
+  if (schema.safeParse(text).success) return text;
+  throw new StartError(
+    `The file ${name} in the data folder ${dataDir} holds no ${name === 'peppers' ? name : 'keys'}.`,
+  );
+}
+
+/** With new peppers nothing that is revoked in a store would ever be found again. */
+function makePeppers(dataDir: string): string {
   if (existsSync(databasePath({ dataDir }))) {
     throw new StartError(
       `The data folder ${dataDir} has a store but no peppers: nothing revoked in it could be found. Bring the file peppers back, or remove the folder.`,
     );
   }
-  writeKey(file);
+  return makeKey();
 }
 
-function writeKey(file: string): void {
-  writeFileSync(`${file}.new`, `k1:${randomBytes(32).toString('base64')}`, { mode: 0o600, flush: true });
-  renameSync(`${file}.new`, file);
+function makeKey(): string {
+  return `k1:${randomBytes(32).toString('base64')}`;
 }
 
 /** The file of the store. */

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, inject, onTestFinished, test } from 'vitest';
+import { FREE_PORTS, PORT_OPTIONS } from '#scripts/emulator-process.ts';
 import { TEST_PEPPERS } from '#test/support/emulated-project.ts';
 import { type ScriptProcess, startScript } from '#test/support/script-process.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
@@ -18,15 +19,7 @@ function temporaryFolder(): string {
 
 /** Runs scripts/emulate.ts on free ports and a folder of its own, unless the arguments say otherwise. */
 function emulate(args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): ScriptProcess {
-  const defaults = [
-    '--port=0',
-    '--gateway-port=0',
-    '--auth-port=0',
-    '--provider-port=0',
-    '--demo-port=0',
-    `--bundles=${inject('bundles')}`,
-    `--data-dir=${temporaryFolder()}`,
-  ];
+  const defaults = [...FREE_PORTS, `--bundles=${inject('bundles')}`, `--data-dir=${temporaryFolder()}`];
   const script = startScript('emulate', [...defaults, ...args], env);
   onTestFinished(async () => {
     script.signal('SIGKILL');
@@ -44,18 +37,15 @@ async function refusal(args: readonly string[], env?: NodeJS.ProcessEnv): Promis
   return script.printed.stderr.trimEnd();
 }
 
-test.each(['port', 'gateway-port', 'auth-port', 'provider-port', 'demo-port'])(
-  'a --%s in use is one sentence and status 1',
-  async (option) => {
-    const server = createServer().listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    onTestFinished(() => void server.close());
-    // It listens on a port, not on a pipe.
-    const { port } = server.address() as AddressInfo;
+test.each(PORT_OPTIONS)('a --%s in use is one sentence and status 1', async (option) => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  // It listens on a port, not on a pipe.
+  const { port } = server.address() as AddressInfo;
 
-    expect(await refusal([`--${option}=${port}`])).toBe(`Port ${port} is in use.`);
-  },
-);
+  expect(await refusal([`--${option}=${port}`])).toBe(`Port ${port} is in use.`);
+});
 
 test('a data folder that is a file is one sentence and status 1', async () => {
   const file = join(temporaryFolder(), 'file');
@@ -148,13 +138,13 @@ test('the lines that it prints can be pasted into a shell, and are answered as p
   await script.next(/Ctrl-C ends it\./);
   const [, walkThrough = ''] = /^A user links.*?:\n(.*)^Each call/ms.exec(script.printed.stdout) ?? [];
   const lines = walkThrough.split('\n').filter((line) => line.startsWith('  '));
-  expect(lines).toHaveLength(13);
+  expect(lines).toHaveLength(24);
 
   // A proxy that the machine may have is not asked for loopback.
   const env = { ...process.env, NO_PROXY: '*', no_proxy: '*' };
   const { stdout } = await promisify(execFile)('sh', ['-c', lines.join('\n')], { env });
 
-  const answers = [...stdout.matchAll(/HTTP\/1\.1 (\d{3}) .*?\r\n\r\n(\{.*?\})/gs)];
+  const answers = [...stdout.matchAll(/HTTP\/1\.1 (\d{3}) .*?\r\n\r\n(\{.*?\})(?=HTTP|\s*$)/gs)];
   expect(answers.map(([, status, body]) => [Number(status), JSON.parse(body ?? '')])).toEqual([
     [200, { authorized: true }],
     [200, { request_id: '1111-aaaa-2222-bbbb' }],
@@ -163,6 +153,10 @@ test('the lines that it prints can be pasted into a shell, and are answered as p
     [200, { authorized: true }],
     [200, { request_id: '2222-cccc' }],
     [200, { redirectTo: expect.stringMatching(/^https:\/\/oauth\.vk\.com\/authorize\?/) }],
+    [200, {}],
+    [200, { mappings: { 'ann@example.test email': expect.stringMatching(/^@ann:localhost:\d+$/) } }],
+    [200, { id_server_unbind_result: 'success' }],
+    [200, { mappings: {} }],
   ]);
 });
 

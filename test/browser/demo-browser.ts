@@ -3,6 +3,7 @@ import { DatabaseSync } from 'node:sqlite';
 import type { BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
 import { expect, inject, onTestFinished } from 'vitest';
 import { DEMO_SECRET, linkDemoUser } from '#scripts/authorization-server/demo.ts';
+import { FREE_PORTS } from '#scripts/emulator-process.ts';
 import { startScript } from '#test/support/script-process.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 import { basic } from '#test/support/test-issuer.ts';
@@ -33,8 +34,11 @@ export interface DemoBrowser {
 /** Starts it for the tests of a file. */
 export async function startDemoBrowser(): Promise<DemoBrowser> {
   const folder = createTemporaryFolder();
-  const ports = ['port', 'gateway-port', 'auth-port', 'provider-port', 'demo-port'].map((name) => `--${name}=0`);
-  const emulator = startScript('emulate', [...ports, `--bundles=${inject('bundles')}`, `--data-dir=${folder.path}`]);
+  const emulator = startScript('emulate', [
+    ...FREE_PORTS,
+    `--bundles=${inject('bundles')}`,
+    `--data-dir=${folder.path}`,
+  ]);
   const [introduction] = await emulator.next(/[\s\S]*Ctrl-C ends it\./);
   const urlOf = (name: string) => new RegExp(`^ {2}${name} +(http://\\S+)`, 'm').exec(introduction)?.[1] ?? '';
   const gatewayUrl = urlOf('gateway');

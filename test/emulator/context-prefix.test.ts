@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, inject, it, onTestFinished } from 'vitest';
 import { startEmulator } from '#scripts/emulator/emulator.ts';
+import { FREE_PORTS } from '#scripts/emulator-process.ts';
 import { type Answer, fixtureOptions, send, startFixture } from '#test/support/emulator-fixture/start-fixture.ts';
 import { startScript } from '#test/support/script-process.ts';
 
@@ -59,11 +60,10 @@ describe('the context prefix', () => {
     ['--context-prefix /idp', ['--context-prefix', '/idp'], {}],
     ['CONTEXT_PREFIX=/idp', [], { CONTEXT_PREFIX: '/idp' }],
   ])('is told to npm start by %s', async (_, args, env) => {
-    const ports = ['--port=0', '--gateway-port=0', '--auth-port=0'];
     const dataDir = mkdtempSync(join(folder, 'data-'));
     const script = startScript(
       'emulate',
-      [...ports, `--data-dir=${dataDir}`, `--bundles=${inject('bundles')}`, ...args],
+      [...FREE_PORTS, `--data-dir=${dataDir}`, `--bundles=${inject('bundles')}`, ...args],
       env,
     );
     onTestFinished(async () => {

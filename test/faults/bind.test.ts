@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { linkDemoUser } from '#scripts/authorization-server/demo.ts';
+import { FREE_PORTS } from '#scripts/emulator-process.ts';
 import { startOpenidProvider } from '#test/support/openid-provider.ts';
 import { type ScriptProcess, startScript } from '#test/support/script-process.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
@@ -20,9 +21,8 @@ function writeProject(root: string, issuer: string): void {
 
 /** The emulator on the folder's store, and the calls of a bind of ann's. */
 async function start(folder: string) {
-  const ports = ['port', 'gateway-port', 'auth-port', 'provider-port', 'demo-port'].map((name) => `--${name}=0`);
   const options = [`--bundles=${inject('bundles')}`, `--root=${folder}`, `--data-dir=${join(folder, 'data')}`];
-  const emulator = startScript('emulate', [...ports, ...options]);
+  const emulator = startScript('emulate', [...FREE_PORTS, ...options]);
   onTestFinished(() => kill(emulator));
   const [, gateway] = await emulator.next(/gateway {4}(http:\/\/\S+)/);
   const [, auth = ''] = await emulator.next(/auth {7}(http:\/\/\S+)/);

@@ -1,7 +1,8 @@
-import { beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { type Certificates, createCertificateAuthority } from '#scripts/matrix/certificates.ts';
 import { callHttps } from './https-call.ts';
 import {
+  type MisbehavingIdentityServer,
   type Misbehaviour,
   type OwnAnswer,
   PROVED_THREEPID,
@@ -17,8 +18,14 @@ beforeAll(async () => {
   certificates = await authority.issue(['localhost']);
 });
 
-test('it says yes until it is told otherwise, and keeps what has arrived', async () => {
+async function startServer(): Promise<MisbehavingIdentityServer> {
   const server = await startMisbehavingIdentityServer(certificates);
+  onTestFinished(() => server.close());
+  return server;
+}
+
+test('it says yes until it is told otherwise, and keeps what has arrived', async () => {
+  const server = await startServer();
   const call = { method: 'POST', body: '{"mxid":"@ann:example.test"}' };
 
   const bound = await callHttps(`${server.url}/_matrix/identity/v2/3pid/bind`, certificates.ca, call);
@@ -48,7 +55,7 @@ test.each<[OwnAnswer, string]>([
     '{"errcode":"M_LIMIT_EXCEEDED","error":"Later."}',
   ],
 ])('it answers %j from then on, and only what it is told to', async (answer, body) => {
-  const server = await startMisbehavingIdentityServer(certificates);
+  const server = await startServer();
   server.answer(answer);
 
   const unbound = await callHttps(`${server.url}${UNBIND}`, certificates.ca, { method: 'POST' });
@@ -66,14 +73,14 @@ test.each<[Misbehaviour, string]>([
   ['truncate', 'aborted'],
   ['large head', 'Parse Error: Header overflow'],
 ])('%s fails for the client as "%s"', async (misbehaviour, message) => {
-  const server = await startMisbehavingIdentityServer(certificates);
+  const server = await startServer();
   server.answer(misbehaviour);
 
   await expect(callHttps(`${server.url}${UNBIND}`, certificates.ca)).rejects.toThrow(message);
 });
 
 test.each<Misbehaviour>(['hang', 'drip', 'drip headers', 'endless'])('%s comes to no end', async (misbehaviour) => {
-  const server = await startMisbehavingIdentityServer(certificates);
+  const server = await startServer();
   server.answer(misbehaviour);
   const abort = new AbortController();
 
@@ -86,7 +93,7 @@ test.each<Misbehaviour>(['hang', 'drip', 'drip headers', 'endless'])('%s comes t
 });
 
 test('interim answers come before the answer', async () => {
-  const server = await startMisbehavingIdentityServer(certificates);
+  const server = await startServer();
   server.answer('interim answers');
 
   expect(await callHttps(`${server.url}${UNBIND}`, certificates.ca)).toMatchObject({ status: 200, body: '{}' });
