@@ -8,16 +8,15 @@ import { findProvider, type Provider, ProviderEnvironment, readProviders } from 
 import { boundToLink, sealTokens } from '#shared/account-link/provider-tokens.ts';
 import { DirectoryEnvironment } from '#shared/directory/open-store.ts';
 import { EncryptionKeys } from '#shared/encryption.ts';
-import { isStoreUnavailable } from '#shared/errors.ts';
 import { isJsonObject } from '#shared/json.ts';
 import { TokenPeppers } from '#shared/token-revocation/token-id.ts';
 import bundledProviders from '../../providers.json' with { type: 'json' };
 import { ask, useDirectory } from './directory.ts';
-import { type LinkRow, openLinkRows, type ReadRow } from './link-rows.ts';
-import { workInParallel } from './parallel.ts';
+import { concludeImport, importRows } from './import-rows.ts';
+import { type LinkRow, openLinkRows } from './link-rows.ts';
 import { readSettings } from './settings.ts';
-import { confirm, endProgress, showProgress, tell } from './terminal.ts';
-import { defineVerb, EXIT, formatRows, Unfinished, YES_OPTION } from './verb.ts';
+import { confirm } from './terminal.ts';
+import { defineVerb, EXIT, formatRows, YES_OPTION } from './verb.ts';
 
 const ImportEnvironment = z.object({
   ...DirectoryEnvironment.shape,
@@ -26,12 +25,6 @@ const ImportEnvironment = z.object({
   TOKEN_PEPPERS: z.optional(TokenPeppers),
 });
 type ImportSettings = z.output<typeof ImportEnvironment>;
-
-/** How many rows are written at a time. */
-const AT_ONCE = 8;
-
-/** How often the progress is shown, in rows. */
-const PROGRESS_ROWS = 100;
 
 /** What has become of the rows so far; `replaced` are among those created. */
 type Tally = Record<'created' | 'updated' | 'unchanged' | 'refused' | 'replaced', number>;
@@ -68,10 +61,18 @@ or tokens that the row has; tokens are sealed anew.
         ['request id', requestId],
       ] as const;
       await confirm(`Links the accounts that a file lists.\n\n${formatRows(given)}\n`, values.yes);
-      const tally = await importRows(rows, { links, providers, settings, requestId });
+      const tally: Tally = { created: 0, updated: 0, unchanged: 0, refused: 0, replaced: 0 };
+      const ports = { links, providers, settings, requestId };
+      await importRows(rows, {
+        // Of two rows about one account the first is to be taken, and a subject's links are kept in the file's order.
+        keysOf: ({ subject, fpType, fpName, sid }) => [`subject ${subject}`, JSON.stringify([fpType, fpName, sid])],
+        importRow: (row) => importLink(row, tally, ports),
+        tally,
+        formatTally: () => formatTally(tally),
+      });
       return {
         document: { ...tally, store, request_id: requestId },
-        text: `${tally.refused === 0 ? 'Every row was taken.' : `${tally.refused} rows were skipped.`}\n\n${formatRows([...given, ...tallyRows(tally)])}`,
+        text: `${concludeImport(tally)}\n\n${formatRows([...given, ...tallyRows(tally)])}`,
         exitCode: tally.refused === 0 ? EXIT.done : EXIT.partly,
       };
     });
@@ -87,43 +88,10 @@ interface ImportPorts {
   readonly requestId: string;
 }
 
-/** @throws {Unfinished} */
-async function importRows(rows: AsyncIterable<ReadRow>, ports: ImportPorts): Promise<Tally> {
-  const tally: Tally = { created: 0, updated: 0, unchanged: 0, refused: 0, replaced: 0 };
-  let count = 0;
-  const show = () => showProgress(`${count} rows: ${formatTally(tally)}`);
-  try {
-    await workInParallel(rows, {
-      atOnce: AT_ONCE,
-      // Of two rows about one account the first is to be taken, and a subject's links are kept in the file's order.
-      keysOf: ({ link }) =>
-        link === undefined ? [] : [`subject ${link.subject}`, JSON.stringify([link.fpType, link.fpName, link.sid])],
-      async work(row) {
-        const fault = await importRow(row, tally, ports);
-        if (fault !== undefined) {
-          tally.refused += 1;
-          tell(`line ${row.line}: ${fault}`);
-        }
-        count += 1;
-        if (count % PROGRESS_ROWS === 0) show();
-      },
-    });
-  } catch (error) {
-    if (!isStoreUnavailable(error)) throw error;
-    throw new Unfinished(`${count} rows were done (${formatTally(tally)}). Repeat the command.`, { cause: error });
-  } finally {
-    if (count > 0) {
-      show();
-      endProgress();
-    }
-  }
-  return tally;
-}
-
 /** Links one row, and counts what came of it; returns why it cannot be. */
-async function importRow({ link: row, fault }: ReadRow, tally: Tally, ports: ImportPorts): Promise<string | undefined> {
-  const unfit = row === undefined ? fault : faultOf(row, ports);
-  if (row === undefined || unfit !== undefined) return unfit;
+async function importLink(row: LinkRow, tally: Tally, ports: ImportPorts): Promise<string | undefined> {
+  const unfit = faultOf(row, ports);
+  if (unfit !== undefined) return unfit;
   const link = newLink(row, ports);
   const outcome = await ask((timeoutMs) => ports.links.link(link, timeoutMs));
   if (outcome.status !== 'linked') return REFUSALS[outcome.status];

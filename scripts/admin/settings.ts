@@ -12,6 +12,7 @@ Settings, from the environment, the same as the functions':
   TOKEN_PEPPERS         the keys of what is stored as digests: tokens, and e-mail addresses that are imported
   ENCRYPTION_KEYS       the keys of what is sealed, the newest first: to rotate them, and to import provider tokens
   PROVIDERS             in place of providers.json: the providers whose links are imported
+  ID_SERVER_ALLOW       identity servers that are not public, whose binds are imported all the same
   ISSUERS               whose tokens are verified; without it a token is known by itself alone
   GRANT_CLAIM           the claim that names the grant
   MAX_TOKEN_LIFETIME_S  how long a revocation is kept at the least
