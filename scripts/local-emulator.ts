@@ -13,6 +13,7 @@ import { type Emulator, type EmulatorOptions, startEmulator } from './emulator/e
 import { readFunctionsFile } from './emulator/functions-file.ts';
 import { DECLARED_PREFIX } from './emulator/gateway-file.ts';
 import { StartError } from './emulator/start-error.ts';
+import { identityCaFile } from './matrix/kept-certificates.ts';
 import type { MatrixServers } from './matrix/matrix-servers.ts';
 import { createSigningKey } from './matrix/signing-key.ts';
 import { migrateSqlite } from './migrate.ts';
@@ -200,15 +201,9 @@ async function startDevelopmentServersOf(settings: LocalSettings): Promise<Devel
 }
 
 async function startMatrixServersOf(settings: LocalSettings): Promise<MatrixServers> {
-  // Loaded on demand: its library takes 100 ms.
   const { startMatrixServers } = await import('./matrix/matrix-servers.ts');
   const signingKey = readFileSync(join(settings.dataDir, 'signing.key'), 'utf8');
-  return await startMatrixServers({ ...settings, signingKey, caFile: identityCaFile(settings) });
-}
-
-/** The certificate that the identity server is vouched for by. */
-function identityCaFile({ dataDir }: LocalSettings): string {
-  return join(dataDir, 'identity-ca.pem');
+  return await startMatrixServers({ ...settings, signingKey });
 }
 
 type ServerUrls = Pick<DevelopmentServers, 'authUrl' | 'providerUrl' | 'demoUrl'>;
@@ -258,7 +253,7 @@ export function placeholderValues(settings: LocalSettings): Record<string, strin
         homeserverName: `localhost:${settings.homeserverPort}`,
         identityName: `localhost:${settings.identityPort}`,
       }),
-      IDENTITY_CA_FILE: identityCaFile(settings),
+      IDENTITY_CA_FILE: identityCaFile(dataDir),
     };
   } catch (error) {
     if (error instanceof StartError) throw error;

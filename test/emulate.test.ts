@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -76,6 +76,31 @@ test('a file of peppers that holds none is one sentence and status 1', async () 
   expect(await refusal([`--data-dir=${folder}`])).toBe(
     `The file peppers in the data folder ${folder} holds no peppers.`,
   );
+});
+
+test('a file of the signing key that holds none is one sentence and status 1', async () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'signing.key'), 'ed25519 a_test short');
+  expect(await refusal([`--data-dir=${folder}`])).toBe(
+    `The file signing.key in the data folder ${folder} holds no keys.`,
+  );
+});
+
+test('the homeserver has the same key after a restart, and the identity server the same certificates', async () => {
+  const options = [`--data-dir=${temporaryFolder()}`];
+
+  async function published(): Promise<unknown> {
+    const script = emulate(options);
+    const [, homeserver] = await script.next(/homeserver (http:\/\/\S+)/);
+    const [, caFile = ''] = await script.next(/its CA is (\S+)/);
+    await script.next(/Ctrl-C ends it\./);
+    const document = Object(await (await fetch(`${homeserver}/_matrix/key/v2/server`)).json());
+    script.signal('SIGKILL');
+    await script.ended;
+    return [document.verify_keys, readFileSync(caFile, 'utf8')];
+  }
+
+  expect(await published()).toEqual(await published());
 });
 
 test('bundles that are missing are one sentence and status 1', async () => {

@@ -1,7 +1,6 @@
-import { writeFileSync } from 'node:fs';
-import { createCertificateAuthority } from './certificates.ts';
 import { startHomeserver } from './homeserver.ts';
 import { startIdentityServer } from './identity-server.ts';
+import { identityCaFile, keepCertificates } from './kept-certificates.ts';
 
 /** Where the two servers listen, and what they keep. */
 export interface MatrixServersOptions {
@@ -9,8 +8,8 @@ export interface MatrixServersOptions {
   readonly identityPort: number;
   /** The line of the homeserver's `signing.key`. */
   readonly signingKey: string;
-  /** The file that is written for those who are to trust the identity server, in PEM. */
-  readonly caFile: string;
+  /** Where the identity server's certificates are kept. */
+  readonly dataDir: string;
 }
 
 /** A homeserver and an identity server, which knows that one alone. */
@@ -19,6 +18,7 @@ export interface MatrixServers {
   readonly homeserverName: string;
   readonly identityUrl: string;
   readonly identityName: string;
+  /** What the identity server is to be trusted by, in PEM. */
   readonly caFile: string;
   close(): Promise<void>;
 }
@@ -29,14 +29,12 @@ export interface MatrixServers {
  * @throws {StartError}
  */
 export async function startMatrixServers(options: MatrixServersOptions): Promise<MatrixServers> {
-  const { homeserverPort, identityPort, signingKey, caFile } = options;
+  const { homeserverPort, identityPort, signingKey, dataDir } = options;
   const homeserver = await startHomeserver({ port: homeserverPort, signingKey });
   try {
-    const authority = await createCertificateAuthority();
-    writeFileSync(caFile, authority.ca);
     const identity = await startIdentityServer({
       port: identityPort,
-      certificates: await authority.issue(['localhost']),
+      certificates: await keepCertificates(dataDir),
       homeserverUrl: (name) => (name === homeserver.serverName ? homeserver.url : undefined),
     });
     return {
@@ -44,7 +42,7 @@ export async function startMatrixServers(options: MatrixServersOptions): Promise
       homeserverName: homeserver.serverName,
       identityUrl: identity.url,
       identityName: identity.name,
-      caFile,
+      caFile: identityCaFile(dataDir),
       close: async () => void (await Promise.all([homeserver.close(), identity.close()])),
     };
   } catch (error) {

@@ -7,13 +7,16 @@ import {
   verify,
   X509Certificate,
 } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { type Certificates, createCertificateAuthority } from '#scripts/matrix/certificates.ts';
 import { type Homeserver, startHomeserver } from '#scripts/matrix/homeserver.ts';
 import { type IdentityServer, startIdentityServer } from '#scripts/matrix/identity-server.ts';
+import { identityCaFile, keepCertificates } from '#scripts/matrix/kept-certificates.ts';
 import { createSigningKey } from '#scripts/matrix/signing-key.ts';
 import { startHttpServer } from './http-server.ts';
 import { callHttps, type HttpsAnswer } from './https-call.ts';
+import { createTemporaryFolder } from './temporary-folder.ts';
 
 const UNBIND = '/_matrix/identity/v2/3pid/unbind';
 const SECRET = 'Not.A-real_secret=1';
@@ -560,5 +563,21 @@ describe('the certificates', () => {
 
     expect(parsed.checkIP('127.0.0.1')).toBe('127.0.0.1');
     expect(parsed.checkHost('localhost')).toBe('localhost');
+  });
+
+  test('are kept in a data folder until the day before they expire, or are not whole', async () => {
+    const folder = createTemporaryFolder();
+    onTestFinished(folder.remove);
+    const first = await keepCertificates(folder.path, () => nowMs);
+
+    expect(readFileSync(identityCaFile(folder.path), 'utf8')).toBe(first.ca);
+    expect(await keepCertificates(folder.path, () => nowMs + 88 * DAY_MS)).toEqual(first);
+    const second = await keepCertificates(folder.path, () => nowMs + 90 * DAY_MS);
+    expect(second.ca).not.toBe(first.ca);
+
+    writeFileSync(identityCaFile(folder.path), first.ca);
+    const third = await keepCertificates(folder.path, () => nowMs);
+    expect(third.certificate).not.toBe(second.certificate);
+    expect(await keepCertificates(folder.path, () => nowMs)).toEqual(third);
   });
 });
