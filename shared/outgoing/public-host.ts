@@ -125,9 +125,10 @@ function pinTo(addresses: LookupAddress[]): LookupFunction {
 
 async function createTrust(certificates: string | undefined): Promise<SecureContext> {
   const { createSecureContext, rootCertificates } = await import('node:tls');
-  if (certificates === undefined) return createSecureContext({ minVersion: 'TLSv1.2' });
-  await assertCertificates(certificates);
-  return createSecureContext({ minVersion: 'TLSv1.2', ca: [...rootCertificates, certificates] });
+  if (certificates !== undefined) await assertCertificates(certificates);
+  // Without any further one, those that Node comes with.
+  const ca = certificates === undefined ? undefined : [...rootCertificates, certificates];
+  return createSecureContext({ ca, minVersion: 'TLSv1.2' });
 }
 
 /** TLS would take no notice of what is no certificate, and trust nobody new. */

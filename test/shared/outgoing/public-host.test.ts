@@ -5,7 +5,7 @@ import { AllowedHosts, createPublicSend, parsePublicHost } from '#shared/outgoin
 import { HOSTILE_HOSTS } from '#test/support/hostile-hosts.ts';
 import { networkUseOf } from '#test/support/network-use.ts';
 
-const NOTHING = { lookups: 0, connections: [] };
+const NOTHING = { lookups: [], connections: [] };
 /** Of a range that nobody has been given: public, and nobody is there. */
 const NOBODY = '3000::1';
 
@@ -94,8 +94,15 @@ describe('a host that a user may name', () => {
       failure = await send({ method: 'GET', url: `https://${host}/x`, timeoutMs: 1000 }).catch((error) => error);
     });
     expect(['unreachable', 'timed_out']).toContain((failure as { fault: string }).fault);
-    expect(use).toEqual({ lookups: 0, connections: [`${NOBODY} ${port}`] });
+    expect(use).toEqual({ lookups: [], connections: [`${NOBODY} ${port}`] });
     expect(asked).toEqual(['example.org']);
+  });
+
+  test('is asked of DNS itself, and of nothing else of this machine', async () => {
+    const send = createPublicSend({ allowed: [] });
+    const request = { method: 'GET', url: 'https://nobody.example/', timeoutMs: 100 } as const;
+    const use = await networkUseOf(() => expect(send(request)).rejects.not.toMatchObject({ fault: 'forbidden' }));
+    expect(use).toEqual({ lookups: ['dns', 'dns'], connections: [] });
   });
 
   test('is never reached without TLS', async () => {
@@ -197,7 +204,7 @@ describe('what a host resolves to', () => {
     const call = createPublicSend({ allowed: [], resolve });
     const request = { method: 'GET', url: 'https://evil.example/', timeoutMs: 1000 } as const;
     const use = await networkUseOf(() => expect(call(request)).rejects.not.toMatchObject({ fault: 'forbidden' }));
-    expect(use).toEqual({ lookups: 0, connections: [`${NOBODY} 443`] });
+    expect(use).toEqual({ lookups: [], connections: [`${NOBODY} 443`] });
     expect(asked).toEqual(['evil.example']);
   });
 
