@@ -76,7 +76,12 @@ export async function startPostgresStore(): Promise<NetworkStore> {
       refuseMore: () => whileIs(`ALTER ROLE ${NAME} CONNECTION LIMIT 0`, `ALTER ROLE ${NAME} CONNECTION LIMIT -1`),
       refuseCredentials: () =>
         whileIs(`ALTER ROLE ${NAME} PASSWORD 'changed'`, `ALTER ROLE ${NAME} PASSWORD '${PASSWORD}'`),
-      ageSchema: () => whileIs('UPDATE schema_marker SET version = 0', 'UPDATE schema_marker SET version = 1', NAME),
+      ageSchema: () =>
+        whileIs(
+          'UPDATE schema_marker SET version = version - 1',
+          'UPDATE schema_marker SET version = version + 1',
+          NAME,
+        ),
       loseDurability: () =>
         whileIs(`ALTER ROLE ${NAME} SET synchronous_commit = off`, `ALTER ROLE ${NAME} RESET synchronous_commit`),
       async block() {

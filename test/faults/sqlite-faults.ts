@@ -102,7 +102,8 @@ export const SQLITE_FAULTS: readonly SqliteFault[] = [
       changed(path, 'PRAGMA wal_checkpoint(TRUNCATE)');
       copyFileSync(path, `${path}.copy`);
       const pages = readFileSync(path);
-      writeFileSync(path, pages.fill(0xff, 4096)); // behind the first page
+      for (const page of rootPages(path)) pages.fill(0xff, (page - 1) * PAGE_BYTES, page * PAGE_BYTES);
+      writeFileSync(path, pages);
       return () => renameSync(`${path}.copy`, path);
     },
     expected: { read: 'corrupt', write: 'closed' },
@@ -145,7 +146,7 @@ export const SQLITE_FAULTS: readonly SqliteFault[] = [
     begin: ({ path }) => {
       changed(path, 'PRAGMA wal_checkpoint(TRUNCATE)');
       copyFileSync(path, `${path}.copy`);
-      changed(path, 'UPDATE schema_marker SET version = 0');
+      changed(path, 'UPDATE schema_marker SET version = version - 1');
       return () => {
         for (const suffix of SUFFIXES) rmSync(path + suffix, { force: true });
         renameSync(`${path}.copy`, path);
@@ -162,6 +163,9 @@ export const SQLITE_CELLS = SQLITE_FAULTS.flatMap((fault) => [
 ]);
 
 const NOBODY = 65_534;
+
+/** What SQLite makes a page of, unless it is told otherwise. */
+const PAGE_BYTES = 4096;
 
 /** Takes away the right to write the file. What lies beside it may be written where it is there, but not made. */
 function withoutRights(path: string): End {
@@ -183,6 +187,14 @@ function changed(path: string, statements: string): void {
   const database = new DatabaseSync(path);
   database.exec(statements);
   database.close();
+}
+
+/** Where tables and indexes begin, by number: the schema, which is read when a file is opened, is none of them. */
+function rootPages(path: string): number[] {
+  const database = new DatabaseSync(path);
+  const rows = database.prepare('SELECT rootpage FROM sqlite_schema WHERE rootpage > 0').all();
+  database.close();
+  return rows.map(({ rootpage }) => Number(rootpage));
 }
 
 function movedAway(path: string): End {
