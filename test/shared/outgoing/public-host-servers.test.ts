@@ -201,6 +201,8 @@ describe('a certificate is verified, of an allowed host and whatever the environ
     const key = KeyObject.from(keys.privateKey).export({ type: 'pkcs8', format: 'pem' }).toString();
     const { call } = await startServer(answerWith(`${OK}\r\n`), {
       shows: { ca: authority.ca, certificate: forged.toString('pem'), key },
+      // Else the server, which knows the authority too, would send its certificate along.
+      ca: authority.ca,
     });
     // Who does not know the authority could not tell that it did not sign.
     await expect(call()).rejects.toMatchObject({ fault: 'tls', cause: { code: 'CERT_SIGNATURE_FAILURE' } });
