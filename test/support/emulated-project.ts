@@ -142,7 +142,8 @@ export function writeUnverifiedProject(root: string): string {
   const infra = join(root, 'infra');
   mkdirSync(infra, { recursive: true });
   copyFileSync('infra/openapi.yaml', join(infra, 'openapi.yaml'));
-  changedFunctionsFile(infra, {});
+  // Without it there are no servers to start either.
+  changedFunctionsFile(infra, { local: { ID_SERVER_ALLOW: null } });
   return root;
 }
 
