@@ -48,6 +48,8 @@ export const CORS_HEADERS: Readonly<Record<string, string>> = {
   'Access-Control-Allow-Origin': '*',
   'Access-Control-Allow-Methods': 'GET, POST, PUT, DELETE, OPTIONS',
   'Access-Control-Allow-Headers': 'X-Requested-With, Content-Type, Authorization',
+  // Not in the specification: without it a page cannot read how long to wait.
+  'Access-Control-Expose-Headers': 'Retry-After',
 };
 
 /** The versions of the client-server API that there are the paths of. */

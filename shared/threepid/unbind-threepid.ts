@@ -53,6 +53,7 @@ export async function unbindThreepid(call: MatrixRequest, ports: SigningPorts): 
       ...(await requestUnbind(owned, idServer, deadline.serverMs(), ports)),
     })),
   );
+  call.note({ id_servers: answers.map(({ idServer, status }) => `${idServer} ${status}`) });
 
   const unbound = answers.flatMap(({ status, idServer }) => (status === 'done' ? [idServer] : []));
   const forgotten = known.filter((bind) => unbound.includes(bind.idServer) && !isUnderWay(bind, ports.now()));
@@ -60,7 +61,6 @@ export async function unbindThreepid(call: MatrixRequest, ports: SigningPorts): 
     await deadline.useDirectory((timeoutMs) => ports.threepids.forget(forgotten, timeoutMs));
   }
   for (const idServer of unbound) call.audit('threepid.unbound', { subject: mxid, medium, id_server: idServer });
-  call.note({ subject: mxid, id_servers: answers.map(({ idServer, status }) => `${idServer} ${status}`) });
   return resultOf(answers);
 }
 

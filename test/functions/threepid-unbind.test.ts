@@ -501,6 +501,7 @@ describe('the path', () => {
     'access-control-allow-origin': '*',
     'access-control-allow-methods': 'GET, POST, PUT, DELETE, OPTIONS',
     'access-control-allow-headers': 'X-Requested-With, Content-Type, Authorization',
+    'access-control-expose-headers': 'Retry-After',
   };
 
   test.each(['r0', 'v3', 'unstable'])('of version %s is there', async (version) => {
