@@ -51,7 +51,7 @@ export interface BuildSettings {
 /** A function's code as bundled. */
 export interface BundledFunction {
   readonly name: string;
-  /** What is deployed: path inside the zip → content. */
+  /** Its code: path inside the zip → content. */
   readonly files: Readonly<Record<string, Uint8Array>>;
   /** The drivers whose code is in it. */
   readonly drivers: readonly string[];
@@ -87,15 +87,16 @@ export interface Build {
 }
 
 /**
- * Builds every function into `<outDir>/<function>/index.js`, one CommonJS file, and `<outDir>/<function>.zip`, and what
- * browsers load into `<outDir>/static/`; `<outDir>/manifest.json` lists the zips and the files for browsers. Equal
+ * Builds every function into `<outDir>/<function>/index.js`, one CommonJS file, and `<outDir>/<function>.zip`, with the
+ * licences of all that is in it, and what browsers load into `<outDir>/static/`; `<outDir>/manifest.json` lists the zips and the files for browsers. Equal
  * sources make equal bytes.
  */
 export async function build(settings: BuildSettings = {}): Promise<Build> {
   const { outDir, root } = withDefaults(settings);
   rmSync(outDir, { recursive: true, force: true });
   const bundled = await Promise.all(functionNames(root).map((name) => bundleFunction(name, settings)));
-  const functions = bundled.map((bundle) => zipFunction(bundle, outDir));
+  const notices = readNotices(root);
+  const functions = bundled.map((bundle) => zipFunction(bundle, notices, outDir));
   const browserFiles = await buildBrowserFiles(root, outDir);
   const manifest = Object.fromEntries([
     ...functions.map(({ name, sha256, zipBytes, drivers }) => [`${name}.zip`, { sha256, bytes: zipBytes, drivers }]),
@@ -183,8 +184,21 @@ function withDefaults({ stores = DRIVERS, outDir, root = ROOT }: BuildSettings):
   return { stores, outDir: outDir ?? join(root, 'dist'), root };
 }
 
-function zipFunction({ name, files, drivers }: BundledFunction, outDir: string): BuiltFunction {
-  const zip = zipSync(files, { level: 9, mtime: ZIP_TIME });
+/** What the licences ask every copy to hold. It is not loaded, so it costs a zip some kilobytes and a cold start nothing. */
+const NOTICES = ['LICENSE', 'NOTICE'] as const;
+
+function readNotices(root: string): Record<string, Uint8Array> {
+  // A project of another root may be without.
+  const there = NOTICES.filter((file) => existsSync(join(root, file)));
+  return Object.fromEntries(there.map((file) => [file, readFileSync(join(root, file))]));
+}
+
+function zipFunction(
+  { name, files, drivers }: BundledFunction,
+  notices: Readonly<Record<string, Uint8Array>>,
+  outDir: string,
+): BuiltFunction {
+  const zip = zipSync({ ...files, ...notices }, { level: 9, mtime: ZIP_TIME });
   writeFileSync(join(outDir, `${name}.zip`), zip);
   const bytes = Object.values(files).reduce((sum, content) => sum + content.length, 0);
   const sha256 = createHash('sha256').update(zip).digest('hex');

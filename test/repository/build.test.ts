@@ -33,6 +33,13 @@ async function buildByCommand(...args: string[]): Promise<{ status: unknown; std
   return { status: await script.ended, stderr: script.printed.stderr };
 }
 
+const NOTICES = ['LICENSE', 'NOTICE'];
+
+/** The code in a zip, without the licences: path → content. */
+function unzipCode(zip: string): Record<string, Uint8Array> {
+  return Object.fromEntries(Object.entries(unzip(zip)).filter(([path]) => !NOTICES.includes(path)));
+}
+
 /** All files below a folder but source maps, which are not deployed and say where the sources lie. */
 function filesOf(path: string): Map<string, Buffer> {
   const files = readdirSync(path, { recursive: true, withFileTypes: true })
@@ -84,8 +91,14 @@ describe.each([
     }
   });
 
-  test.each(names)('%s.zip holds the code and nothing else, and no dot in a path', (name) => {
-    const paths = Object.keys(unzip(join(dist, `${name}.zip`)));
+  test.each(names)('%s.zip holds the licences of what is in it', (name) => {
+    const files = unzip(join(dist, `${name}.zip`));
+
+    expect(NOTICES.map((file) => readFileSync(file).equals(files[file] ?? Buffer.alloc(0)))).toEqual([true, true]);
+  });
+
+  test.each(names)('%s.zip holds the code and nothing else but those, and no dot in a path', (name) => {
+    const paths = Object.keys(unzipCode(join(dist, `${name}.zip`)));
 
     expect(paths).toContain('index.js');
     // The platform's loader cuts the path of the entry point at its first dot.
@@ -93,16 +106,16 @@ describe.each([
   });
 
   test.each(names)('%s.zip is what runs in the emulator', (name) => {
-    for (const [path, content] of Object.entries(unzip(join(dist, `${name}.zip`)))) {
+    for (const [path, content] of Object.entries(unzipCode(join(dist, `${name}.zip`)))) {
       expect(Buffer.from(content).equals(readFileSync(join(dist, name, path)))).toBe(true);
     }
   });
 });
 
 describe('--store sqlite', () => {
-  test.each(names)('%s.zip is one file, with no other driver in it', (name) => {
+  test.each(names)('%s.zip is one file of code, with no other driver in it', (name) => {
     const manifest = JSON.parse(readFileSync(join(forSqlite, 'manifest.json'), 'utf8'));
-    const files = unzip(join(forSqlite, `${name}.zip`));
+    const files = unzipCode(join(forSqlite, `${name}.zip`));
 
     expect(Object.keys(files)).toEqual(['index.js']);
     expect(['sqlite', undefined]).toContain(manifest[`${name}.zip`].drivers[0]);
@@ -290,7 +303,7 @@ describe.each([
   test.each(names)('%s loads in a bare Node and answers, or fails with a code and nothing else', async (name) => {
     const place = createTemporaryFolder();
     onTestFinished(place.remove);
-    const files = unzip(join(dist, `${name}.zip`));
+    const files = unzipCode(join(dist, `${name}.zip`));
     for (const [path, content] of Object.entries(files)) {
       mkdirSync(dirname(join(place.path, path)), { recursive: true });
       writeFileSync(join(place.path, path), content);
