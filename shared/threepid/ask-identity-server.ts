@@ -39,7 +39,8 @@ export async function askIdentityServer(request: OutgoingRequest, send: Send): P
 function readAnswer(response: OutgoingResponse): IdentityServerAnswer {
   const { status } = response;
   const given = foreignErrorOf(response);
-  if (given !== undefined && status >= 400) {
+  // HTTP has no status above 599; a server may send one, and a gateway could not pass it on.
+  if (given !== undefined && status >= 400 && status < 600) {
     const { errcode, error: message, retryAfter, body } = given;
     const logsOut = LOGS_OUT.has(errcode) || 'soft_logout' in body;
     const error = logsOut

@@ -7,6 +7,7 @@ const MAX_TEXT = 500;
 
 /** A Matrix error of another server, as much of it as is passed on. */
 export interface ForeignError {
+  /** `M_UNKNOWN` in place of what is no errcode. */
   readonly errcode: string;
   readonly error: string;
   readonly retryAfter: string | undefined;
@@ -27,8 +28,9 @@ export function foreignErrorOf(response: OutgoingResponse): ForeignError | undef
     return undefined;
   }
   if (!isJsonObject(body) || typeof body.errcode !== 'string' || typeof body.error !== 'string') return undefined;
-  const { errcode, error } = body;
-  if (!/^[A-Za-z][A-Za-z0-9_.]{0,127}$/.test(errcode)) return undefined;
+  const { error } = body;
+  // It has said no, whatever it calls it.
+  const errcode = /^[A-Za-z][A-Za-z0-9_.]{0,127}$/.test(body.errcode) ? body.errcode : 'M_UNKNOWN';
   return { errcode, error: error.slice(0, MAX_TEXT).toWellFormed(), retryAfter: retryAfterOf(response), body };
 }
 

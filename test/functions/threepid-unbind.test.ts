@@ -356,6 +356,20 @@ describe("an identity server's answer", () => {
     ],
     ['403 without an error', { status: 403, body: '<html>' }, UNREADABLE, 'kept'],
     ['500 without an error', { status: 500, body: '<html>' }, UNREADABLE, 'kept'],
+    ...[600, 999].map((status): [string, Misbehaviour, { status: number; body: object }, 'kept'] => [
+      `${status}, which is no status, and a Matrix error`,
+      { status, body: error('M_FORBIDDEN') },
+      UNREADABLE,
+      'kept',
+    ]),
+    ...['', 'M_FORBIDDEN\r\nX: y', 'M_FORBIDDÉN', 'x'.repeat(200)].map(
+      (errcode): [string, Misbehaviour, { status: number; body: object }, 'kept'] => [
+        `404 and a Matrix error whose errcode is ${JSON.stringify(errcode).slice(0, 30)}`,
+        { status: 404, body: error(errcode) },
+        { status: 404, body: error('M_UNKNOWN') },
+        'kept',
+      ],
+    ),
     ...['M_UNKNOWN_TOKEN', 'M_MISSING_TOKEN', 'M_USER_LOCKED'].map(
       (errcode): [string, Misbehaviour, { status: number; body: object }, 'kept'] => [
         `401 ${errcode}, which would log the user out`,
