@@ -46,16 +46,25 @@ export async function bindThreepid(call: MatrixRequest, ports: MatrixPorts): Pro
   const answer = await requestBind({ mxid, ...fields }, idServer, deadline, ports);
   call.note({ subject: mxid, id_servers: [`${idServer} ${answer.status}`] });
   if (answer.status === 'done') {
-    await rememberBound(bind, earlier, deadline, ports).catch((error: unknown) => {
-      if (!isStoreUnavailable(error)) throw error;
-      // It is known as pending, durably, which is as good for an unbind.
-      call.warn({ directory: error.fault });
-    });
+    await warnIfUnavailable(call, rememberBound(bind, earlier, deadline, ports));
     call.audit('threepid.bound', { subject: mxid, medium: bind.medium, id_server: idServer });
     return;
   }
-  if (isDefinite(answer)) await deadline.useDirectory((timeoutMs) => ports.threepids.forget([bind], timeoutMs));
+  if (isDefinite(answer)) {
+    const forget = deadline.useDirectory((timeoutMs) => ports.threepids.forget([bind], timeoutMs));
+    await warnIfUnavailable(call, forget);
+  }
   throw errorOf(answer);
+}
+
+/** What came of a bind is told though the directory fails: it is known as pending, durably, as good for an unbind. */
+async function warnIfUnavailable({ warn }: MatrixRequest, change: Promise<void>): Promise<void> {
+  try {
+    await change;
+  } catch (error) {
+    if (!isStoreUnavailable(error)) throw error;
+    warn({ directory: error.fault });
+  }
 }
 
 /** The identifier of a validation session: the bind itself names it only in its answer, which may be lost. */

@@ -56,11 +56,12 @@ export async function unbindThreepid(call: MatrixRequest, ports: SigningPorts): 
   call.note({ id_servers: answers.map(({ idServer, status }) => `${idServer} ${status}`) });
 
   const unbound = answers.flatMap(({ status, idServer }) => (status === 'done' ? [idServer] : []));
+  // Before the directory may fail: they have done it.
+  for (const idServer of unbound) call.audit('threepid.unbound', { subject: mxid, medium, id_server: idServer });
   const forgotten = known.filter((bind) => unbound.includes(bind.idServer) && !isUnderWay(bind, ports.now()));
   if (forgotten.length > 0) {
     await deadline.useDirectory((timeoutMs) => ports.threepids.forget(forgotten, timeoutMs));
   }
-  for (const idServer of unbound) call.audit('threepid.unbound', { subject: mxid, medium, id_server: idServer });
   return resultOf(answers);
 }
 
