@@ -17,6 +17,8 @@ export interface AuthorizePorts {
 /** A credential to decide about. */
 export interface AuthorizeRequest {
   readonly authorization: string | undefined;
+  /** The trace of the call, for our own services. */
+  readonly traceparent?: string | undefined;
   /** How long this may still take, in milliseconds. */
   readonly remainingMs: () => number;
   readonly note: (fields: Record<string, unknown>) => void;
@@ -48,12 +50,12 @@ export async function isAuthorized(request: AuthorizeRequest, ports: AuthorizePo
  */
 export async function verifyUnrevoked(
   token: string,
-  { remainingMs, note }: Pick<AuthorizeRequest, 'remainingMs' | 'note'>,
+  { traceparent, remainingMs, note }: Pick<AuthorizeRequest, 'traceparent' | 'remainingMs' | 'note'>,
   { verify, revocations, peppers }: AuthorizePorts,
 ): Promise<Extract<Verification, { status: 'verified' | 'unverified' }> | undefined> {
-  const verification = await verify(token, { timeoutMs: remainingMs() });
-  const { presented, tokenIds } = identifyToken(token, verification, peppers);
-  note({ token_id: tokenIds[0] });
+  const verification = await verify(token, { timeoutMs: remainingMs(), traceparent });
+  const { presented, tokenIds, subjectRef } = identifyToken(token, verification, peppers);
+  note({ token_id: tokenIds[0], ...(subjectRef !== undefined && { subject_ref: subjectRef }) });
   if (verification.status === 'refused' || verification.status === 'inactive') {
     note({ reason: verification.status === 'refused' ? verification.reason : 'inactive' });
     return undefined;

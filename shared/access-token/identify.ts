@@ -17,6 +17,8 @@ export interface IdentifiedToken {
   readonly grants: readonly string[];
   /** The key of the cut-off for the link, when it is known. */
   readonly linkCutOff?: string | undefined;
+  /** The subject as a log line names it: a keyed digest. */
+  readonly subjectRef?: string | undefined;
 }
 
 /** All that a token goes by in the revocation store: by itself, and by what was verified of it. */
@@ -30,10 +32,8 @@ export function identifyToken(token: string, verification: Verification, peppers
   if (jwtId !== undefined) ids.push(jwtIds(issuer, jwtId, peppers));
   const grants = grant === undefined ? [] : [grantIds(issuer, grant, peppers)];
   const linkCutOff = cutOffKeys({ issuer, link: [subject, client ?? null] }, peppers);
-  const widerCutOffs = [
-    cutOffKeys({ issuer, subject }, peppers),
-    ...(client === undefined ? [] : [cutOffKeys({ issuer, client }, peppers)]),
-  ];
+  const subjectCutOff = cutOffKeys({ issuer, subject }, peppers);
+  const widerCutOffs = [subjectCutOff, ...(client === undefined ? [] : [cutOffKeys({ issuer, client }, peppers)])];
   return {
     presented: {
       // Also as it may have been recorded when its issuer would not vouch for it.
@@ -45,6 +45,7 @@ export function identifyToken(token: string, verification: Verification, peppers
     tokenIds: current(ids),
     grants: current(grants),
     linkCutOff: linkCutOff.current,
+    subjectRef: subjectCutOff.current,
   };
 }
 

@@ -3,7 +3,7 @@ import { basicAuthorization, jsonObjectOf } from '../outgoing/json.ts';
 import { OutgoingFailure } from '../outgoing/send.ts';
 import { CLOCK_SKEW_S, readClaims } from './claims.ts';
 import type { EndpointClient } from './issuers.ts';
-import type { IssuerSettings, Verification, VerifyAccessToken } from './verify.ts';
+import type { IssuerSettings, Verification, VerifyAccessToken, VerifyOptions } from './verify.ts';
 
 /** How long an issuer's "active" is believed, in milliseconds. A revocation is never kept back by it. */
 const MAX_AGE_MS = 30_000;
@@ -18,7 +18,7 @@ export function createIntrospectionVerifier(
 ): VerifyAccessToken {
   const kept = new Map<string, { verification: Verification; until: number }>();
 
-  async function ask(token: string, timeoutMs: number): Promise<Verification> {
+  async function ask(token: string, { timeoutMs, traceparent }: VerifyOptions): Promise<Verification> {
     const response = await send({
       method: 'POST',
       url: endpoint,
@@ -29,6 +29,7 @@ export function createIntrospectionVerifier(
       },
       body: new URLSearchParams({ token }).toString(),
       timeoutMs,
+      traceparent,
     });
     const answer = response.status === 200 || response.status === 400 ? jsonObjectOf(response) : {};
     // A server that does not introspect this kind of token says so: the token is nothing that it would call active.
@@ -51,17 +52,17 @@ export function createIntrospectionVerifier(
       : { status: 'verified', token: verified };
   }
 
-  return async (token, { timeoutMs, atAnyTime = false }) => {
+  return async (token, options) => {
     const key = createHash('sha256').update(token).digest('base64');
     const known = kept.get(key);
     if (known !== undefined && known.until > now()) return known.verification;
     kept.delete(key);
 
-    const verification = await ask(token, timeoutMs);
+    const verification = await ask(token, options);
     if (verification.status !== 'verified') return verification;
     const expiresAtMs = (verification.token.expiresAt ?? Number.POSITIVE_INFINITY) * 1000;
     // Its issuer has just called it active: at an unlink that is enough, and else our clock may be a little ahead.
-    if (!atAnyTime && expiresAtMs + CLOCK_SKEW_S * 1000 <= now()) return { status: 'inactive' };
+    if (!options.atAnyTime && expiresAtMs + CLOCK_SKEW_S * 1000 <= now()) return { status: 'inactive' };
     if (kept.size >= MAX_KEPT) kept.delete(kept.keys().next().value ?? '');
     kept.set(key, { verification, until: Math.min(expiresAtMs, now() + MAX_AGE_MS) });
     return verification;

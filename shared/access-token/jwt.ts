@@ -98,7 +98,7 @@ function remoteKeyFinder(url: string, { send, now }: IssuerSettings): FindKey {
   let isDown = false;
   let fetching: Promise<void> | undefined;
 
-  async function fetchKeys(timeoutMs: number): Promise<void> {
+  async function fetchKeys({ timeoutMs, traceparent }: VerifyOptions): Promise<void> {
     askedAt = now();
     isDown = true;
     const response = await send({
@@ -106,6 +106,7 @@ function remoteKeyFinder(url: string, { send, now }: IssuerSettings): FindKey {
       url,
       headers: { Accept: 'application/jwk-set+json, application/json' },
       timeoutMs,
+      traceparent,
       maxBytes: 256 * 1024,
     });
     const { keys: all } = jsonObjectOf(response);
@@ -116,25 +117,25 @@ function remoteKeyFinder(url: string, { send, now }: IssuerSettings): FindKey {
   }
 
   /** Calls that need the keys at once share one fetch. */
-  function fetchOnce(timeoutMs: number): Promise<void> {
-    fetching ??= fetchKeys(timeoutMs).finally(() => {
+  function fetchOnce(options: VerifyOptions): Promise<void> {
+    fetching ??= fetchKeys(options).finally(() => {
       fetching = undefined;
     });
     return fetching;
   }
 
-  async function currentKeys(timeoutMs: number): Promise<NonNullable<typeof keys>> {
+  async function currentKeys(options: VerifyOptions): Promise<NonNullable<typeof keys>> {
     if (keys !== undefined && now() - askedAt > MAX_AGE_MS) {
       // A part of the time alone: the rest is for what the keys are needed for.
-      await fetchOnce(timeoutMs / 4).catch(() => {});
+      await fetchOnce({ ...options, timeoutMs: options.timeoutMs / 4 }).catch(() => {});
     }
-    if (keys === undefined || now() - keys.fetchedAt > MAX_STALE_MS) await fetchOnce(timeoutMs);
+    if (keys === undefined || now() - keys.fetchedAt > MAX_STALE_MS) await fetchOnce(options);
     if (keys === undefined) throw new OutgoingFailure('malformed');
     return keys;
   }
 
-  return async (header, { timeoutMs, atAnyTime = false }) => {
-    const { find } = await currentKeys(timeoutMs);
+  return async (header, options) => {
+    const { find } = await currentKeys(options);
     try {
       return await find(header);
     } catch (error) {
@@ -142,11 +143,11 @@ function remoteKeyFinder(url: string, { send, now }: IssuerSettings): FindKey {
       if (now() - askedAt < REFETCH_AFTER_MS) {
         // Whether the key is a new one cannot be asked just now. A refusal would be believed: by an unlink that is
         // then not repeated, or while the issuer is down and the key is good.
-        if (isDown || atAnyTime) throw new OutgoingFailure('unreachable');
+        if (isDown || options.atAnyTime) throw new OutgoingFailure('unreachable');
         throw error;
       }
-      await fetchOnce(timeoutMs);
-      return await (await currentKeys(timeoutMs)).find(header);
+      await fetchOnce(options);
+      return await (await currentKeys(options)).find(header);
     }
   };
 }

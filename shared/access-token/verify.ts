@@ -51,6 +51,8 @@ export interface VerifyOptions {
   readonly timeoutMs: number;
   /** A JWT that has expired, or is not valid yet, verifies all the same: a late unlink still ends the link. */
   readonly atAnyTime?: boolean;
+  /** The trace of the call, for the issuer. */
+  readonly traceparent?: string | undefined;
 }
 
 /**

@@ -58,10 +58,13 @@ export function createRevocationJobs(ports: RevocationJobPorts): DoJob {
     const shared = await findSharing(job, timeoutMs, ports);
     if (shared !== undefined) return shared;
     const { send, now = Date.now } = ports;
-    const { sid } = job.details;
+    const { sid, traceparent } = job.details;
+    const isOurs = job.kind === 'upstream-revocation';
     const isRepeated = job.attemptsStarted > 1;
     return await revokeGrant(tokens, client, {
-      ...{ send, now, isRepeated, timeoutMs: endsAt - monotonicMs() },
+      ...{ now, isRepeated, timeoutMs: endsAt - monotonicMs() },
+      // No provider is told of our traces.
+      send: isOurs ? (request) => send({ ...request, traceparent }) : send,
       ...(sid !== undefined && { sid }),
     });
   };

@@ -9,6 +9,8 @@ export interface OutgoingRequest {
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
+  /** The trace that the call is a part of: only for our own services, never for a provider or a host that a user names. */
+  readonly traceparent?: string | undefined;
   /** How long the whole call may take: to find the host, connect, send, and read all of the answer. */
   readonly timeoutMs: number;
   /** The most bytes of the answer's body: 64 KB if not given. */
@@ -127,7 +129,7 @@ function abortion(signal: AbortSignal): Promise<never> {
 }
 
 async function open(
-  { method, headers = {}, body }: OutgoingRequest,
+  { method, headers = {}, body, traceparent }: OutgoingRequest,
   { url, connection }: Route,
   signal: AbortSignal,
 ): Promise<ClientRequest> {
@@ -142,6 +144,7 @@ async function open(
     headers: {
       'Accept-Encoding': 'identity',
       ...(body !== undefined && { 'Content-Length': Buffer.byteLength(body) }),
+      ...(traceparent !== undefined && { traceparent }),
       ...headers,
     },
     signal,

@@ -6,7 +6,7 @@ import type { Platform } from '../platform.ts';
 import type { Handler } from './define-function.ts';
 import { readEnvironment } from './environment.ts';
 import { createFailure } from './failure.ts';
-import { assertEventShape, httpCredential, requestIdsOf } from './http-transport.ts';
+import { assertEventShape, headerOf, httpCredential, requestIdsOf } from './http-transport.ts';
 import { createInvocations } from './invocation.ts';
 import { readRequestId } from './request-id.ts';
 
@@ -22,6 +22,7 @@ export interface AuthorizerDefinition<Schema extends z.ZodMiniObject, Ports> {
   readonly isAuthorized: (
     request: {
       readonly authorization: string | undefined;
+      readonly traceparent: string;
       readonly remainingMs: () => number;
       readonly note: (fields: Record<string, unknown>) => void;
     },
@@ -42,7 +43,8 @@ export function defineAuthorizer<Schema extends z.ZodMiniObject, Ports>(
   let ports: Ports | undefined;
 
   return async (event, context) => {
-    const invocation = invocations.begin(context);
+    const traceparent = isJsonObject(event) ? headerOf(event, 'traceparent') : undefined;
+    const invocation = invocations.begin(context, traceparent);
     const requestIds = isJsonObject(event) ? requestIdsOf(event) : [];
     invocation.note({ transport: 'authorizer', request_id: readRequestId(requestIds, context.requestId).value });
     try {
@@ -50,7 +52,8 @@ export function defineAuthorizer<Schema extends z.ZodMiniObject, Ports>(
       const authorization = readCredential(event);
       const endsAt = monotonicMs() + MAX_DECISION_MS;
       const remainingMs = () => Math.min(invocation.remainingMs(), endsAt - monotonicMs());
-      const isAuthorized = await definition.isAuthorized({ authorization, remainingMs, note: invocation.note }, ports);
+      const { note, traceparent } = invocation;
+      const isAuthorized = await definition.isAuthorized({ authorization, traceparent, remainingMs, note }, ports);
       invocation.end({ outcome: isAuthorized ? 'ok' : 'denied' });
       return isAuthorized ? { isAuthorized, context: { authorization } } : { isAuthorized };
     } catch (error) {

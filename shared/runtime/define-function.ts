@@ -26,9 +26,9 @@ export function defineFunction<Schema extends z.ZodMiniObject, Ports>(
       throw new CallerError('invalid_request', 'The request id is not 1 to 255 printable characters.');
     }
     const { operation, ...read } = transport.read(invocation);
-    const { remainingMs, note, warn, audit, alert } = invocation;
+    const { traceparent, remainingMs, note, warn, audit, alert } = invocation;
     return await operation(
-      { requestId: id.value, remainingMs, note, warn, audit, alert, header: transport.header, ...read },
+      { requestId: id.value, traceparent, remainingMs, note, warn, audit, alert, header: transport.header, ...read },
       ports,
     );
   }
@@ -44,8 +44,8 @@ export function defineFunction<Schema extends z.ZodMiniObject, Ports>(
   }
 
   return async (event, context) => {
-    const invocation = invocations.begin(context);
     const transport = isHttpEvent(event) ? httpTransport(event, definition) : rawTransport(event, definition);
+    const invocation = invocations.begin(context, transport.header('traceparent'));
     const id = readRequestId(transport.requestIds, context.requestId);
     invocation.note({ request_id: id.value });
     let answer: Answer;

@@ -34,6 +34,8 @@ export type Operation<Ports> = (call: Call, ports: Ports) => Promise<Answer>;
 /** A call of an operation, the same however it came. */
 export interface Call {
   readonly requestId: string;
+  /** What tells our own services whose call theirs is a part of; it is for no other's. */
+  readonly traceparent: string;
   /** The `Authorization` value: a claim, which the use case verifies. */
   readonly authorization: string | undefined;
   /** How long the operation may still take, in milliseconds. */

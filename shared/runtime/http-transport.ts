@@ -17,10 +17,7 @@ export function httpTransport<Ports>(
   return {
     requestIds: requestIdsOf(event),
 
-    header(name) {
-      const [value, ...others] = headerValues(event, name);
-      return typeof value === 'string' && others.length === 0 ? value : undefined;
-    },
+    header: (name) => headerOf(event, name),
 
     read({ note }) {
       const isGateway = event.version === '1.0';
@@ -88,6 +85,12 @@ export function httpCredential(event: JsonObject): string | undefined {
 /** What stands where a caller's request id belongs. */
 export function requestIdsOf(event: JsonObject): unknown[] {
   return headerValues(event, 'x-request-id');
+}
+
+/** The value of a request header that came once. */
+export function headerOf(event: JsonObject, name: string): string | undefined {
+  const [value, ...others] = headerValues(event, name);
+  return typeof value === 'string' && others.length === 0 ? value : undefined;
 }
 
 /**

@@ -1,15 +1,20 @@
 import type { Handler } from '@yandex-cloud/function-types';
 import { monotonicMs } from '../clock.ts';
 import { type CallerErrorCode, type FailureCode, isFailure, isStoreUnavailable } from '../errors.ts';
+import { OutgoingFailure } from '../outgoing/send.ts';
 import type { Platform } from '../platform.ts';
 import { isDeployed } from './environment.ts';
 import { createLogger, type LineLogger } from './logger.ts';
+import { startTrace } from './trace.ts';
 
 /** What is kept back of a call's time to answer and to log, in milliseconds. */
 const ANSWER_MARGIN_MS = 300;
 
 /** The part of the platform's context that is used; neither it nor the rest, which holds the body, is ever logged. */
-export type PlatformContext = Pick<Parameters<Handler.Http>[1], 'requestId' | 'token' | 'getRemainingTimeInMillis'>;
+export type PlatformContext = Pick<
+  Parameters<Handler.Http>[1],
+  'requestId' | 'functionName' | 'functionVersion' | 'token' | 'getRemainingTimeInMillis'
+>;
 
 /** The outcome of a call, as its one log line has it. */
 export interface Outcome {
@@ -18,8 +23,10 @@ export interface Outcome {
   readonly error?: unknown;
 }
 
-/** One call of a function: its time and its one log line. */
+/** One call of a function: its time, its place in a trace and its one log line. */
 export interface Invocation {
+  /** What tells our own services whose call theirs is a part of: the header of W3C Trace Context. */
+  readonly traceparent: string;
   /** How long the work may take from now on, in milliseconds. */
   remainingMs(): number;
   /** Adds to the log line. */
@@ -37,7 +44,8 @@ export interface Invocation {
 /** The calls of one function in this instance. */
 export interface Invocations {
   readonly platform: Platform;
-  begin(context: PlatformContext): Invocation;
+  /** @param traceparent The header that the caller has sent. */
+  begin(context: PlatformContext, traceparent?: string): Invocation;
 }
 
 /** Makes what begins the calls of one function. */
@@ -51,15 +59,24 @@ export function createInvocations(functionName: string): Invocations {
     return logger;
   }
 
-  function begin(context: PlatformContext): Invocation {
+  function begin(context: PlatformContext, given?: string): Invocation {
     // The platform sends one with each call; the latest is good for any call that is under way.
     iamToken = context.token?.access_token;
     const startedAt = monotonicMs();
-    const fields: Record<string, unknown> = { invocation_id: context.requestId, cold_start: isColdStart };
+    const { traceId, spanId, traceparent } = startTrace(given);
+    const of = { invocation_id: context.requestId, trace_id: traceId, span_id: spanId };
+    const fields: Record<string, unknown> = {
+      // The platform's name of a function is its id.
+      function_id: context.functionName,
+      function_version: context.functionVersion,
+      ...of,
+      cold_start: isColdStart,
+    };
     let isWarning = false;
     isColdStart = false;
 
     return {
+      traceparent,
       remainingMs: () => context.getRemainingTimeInMillis() - ANSWER_MARGIN_MS,
       note: (more) => {
         Object.assign(fields, more);
@@ -72,13 +89,13 @@ export function createInvocations(functionName: string): Invocations {
         getLogger().log('INFO', `audit: ${event}`, {
           stream_name: 'audit',
           event,
-          invocation_id: context.requestId,
-          ...(fields.request_id !== undefined && { request_id: fields.request_id }),
+          ...of,
+          ...pick(fields, AUDITED),
           ...more,
         });
       },
       alert: (message, more) => {
-        getLogger().log('ERROR', `${functionName}: ${message}`, { invocation_id: context.requestId, ...more });
+        getLogger().log('ERROR', `${functionName}: ${message}`, { ...of, ...more });
       },
       end: ({ outcome, code, error }) => {
         const level = outcome === 'error' ? 'ERROR' : isWarning ? 'WARN' : 'INFO';
@@ -86,7 +103,7 @@ export function createInvocations(functionName: string): Invocations {
           ...fields,
           outcome,
           ...(code !== undefined && { code }),
-          ...(error !== undefined && { error: describeFailure(error) }),
+          ...(error !== undefined && { error: describeFailure(error), ...describeFault(error) }),
           duration_ms: Math.round((monotonicMs() - startedAt) * 1000) / 1000,
           remaining_ms: Math.round(context.getRemainingTimeInMillis()),
         });
@@ -100,6 +117,19 @@ export function createInvocations(functionName: string): Invocations {
     warn: (sentence) => getLogger().log('WARN', `${functionName}: ${sentence}`, {}),
   };
   return { platform, begin };
+}
+
+/** What an audit line has of what was noted before it: which call, and by which credential. */
+const AUDITED = ['request_id', 'client_id', 'token_id'] as const;
+
+function pick(fields: Readonly<Record<string, unknown>>, names: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(names.flatMap((name) => (fields[name] === undefined ? [] : [[name, fields[name]]])));
+}
+
+/** What is counted of a failure, in fields of the line itself: what is nested cannot be. */
+function describeFault(error: unknown): Record<string, unknown> {
+  if (isStoreUnavailable(error)) return { store_fault: error.fault };
+  return error instanceof OutgoingFailure ? { outgoing_fault: error.fault } : {};
 }
 
 /** What an operator needs of a failure. */

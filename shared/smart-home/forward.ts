@@ -22,6 +22,8 @@ export interface ForwardPorts extends AuthorizePorts {
 export interface ForwardRequest {
   readonly requestId: string;
   readonly authorization: string | undefined;
+  /** The trace of the call, for our own services. */
+  readonly traceparent?: string | undefined;
   readonly remainingMs: () => number;
   readonly note: (fields: Record<string, unknown>) => void;
   readonly sent: () => { readonly contentType: string | undefined; readonly text: string };
@@ -98,6 +100,7 @@ async function forward(
       ...(contentType !== undefined && { 'Content-Type': contentType }),
     },
     ...(method === 'POST' && { body: text }),
+    traceparent: request.traceparent,
     timeoutMs: request.remainingMs(),
     maxBytes,
   });

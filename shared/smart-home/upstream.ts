@@ -60,6 +60,8 @@ const INLINE_LEASE_MS = 30_000;
 
 interface UpstreamRequest {
   readonly requestId: string;
+  /** The trace of the call, which the authorization server may go on with however late it is told. */
+  readonly traceparent?: string | undefined;
   readonly remainingMs: () => number;
   /** Tells an operator of a job that needs one. */
   readonly alert: AlertOfJob;
@@ -74,7 +76,7 @@ interface UpstreamRequest {
 export async function planUpstreamRevocation(
   token: string,
   tokenId: string,
-  { requestId, remainingMs }: UpstreamRequest,
+  { requestId, traceparent, remainingMs }: UpstreamRequest,
   { outbox, encryptionKeys, now = Date.now }: UpstreamPorts,
 ): Promise<OwnedJob | undefined> {
   const id = `upstream.${tokenId}`;
@@ -82,7 +84,7 @@ export async function planUpstreamRevocation(
   const job = {
     id,
     kind: 'upstream-revocation' as const,
-    details: {},
+    details: traceparent === undefined ? {} : { traceparent },
     secret: seal(token, id, encryptionKeys),
     boundTo: id,
     requestId,

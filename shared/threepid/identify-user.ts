@@ -1,7 +1,7 @@
 import { bearerToken } from '../access-token/bearer.ts';
 import { CallerError, Misconfigured } from '../errors.ts';
 import { jsonObjectOf } from '../outgoing/json.ts';
-import { OutgoingFailure, type OutgoingResponse, type Send } from '../outgoing/send.ts';
+import { OutgoingFailure, type OutgoingRequest, type OutgoingResponse, type Send } from '../outgoing/send.ts';
 import { foreignErrorOf } from './foreign-error.ts';
 import { MatrixError } from './matrix-error.ts';
 import { serverNameOf } from './threepid.ts';
@@ -23,6 +23,8 @@ export interface Homeserver {
 /** A call by a user. */
 export interface UserCall {
   readonly authorization: string | undefined;
+  /** The trace of the call, for the homeserver. */
+  readonly traceparent?: string | undefined;
   readonly query: () => URLSearchParams;
 }
 
@@ -36,11 +38,10 @@ export interface UserCall {
  */
 export async function identifyUser(call: UserCall, remainingMs: number, homeserver: Homeserver): Promise<string> {
   const token = accessTokenOf(call, homeserver);
-  const { mxid, serverName, isGuest } = await whoami(token, Math.min(WHOAMI_MS, remainingMs), homeserver).catch(
-    (error: unknown) => {
-      throw error instanceof OutgoingFailure ? unreachable(error) : error;
-    },
-  );
+  const options = { timeoutMs: Math.min(WHOAMI_MS, remainingMs), traceparent: call.traceparent };
+  const { mxid, serverName, isGuest } = await whoami(token, options, homeserver).catch((error: unknown) => {
+    throw error instanceof OutgoingFailure ? unreachable(error) : error;
+  });
   if (serverName !== homeserver.name) {
     throw new Misconfigured('MATRIX_SERVER_NAME must be the name of the homeserver of MATRIX_HOMESERVER_URL');
   }
@@ -67,12 +68,16 @@ function missingToken(message: string): MatrixError {
 }
 
 /** @throws {OutgoingFailure} */
-async function whoami(token: string, timeoutMs: number, { url, send }: Homeserver) {
+async function whoami(
+  token: string,
+  options: Pick<OutgoingRequest, 'timeoutMs' | 'traceparent'>,
+  { url, send }: Homeserver,
+) {
   const response = await send({
     method: 'GET',
     url: `${url}/_matrix/client/v3/account/whoami`,
     headers: { Accept: 'application/json', Authorization: `Bearer ${token}` },
-    timeoutMs,
+    ...options,
   });
   if (response.status !== 200) throw passedOn(response);
   const { user_id: mxid, is_guest: isGuest } = jsonObjectOf(response);

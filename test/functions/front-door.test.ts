@@ -58,7 +58,7 @@ describe('raw', () => {
     expect(JSON.parse(passed[0]?.body ?? '')).toEqual(event);
   });
 
-  test('nothing is added but X-Request-Id and the credential that the call carries', async () => {
+  test('nothing is added but X-Request-Id, the trace and the credential that the call carries', async () => {
     const token = await issueToken();
     await raw(call(token));
     expect(passed[0]?.headers).toEqual({
@@ -68,6 +68,7 @@ describe('raw', () => {
       'content-length': expect.any(String),
       'content-type': 'application/json',
       host: expect.any(String),
+      traceparent: expect.stringMatching(/^00-[0-9a-f]{32}-[0-9a-f]{16}-02$/),
       'x-request-id': 'f-1',
     });
   });
