@@ -5,6 +5,7 @@ import { authenticateClient, type Client } from '../access-token/clients.ts';
 import { jsonOf } from '../access-token/issuers.ts';
 import { CallerError } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
+import { cutOffKeys } from '../token-revocation/token-id.ts';
 
 const Scope = z.string().check(z.regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,255}$/));
 
@@ -37,6 +38,8 @@ export interface CallerPorts extends AuthorizePorts {
 /** A call with a credential. */
 export interface CallerRequest {
   readonly authorization: string | undefined;
+  /** The trace of the call, for our own services. */
+  readonly traceparent?: string | undefined;
   /** Whether an application may authenticate by HTTP Basic. */
   readonly allowsBasic: boolean;
   readonly remainingMs: () => number;
@@ -83,9 +86,14 @@ export async function identifyCaller(request: CallerRequest, ports: CallerPorts)
   return { subject, client, actor: `subject:${subject}`, scopes, claims };
 }
 
+/** A subject as a log line names it, other than an audit record: a keyed digest. */
+export function subjectRef(subject: string, { issuer, peppers }: Pick<CallerPorts, 'issuer' | 'peppers'>): string {
+  return cutOffKeys({ issuer, subject }, peppers).current;
+}
+
 /**
  * The subject that a call is about, if the caller may do that with its links: a user with their own, an application
- * with anybody's.
+ * with anybody's. The log line is told of it.
  *
  * @param subjectId `current` is the token's subject.
  * @throws {CallerError} `insufficient_scope`: the same whether there is such a subject or not.
@@ -94,16 +102,19 @@ export function permittedSubject(
   caller: Caller,
   permission: Permission,
   subjectId: string,
-  { scopeNames }: Pick<CallerPorts, 'scopeNames'>,
+  { note }: Pick<CallerRequest, 'note'>,
+  ports: Pick<CallerPorts, 'scopeNames' | 'issuer' | 'peppers'>,
 ): string {
   const names = permission === 'read' ? READ_SCOPES : CHANGE_SCOPES;
-  const needed = scopeNames[caller.subject === undefined ? names.system : names.user];
+  const needed = ports.scopeNames[caller.subject === undefined ? names.system : names.user];
   const isCurrent = subjectId === 'current';
   const isAllowed = caller.subject === undefined ? !isCurrent : isCurrent || subjectId === caller.subject;
   if (!isAllowed || !caller.scopes.includes(needed)) {
     throw new CallerError('insufficient_scope', 'The credential does not allow this for this subject.');
   }
-  return caller.subject ?? subjectId;
+  if (caller.subject !== undefined) return caller.subject;
+  note({ subject_ref: subjectRef(subjectId, ports) });
+  return subjectId;
 }
 
 /** Whether a caller may change links at all: a user their own, an application anybody's. */

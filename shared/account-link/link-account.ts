@@ -48,7 +48,7 @@ const Fields = z.object({ federatedAccountName: z.optional(Text) });
 export async function linkAccount(request: LinkAccountRequest, ports: LinkAccountPorts): Promise<void> {
   const caller = await identifyCaller(request, ports);
   const { subjectId, ...identity } = parseInput(LinkParameters, request.parameters(), 'parameter');
-  const subject = permittedSubject(caller, 'change', subjectId, ports);
+  const subject = permittedSubject(caller, 'change', subjectId, request, ports);
   if (ports.linkBySid === 'system' && caller.subject !== undefined) {
     throw new CallerError('insufficient_scope', 'Only an application may link an account by its known id.');
   }
@@ -56,6 +56,7 @@ export async function linkAccount(request: LinkAccountRequest, ports: LinkAccoun
   if (findProvider(ports.providers, identity.fpType, identity.fpName) === undefined) {
     throw new CallerError('invalid_request', 'There is no such provider: fpType and fpName name none.');
   }
+  request.note({ provider: `${identity.fpType}:${identity.fpName}` });
   const link = {
     ...identity,
     subject,

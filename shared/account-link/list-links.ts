@@ -36,7 +36,7 @@ const Parameters = z.object({ subjectId: SubjectId });
 export async function listLinks(request: ListLinksRequest, ports: ListLinksPorts): Promise<ListedLink[]> {
   const caller = await identifyCaller(request, ports);
   const { subjectId } = parseInput(Parameters, request.parameters(), 'parameter');
-  const subject = permittedSubject(caller, 'read', subjectId, ports);
+  const subject = permittedSubject(caller, 'read', subjectId, request, ports);
   const links = await retryWhileUnavailable(request.remainingMs(), (timeoutMs) =>
     ports.directory.links.list(subject, timeoutMs),
   );

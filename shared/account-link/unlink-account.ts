@@ -64,7 +64,7 @@ const Parameters = z.object({
 export async function unlinkAccount(request: UnlinkRequest, ports: UnlinkAccountPorts): Promise<Unlinked> {
   const caller = await identifyCaller(request, ports);
   const { subjectId, force, ...identity } = parseInput(Parameters, request.parameters(), 'parameter');
-  const subject = permittedSubject(caller, 'change', subjectId, ports);
+  const subject = permittedSubject(caller, 'change', subjectId, request, ports);
   if (force === 'true' && caller.subject !== undefined) {
     throw new CallerError('insufficient_scope', 'Only an application may force a deletion.');
   }
@@ -113,6 +113,8 @@ export async function endLink(
 ): Promise<EndedLink> {
   const identity = { fpType, fpName, sid };
   const provider = findProvider(ports.providers, fpType, fpName);
+  // Of those that are listed alone: a caller may name any.
+  if (provider !== undefined) request.note({ provider: `${fpType}:${fpName}` });
   const manageUrl = provider?.manageUrl === undefined ? {} : { manageUrl: provider.manageUrl };
   const unlink = {
     ...identity,

@@ -34,13 +34,14 @@ export async function confirmBind(request: ConfirmBindRequest, ports: ConfirmBin
   const caller = await identifyCaller(request, ports);
   const { ticket } = parseInput(Fields, request.fields());
   // An application confirms nothing: it has had the ticket anyway.
-  const subject = permittedSubject(caller, 'change', 'current', ports);
+  const subject = permittedSubject(caller, 'change', 'current', request, ports);
   const taken = await takeStep('ticket', ticket, request.remainingMs, ports);
   if ('error' in taken) {
     recordFailure(request, taken.error);
     throw new CallerError('invalid_request', 'The field ticket is not one that can be confirmed, or not any more.');
   }
   const { bind, account } = taken.step;
+  request.note({ provider: `${bind.fpType}:${bind.fpName}` });
   if (taken.step.subject !== subject) {
     recordFailure(request, 'user_mismatch', bind);
     throw new CallerError('insufficient_scope', 'The credential does not allow this for this subject.');

@@ -1,4 +1,5 @@
 import type { AccountLinks, LinkOutcome } from '../account-link/account-link.ts';
+import { subjectRef } from '../account-link/caller.ts';
 import { emailIds } from '../account-link/email-digest.ts';
 import { boundToLink, sealTokens } from '../account-link/provider-tokens.ts';
 import { retryWhileUnavailable } from '../databases/retry.ts';
@@ -24,6 +25,8 @@ export interface ContinueBindPorts extends StepPorts {
   readonly confirmation: Confirmation;
   /** The sign-in at our issuer, where the page proves the user. */
   readonly signIn?: { readonly client: ProviderClient; readonly redirectUri: string } | undefined;
+  /** Whose subjects are linked. */
+  readonly issuer: string;
   readonly peppers: readonly Pepper[];
 }
 
@@ -78,6 +81,7 @@ export async function continueFromProvider(
   const taken = await takeStep('provider', onlyValue(parameters, 'state'), request.remainingMs, ports);
   if ('error' in taken) return lost(request, taken.error);
   const { bind, kept } = taken.step;
+  request.note({ provider: keyOf(bind) });
   if (key !== keyOf(bind)) return failed(request, bind, 'provider_mismatch');
   const provider = ports.providers.find(key);
   if (provider === undefined) return failed(request, bind, 'provider_disabled');
@@ -108,6 +112,7 @@ export async function continueFromSignIn(
   const taken = await takeStep('sign-in', onlyValue(parameters, 'state'), request.remainingMs, ports);
   if ('error' in taken) return lost(request, taken.error);
   const { bind, account, kept, isSilent } = taken.step;
+  request.note({ provider: keyOf(bind) });
   if (ports.signIn === undefined) return failed(request, bind, 'provider_disabled');
 
   const outcome = await ports.signIn.client.finish(parameters, kept, request.remainingMs());
@@ -139,6 +144,7 @@ export async function continueFromPage(
   const taken = await takeStep('page', token, request.remainingMs, ports);
   if ('error' in taken) return lost(request, taken.error);
   const { bind, subject, account, cookieDigest } = taken.step;
+  request.note({ provider: keyOf(bind) });
   // Digests of random secrets: the time of the comparison tells nothing of use.
   if (cookie === undefined || digestOf(cookie) !== cookieDigest) return failed(request, bind, 'browser_mismatch');
   return await finish(request, bind, subject, account, ports);
@@ -157,8 +163,10 @@ export async function completeBind(
   bind: Bind,
   subject: string,
   { sid, userName, emailDigest, tokens }: BoundAccount,
-  { links, providers, encryptionKeys }: Pick<ContinueBindPorts, 'links' | 'providers' | 'encryptionKeys'>,
+  ports: Pick<ContinueBindPorts, 'links' | 'providers' | 'encryptionKeys' | 'issuer' | 'peppers'>,
 ): Promise<BindOutcome> {
+  const { links, providers, encryptionKeys } = ports;
+  request.note({ subject_ref: subjectRef(subject, ports) });
   // It may have been taken out of service since the user was there, for a reason.
   if (providers.find(keyOf(bind)) === undefined) return { status: 'provider_disabled' };
   const identity = { fpType: bind.fpType, fpName: bind.fpName, sid };

@@ -52,7 +52,7 @@ export async function startBind(request: StartBindRequest, ports: StartBindPorts
     isPopup,
     fpType: provider.type,
     fpName: provider.name,
-    subject: subjectOf(subjectId, caller, ports),
+    subject: subjectOf(subjectId, caller, request, ports),
     begunAt: now(),
   };
   const state = newSecret();
@@ -83,10 +83,11 @@ function assertRegistered(callback: string, application: Client | undefined): as
 function subjectOf(
   subjectId: string | undefined,
   caller: Awaited<ReturnType<typeof identifyCaller>>,
+  request: StartBindRequest,
   ports: StartBindPorts,
 ): string | undefined {
-  if (caller.subject !== undefined) return permittedSubject(caller, 'change', subjectId ?? 'current', ports);
-  if (subjectId !== undefined) return permittedSubject(caller, 'change', subjectId, ports);
+  if (caller.subject !== undefined) return permittedSubject(caller, 'change', subjectId ?? 'current', request, ports);
+  if (subjectId !== undefined) return permittedSubject(caller, 'change', subjectId, request, ports);
   if (ports.confirmation === 'page') return undefined;
   throw new CallerError(
     'invalid_request',

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import type { FoundLink } from '../account-link/account-link.ts';
-import { type Caller, type CallerRequest, identifyCaller, mayChange } from '../account-link/caller.ts';
+import { type Caller, type CallerRequest, identifyCaller, mayChange, subjectRef } from '../account-link/caller.ts';
 import { canonicalEmail, emailIds } from '../account-link/email-digest.ts';
 import {
   type EndLinkRequest,
@@ -66,6 +66,7 @@ export async function unlinkSocial(request: SocialUnlinkRequest, ports: SocialUn
   const links = await findLinks(caller, { email, digests }, request, ports);
   const link = choose(links, network ?? networkOf(caller, ports));
   if (link === undefined) return NOBODY;
+  request.note({ subject_ref: subjectRef(link.subject, ports) });
   const ended = await endLink({ ...link, actor: caller.actor, force: false }, request, ports);
   switch (ended.status) {
     case 'unlinked': {
