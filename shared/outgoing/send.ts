@@ -49,6 +49,8 @@ export class OutgoingFailure extends Failure {
 }
 
 const DEFAULT_MAX_BYTES = 64 * 1024;
+/** What may come over a connection beside a body: headers, and what frames chunks, which may hold text of no use. */
+const MAX_OVERHEAD_BYTES = 1024 * 1024;
 /** Answers before the answer, such as 103: a few are usual, a flood of them is not. */
 const MAX_INTERIM_ANSWERS = 16;
 
@@ -187,7 +189,7 @@ async function readBody(response: IncomingMessage, maxBytes: number): Promise<Bu
   // A response without an encoding set yields buffers.
   for await (const chunk of response as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > maxBytes) throw new OutgoingFailure('too_large');
+    if (bytes > maxBytes || response.socket.bytesRead > maxBytes + MAX_OVERHEAD_BYTES) throw new OutgoingFailure('too_large');
     chunks.push(chunk);
   }
   if (!response.complete) throw new OutgoingFailure('unreachable');

@@ -254,6 +254,27 @@ describe('an answer is of bounded size', () => {
     expect(written).toBeLessThan(50_000_000);
   });
 
+  test('so is one whose chunks are 16 KB of extensions each, and a byte', async () => {
+    let written = 0;
+    const { call } = await startServer((socket) => {
+      const chunk = Buffer.from(`1;${'x'.repeat(16_000)}\r\n \r\n`);
+      const write = () => {
+        while (!socket.destroyed && written < 2 ** 30 && socket.write(chunk)) written += chunk.length;
+      };
+      socket.on('drain', write);
+      socket.write(`${OK}Transfer-Encoding: chunked\r\n\r\n`);
+      write();
+    });
+    await expect(call({ timeoutMs: 60_000 })).rejects.toMatchObject({ fault: 'too_large' });
+    expect(written).toBeLessThan(50_000_000);
+  });
+
+  test('a body of one byte a chunk is taken whole', async () => {
+    const body = '1\r\nx\r\n'.repeat(65_536);
+    const { call } = await startServer(answerWith(`${OK}Transfer-Encoding: chunked\r\n\r\n${body}0\r\n\r\n`));
+    expect((await call()).body).toHaveLength(65_536);
+  });
+
   test.each([65_536, 65_537])('of %i bytes, 64 KB at most are taken', async (length) => {
     const { call } = await startServer(answerWith(`${OK}Content-Length: ${length}\r\n\r\n${'x'.repeat(length)}`));
     if (length === 65_536) expect((await call()).body).toHaveLength(length);
