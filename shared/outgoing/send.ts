@@ -189,7 +189,8 @@ async function readBody(response: IncomingMessage, maxBytes: number): Promise<Bu
   // A response without an encoding set yields buffers.
   for await (const chunk of response as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > maxBytes || response.socket.bytesRead > maxBytes + MAX_OVERHEAD_BYTES) throw new OutgoingFailure('too_large');
+    if (bytes > maxBytes || response.socket.bytesRead > maxBytes + MAX_OVERHEAD_BYTES)
+      throw new OutgoingFailure('too_large');
     chunks.push(chunk);
   }
   if (!response.complete) throw new OutgoingFailure('unreachable');
