@@ -34,6 +34,14 @@ resource "yandex_function" "this" {
     }
   }
 
+  # Where the store is, for a store that has no public address.
+  dynamic "connectivity" {
+    for_each = var.network_id != null && contains(local.store_functions, each.key) ? [var.network_id] : []
+    content {
+      network_id = connectivity.value
+    }
+  }
+
   log_options {
     log_group_id = yandex_logging_group.this.id
     min_level    = var.min_log_level

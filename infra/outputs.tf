@@ -55,3 +55,8 @@ output "dead_letter_queue_arn" {
   description = "Where calls of timers end that failed to the last attempt; none without timers."
   value       = one(yandex_message_queue.dead_letters[*].arn)
 }
+
+output "dashboard_id" {
+  description = "The dashboard in Monitoring."
+  value       = yandex_monitoring_dashboard.this.id
+}

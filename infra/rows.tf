@@ -12,6 +12,7 @@ locals {
       timeout     = try(row.timeout, local.document.defaults.timeout)
       concurrency = try(row.concurrency, local.document.defaults.concurrency)
       public      = try(row.public, false)
+      profiles    = try(row.profiles, [])
       environment = { for key, value in try(row.environment, {}) : key => tostring(value) }
       variables   = try(row.variables, [])
       secrets     = try(row.secrets, [])
@@ -27,7 +28,12 @@ locals {
   provider_secret_names = distinct(flatten(regexall("\"client_secret_env\"\\s*:\\s*\"([A-Z][A-Z0-9_]*)\"", local.providers_json)))
   all_secret_names      = distinct(concat(flatten([for row in local.rows : row.secrets]), local.provider_secret_names))
 
-  enabled = var.enabled_functions == null ? toset(keys(local.rows)) : var.enabled_functions
+  # Those of the profiles, and those named besides.
+  profile_names = sort(distinct(flatten([for row in local.rows : row.profiles])))
+  enabled = setunion(
+    [for name, row in local.rows : name if length(setintersection(row.profiles, var.profiles)) > 0],
+    var.enabled_functions,
+  )
   functions = {
     for name, row in local.rows : name => merge(row, {
       secrets = concat(row.secrets, contains(row.variables, "PROVIDERS") ? local.provider_secret_names : [])
@@ -65,7 +71,7 @@ locals {
     ))
   }
 
-  # Functions that use the YDB database when there is one.
+  # Functions that use a store: those get the YDB database when there is one, and the network when there is one.
   store_functions = [
     for name, row in local.functions : name
     if length(setintersection(row.variables, ["STORE_URL", "REVOCATION_STORE_URL", "DIRECTORY_URL"])) > 0
@@ -78,5 +84,13 @@ locals {
       contains(local.gateway_functions, name) ? ["serviceAccount:${local.gateway_account}"] : [],
       row.timer != null ? ["serviceAccount:${local.trigger_account}"] : [],
     )
+  }
+}
+
+# A warning, not an error: a quota can have been raised.
+check "quota" {
+  assert {
+    condition     = length(local.functions) <= 10
+    error_message = "${length(local.functions)} functions are more than the 10 that a cloud has a quota for unless raised: the apply fails at the eleventh."
   }
 }

@@ -21,14 +21,33 @@ variable "name" {
   }
 }
 
-variable "enabled_functions" {
-  description = "Names of the rows of functions.yaml to deploy; all of them by default. A cloud has a quota of 10 functions unless raised."
+variable "profiles" {
+  description = "Protocols to deploy the functions of, by the `profiles` of the rows of functions.yaml: smart-home, matrix, shop, identity."
   type        = set(string)
-  default     = null
+  default     = []
+  nullable    = false
 
   validation {
-    condition     = var.enabled_functions == null ? true : length(var.enabled_functions) > 0 && length(setsubtract(var.enabled_functions, keys(local.rows))) == 0
-    error_message = "enabled_functions must name at least one row of functions.yaml, and nothing else: ${join(", ", keys(local.rows))}."
+    condition     = length(setsubtract(var.profiles, local.profile_names)) == 0
+    error_message = "profiles must name nothing but ${join(", ", local.profile_names)}."
+  }
+}
+
+variable "enabled_functions" {
+  description = "Names of rows of functions.yaml to deploy besides those of the profiles."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  # Nothing is deployed that was not asked for: all rows together are more than the 10 functions that a cloud has a quota for.
+  validation {
+    condition     = length(var.profiles) + length(var.enabled_functions) > 0
+    error_message = "Nothing is named to deploy. Name a profile (${join(", ", local.profile_names)}), or single functions in enabled_functions."
+  }
+
+  validation {
+    condition     = length(setsubtract(var.enabled_functions, keys(local.rows))) == 0
+    error_message = "enabled_functions must name rows of functions.yaml, and nothing else: ${join(", ", keys(local.rows))}."
   }
 }
 
@@ -98,6 +117,17 @@ variable "ydb_store" {
   type        = bool
   default     = true
   nullable    = false
+}
+
+variable "network_id" {
+  description = "Network that functions with a store are attached to, for a managed PostgreSQL or Valkey that is reached from inside only. It needs a subnet in each zone. None: the platform's own, with public addresses only."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.network_id == null ? true : can(regex("^[a-z0-9]+$", var.network_id))
+    error_message = "network_id must be the id of a network, not its name."
+  }
 }
 
 variable "deletion_protection" {

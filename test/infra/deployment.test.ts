@@ -13,8 +13,14 @@ import {
 import { hasTerraform, type Rehearsal, rehearse, unlessTerraform } from './terraform-run.ts';
 
 const secret = (id: string): JsonObject => ({ id, version_id: `${id}-version`, key: 'value' });
-const lockbox = { TOKEN_PEPPERS: secret('peppers'), CLIENTS: secret('clients'), ENCRYPTION_KEYS: secret('keys') };
-const given: JsonObject = { folder_id: 'b1gfolder', secrets: lockbox };
+const lockbox = {
+  TOKEN_PEPPERS: secret('peppers'),
+  CLIENTS: secret('clients'),
+  ENCRYPTION_KEYS: secret('keys'),
+  MATRIX_SIGNING_KEY: secret('signing'),
+};
+const nothing: JsonObject = { folder_id: 'b1gfolder', secrets: lockbox };
+const given: JsonObject = { ...nothing, profiles: ['smart-home', 'matrix', 'shop', 'identity'] };
 
 const functionsYaml = async (rows: JsonObject): Promise<JsonObject> => {
   const document: Json = parseYaml(await readInfraFile('functions.yaml'));
@@ -134,7 +140,7 @@ describe.skipIf(!hasTerraform)(
       const functions = await functionsYaml({ maintenance: { timer, ...changes } });
       const openapi = { openapi: '3.0.0', paths };
 
-      const rehearsal = await rehearse({ ...given, enabled_functions: ['maintenance'] }, { functions, openapi });
+      const rehearsal = await rehearse({ ...nothing, enabled_functions: ['maintenance'] }, { functions, openapi });
 
       const message = expect.stringContaining('maintenance has a timer: nobody else may call it');
       expect(rehearsal).toMatchObject({ status: 'refused', message });
@@ -159,7 +165,7 @@ describe.skipIf(!hasTerraform)(
     });
 
     test('without timers there is no queue, no key and no account for them', async () => {
-      const deployment = await applied({ ...given, enabled_functions: ['token-authorize'] });
+      const deployment = await applied({ ...nothing, enabled_functions: ['token-authorize'] });
 
       for (const type of [
         'yandex_message_queue',
@@ -191,7 +197,7 @@ describe.skipIf(!hasTerraform)(
     });
 
     test('without its authorizer an operation is left out, never left open', async () => {
-      const deployment = await applied({ ...given, enabled_functions: ['smart-home-unlink'] });
+      const deployment = await applied({ ...nothing, enabled_functions: ['smart-home-unlink'] });
 
       const spec = specOf(deployment);
 
@@ -203,7 +209,7 @@ describe.skipIf(!hasTerraform)(
     });
 
     test('operations of functions that are not enabled are left out', async () => {
-      const deployment = await applied({ ...given, enabled_functions: ['token-authorize'] });
+      const deployment = await applied({ ...nothing, enabled_functions: ['token-authorize'] });
 
       expect(operationsOf(specOf(deployment))).toEqual(['get /whoami']);
       expect(invokers(deployment, 'token-authorize')).toEqual([account(deployment, 'gateway[0]')]);
@@ -267,9 +273,62 @@ describe.skipIf(!hasTerraform)(
         const message = expect.stringContaining('need these in Lockbox, named by the variable secrets: ONE_SECRET');
         expect(await rehearse(given, { providers })).toMatchObject({ status: 'refused', message });
         expect(
-          await rehearse({ ...given, enabled_functions: ['external-provider-list'] }, { providers }),
+          await rehearse({ ...nothing, enabled_functions: ['external-provider-list'] }, { providers }),
         ).toMatchObject({ status: 'applied' });
       });
+    });
+
+    test.each([
+      ['smart-home', ['maintenance', 'smart-home-unlink', 'token-authorize', 'token-introspect', 'token-revoke']],
+      ['matrix', ['threepid-bind', 'threepid-unbind']],
+      ['shop', ['external-provider-bind', 'external-provider-link', 'maintenance', 'social-unlink']],
+      ['identity', [...['bind', 'delete', 'link', 'list'].map((verb) => `external-provider-${verb}`), 'maintenance']],
+    ])('the profile %s has the functions of that protocol, and what they need', async (profile, functions) => {
+      const deployment = await applied({ ...nothing, profiles: [profile] });
+
+      expect(Object.keys(isObject(deployment.outputs.function_ids) ? deployment.outputs.function_ids : {})).toEqual(
+        functions,
+      );
+    });
+
+    test('profiles share what both have, and enabled_functions adds to them', async () => {
+      const deployment = await applied({
+        ...nothing,
+        profiles: ['shop', 'identity'],
+        enabled_functions: ['token-revoke', 'maintenance'],
+      });
+
+      expect(addresses(deployment, 'yandex_function')).toHaveLength(7);
+      expect(addresses(deployment, 'yandex_function')).toContain('yandex_function.this["token-revoke"]');
+    });
+
+    test('functions that use a store are attached to the network, where one is given', async () => {
+      const functions = await functionsYaml({ 'token-authorize': { profiles: ['smart-home'] } });
+
+      const deployment = await applied(
+        { ...nothing, profiles: ['smart-home'], network_id: 'enpexample0network00' },
+        { functions },
+      );
+
+      const connectivity = (name: string) => deployment.resources.get(`yandex_function.this["${name}"]`)?.connectivity;
+      expect(connectivity('smart-home-unlink')).toEqual([{ network_id: 'enpexample0network00' }]);
+      expect(connectivity('token-authorize')).toEqual([]);
+      expect(whole.resources.get('yandex_function.this["smart-home-unlink"]')?.connectivity).toEqual([]);
+    });
+
+    test('the dashboard charts the functions by their ids, and the gateway and the dead letters where there are any', async () => {
+      const dashboard = (deployment: Applied) =>
+        JSON.stringify(deployment.resources.get('yandex_monitoring_dashboard.this'));
+      const small = await applied({ ...nothing, enabled_functions: ['token-authorize'] });
+
+      for (const [name, id] of Object.entries(isObject(whole.outputs.function_ids) ? whole.outputs.function_ids : {})) {
+        expect(dashboard(whole)).toContain(`${id}: ${name}`);
+        expect(dashboard(whole)).toMatch(new RegExp(`errors_per_second[^}]*${id}`));
+      }
+      expect(dashboard(whole)).toContain('api_gateway.requests_count_per_second');
+      expect(dashboard(whole)).toContain('queue.messages.stored_count');
+      expect(dashboard(small)).toContain('api_gateway.requests_count_per_second');
+      expect(dashboard(small)).not.toContain('queue.messages.stored_count');
     });
 
     test('the example is one that terraform takes', async () => {
@@ -308,7 +367,7 @@ describe.skipIf(!hasTerraform)(
         },
       };
 
-      const spec = specOf(await applied({ ...given, enabled_functions: ['token-authorize'] }, { openapi }));
+      const spec = specOf(await applied({ ...nothing, enabled_functions: ['token-authorize'] }, { openapi }));
 
       expect(operationsOf(spec).sort()).toEqual([
         'get /either',
@@ -380,13 +439,23 @@ describe.skipIf(!hasTerraform)(
       [
         'a function that has no row',
         { enabled_functions: ['smart-home-unlnk'] },
-        'must name at least one row of functions.yaml',
+        'enabled_functions must name rows of functions.yaml, and nothing else',
       ],
-      ['no function at all', { enabled_functions: [] }, 'must name at least one row of functions.yaml'],
+      [
+        'a profile that no row has',
+        { profiles: ['smart_home'] },
+        'must name nothing but identity, matrix, shop, smart-home',
+      ],
+      [
+        'nothing to deploy',
+        { profiles: [] },
+        'Nothing is named to deploy. Name a profile (identity, matrix, shop, smart-home)',
+      ],
+      ['a network by its name', { network_id: 'default-network' }, 'network_id must be the id of a network'],
       [
         'a secret that is not in Lockbox',
         { secrets: {} },
-        'need these in Lockbox, named by the variable secrets: CLIENTS, ENCRYPTION_KEYS, TOKEN_PEPPERS',
+        'need these in Lockbox, named by the variable secrets: CLIENTS, ENCRYPTION_KEYS, MATRIX_SIGNING_KEY, TOKEN_PEPPERS',
       ],
       [
         'a list of providers in Lockbox',

@@ -8,6 +8,18 @@ describe('functions.yaml and openapi.yaml', () => {
     expect(reachabilityFaults(await readRows(), await readOpenApi())).toEqual([]);
   });
 
+  test('each function belongs to a profile, and no profile is more than a cloud has a quota for', async () => {
+    const rows = Object.entries(await readRows());
+    const sizes = Map.groupBy(
+      rows.flatMap(([, { profiles = [] }]) => profiles),
+      (profile) => profile,
+    );
+
+    expect(rows.filter(([, { profiles = [] }]) => profiles.length === 0).map(([name]) => name)).toEqual([]);
+    expect([...sizes.keys()].sort()).toEqual(['identity', 'matrix', 'shop', 'smart-home']);
+    expect([...sizes.values()].filter((functions) => functions.length > 10)).toEqual([]);
+  });
+
   test('each placeholder of openapi.yaml is a variable of the template', async () => {
     const rows = await readRows();
     const names = [...(await readInfraFile('openapi.yaml')).matchAll(/[$%]\{([^}]*)\}/g)].map(([, name]) => name);

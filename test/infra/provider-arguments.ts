@@ -11,7 +11,7 @@ import {
   type Resource,
 } from './terraform-files.ts';
 
-const Source = z.enum(['documentation', 'inference']);
+const Source = z.enum(['documentation', 'repository', 'inference']);
 
 const Block = z.strictObject({
   source: z.optional(Source),

@@ -52,6 +52,7 @@ export function stringsIn(value: Json | undefined): string[] {
 }
 
 const Row = z.object({
+  profiles: z.optional(z.array(z.enum(['smart-home', 'matrix', 'shop', 'identity']))),
   public: z.optional(z.boolean()),
   environment: z.optional(z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]))),
   variables: z.optional(z.array(z.string())),

@@ -40,16 +40,25 @@ export async function rehearse(
 ): Promise<Rehearsal> {
   const folder = await mkdtemp(join(tmpdir(), 'unlink-infra-'));
   try {
-    const functions = replaced.functions ? stringify(replaced.functions) : await readInfraFile('functions.yaml');
-    const openapi = replaced.openapi ? stringify(replaced.openapi) : await readInfraFile('openapi.yaml');
-    const providers = JSON.stringify(replaced.providers ?? []);
-    await writeConfiguration(folder, { functions, openapi, providers, variables });
+    await writeRehearsal(folder, variables, replaced);
     const applied = await terraform(folder, ['apply', '-auto-approve', '-compact-warnings']);
     if (applied.status !== 0) return { status: 'refused', message: applied.output };
     return readState(await terraform(folder, ['show', '-json']));
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Writes what is rehearsed: `infra/` in a folder, the zips in `dist/` beside it, and an empty `terraformrc`. */
+export async function writeRehearsal(
+  folder: string,
+  variables: JsonObject,
+  replaced: Parameters<typeof rehearse>[1] = {},
+): Promise<void> {
+  const functions = replaced.functions ? stringify(replaced.functions) : await readInfraFile('functions.yaml');
+  const openapi = replaced.openapi ? stringify(replaced.openapi) : await readInfraFile('openapi.yaml');
+  const providers = JSON.stringify(replaced.providers ?? []);
+  await writeConfiguration(folder, { functions, openapi, providers, variables });
 }
 
 async function writeConfiguration(
@@ -96,13 +105,14 @@ function standIn(file: TerraformFile): string {
   return redirect(JSON.stringify({ ...file.document, resource: { terraform_data: Object.fromEntries(replacements) } }));
 }
 
-/** A resource's arguments and blocks as one value; a dynamic block as the list that it makes. */
+/** A resource's arguments and blocks as one value; a dynamic block as the list that it makes, after those that are written out. */
 function inputOf(body: JsonObject): JsonObject {
   const { dynamic, ...fixed } = body;
   const generated = entries(dynamic).flatMap(([name, blocks]) =>
     objects(blocks).map(({ for_each, content }): [string, Json] => {
       const value = expression(objects(content)[0] ?? {}).replaceAll(`${name}.value`, `${name}_value`);
-      return [name, `\${[for ${name}_value in ${expression(for_each ?? [])} : ${value}]}`];
+      const made = `[for ${name}_value in ${expression(for_each ?? [])} : ${value}]`;
+      return [name, `\${concat(${expression(fixed[name] ?? [])}, ${made})}`];
     }),
   );
   return Object.fromEntries([...Object.entries(fixed), ...generated].filter(([key]) => !metaArguments.has(key)));
@@ -111,6 +121,7 @@ function inputOf(body: JsonObject): JsonObject {
 /** A parsed value as HCL text. */
 function expression(value: Json): string {
   if (typeof value === 'string') return /^\$\{(.*)\}$/s.exec(value)?.[1] ?? JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(expression).join(', ')}]`;
   const inner = entries(value).map(([key, item]) => `${key} = ${expression(item)}`);
   return inner.length > 0 ? `{ ${inner.join(', ')} }` : JSON.stringify(value);
 }
