@@ -177,6 +177,19 @@ describe('only what is deployed is tried', () => {
   });
 });
 
+test('what a Matrix client meets without a user is tried, and no other function', async () => {
+  const project = await start();
+
+  const { status, text } = await smoke(...urlsOf(project), '--only', 'threepid-unbind', '--only', 'threepid-bind');
+
+  expect(status).toBe(0);
+  expect(text).toContain('8 passed, 0 failed');
+  for (const operation of ['unbind', 'bind']) {
+    expect(text).toMatch(new RegExp(`OPTIONS …/account/3pid/${operation}: .* got 204`));
+    expect(text).toMatch(new RegExp(`raw 3pid.${operation} without a token: .*M_MISSING_TOKEN.* got 200`));
+  }
+});
+
 test('a dead URL fails every call, readably', async () => {
   const { status, lines } = await smoke('--functions-url', 'http://127.0.0.1:1', '--gateway-url', 'http://127.0.0.1:1');
 

@@ -90,6 +90,14 @@ const linkCall = (
   headers,
 });
 
+/** The calls of the Matrix API that need no user: what there is beside an unbind or a bind, and one without a token. */
+const matrixCall = (operation: 'unbind' | 'bind', method: string): SmokeRequest => ({
+  via: 'gateway',
+  method,
+  path: `/_matrix/client/v3/account/3pid/${operation}`,
+  ...(method === 'POST' && { headers: { 'Content-Type': 'application/json' }, body: '{}' }),
+});
+
 /** Whether JSON holds at least these fields. */
 function holds(json: unknown, fields: Readonly<Record<string, unknown>>): boolean {
   if (typeof json !== 'object' || json === null) return false;
@@ -226,6 +234,41 @@ export const SMOKE_CALLS: readonly SmokeCall[] = [
       isExpected: ({ status, json }) =>
         (status === 403 && holds(json, { type: 'security_error', error: 'insufficient_scope' })) ||
         (status === 401 && holds(json, { type: 'security_error', error: 'invalid_token' })),
+    },
+  ]),
+  ...(['unbind', 'bind'] as const).flatMap((operation): SmokeCall[] => [
+    {
+      functions: [`threepid-${operation}`],
+      title: `OPTIONS …/account/3pid/${operation}`,
+      request: () => matrixCall(operation, 'OPTIONS'),
+      expected: '204 for any origin',
+      isExpected: ({ status, headers }) => status === 204 && headers.get('access-control-allow-origin') === '*',
+    },
+    {
+      functions: [`threepid-${operation}`],
+      title: `POST …/account/3pid/${operation} without a token`,
+      request: () => matrixCall(operation, 'POST'),
+      expected: '401 {"errcode":"M_MISSING_TOKEN"} for any origin',
+      isExpected: ({ status, headers, json }) =>
+        status === 401 &&
+        holds(json, { errcode: 'M_MISSING_TOKEN' }) &&
+        headers.get('access-control-allow-origin') === '*',
+    },
+    {
+      functions: [`threepid-${operation}`],
+      title: `GET …/account/3pid/${operation}`,
+      request: () => matrixCall(operation, 'GET'),
+      expected: '405 {"errcode":"M_UNRECOGNIZED"}',
+      isExpected: ({ status, json }) => status === 405 && holds(json, { errcode: 'M_UNRECOGNIZED' }),
+    },
+    {
+      functions: [`threepid-${operation}`],
+      title: `raw 3pid.${operation} without a token`,
+      request: ({ requestId }) =>
+        raw({ headers: { request_id: requestId }, request_type: `3pid.${operation}`, api_version: 1 }),
+      expected: '200 {"status":401,"payload":{"errcode":"M_MISSING_TOKEN"}}',
+      isExpected: ({ status, json }) =>
+        status === 200 && holds(json, { status: 401, payload: { errcode: 'M_MISSING_TOKEN' } }),
     },
   ]),
   {
