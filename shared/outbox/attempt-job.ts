@@ -59,13 +59,22 @@ export async function attemptJob(
 }
 
 /** A job for a log line: nothing of whom it is about. */
-export function describeJob(
-  { id, kind, details, requestId, attemptsStarted }: OwnedJob,
-  fields: Readonly<Record<string, unknown>>,
-): Record<string, unknown> {
-  const { fpType, fpName } = details;
-  const provider = fpType === undefined ? {} : { provider: `${fpType}:${fpName}` };
-  return { job_id: id, kind, ...provider, job_request_id: requestId, attempt: attemptsStarted, ...fields };
+export function describeJob(job: OwnedJob, fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const { id, kind, requestId, attemptsStarted } = job;
+  const provider = providerOf(job);
+  return {
+    job_id: id,
+    kind,
+    ...(provider !== undefined && { provider }),
+    job_request_id: requestId,
+    attempt: attemptsStarted,
+    ...fields,
+  };
+}
+
+/** `type:name` of the provider that a job is about, if it is about one. */
+export function providerOf({ details: { fpType, fpName } }: Pick<OwnedJob, 'details'>): string | undefined {
+  return fpType === undefined ? undefined : `${fpType}:${fpName}`;
 }
 
 function settlementOf(job: OwnedJob, attempt: RevocationAttempt, now: number, random: () => number): Settlement {

@@ -1,5 +1,6 @@
 import { retryWhileUnavailable } from '../databases/retry.ts';
-import { type AlertOfJob, type AttemptPorts, attemptJob, describeJob } from './attempt-job.ts';
+import type { Measure } from '../measurement.ts';
+import { type AlertOfJob, type AttemptPorts, attemptJob, describeJob, providerOf } from './attempt-job.ts';
 import type { OwnedJob } from './outbox.ts';
 
 /** One run of the outbox. */
@@ -9,6 +10,8 @@ export interface RunRequest {
   /** How long it may still take, in milliseconds. */
   readonly remainingMs: () => number;
   readonly alert: AlertOfJob;
+  /** Counts the tries. */
+  readonly measure?: Measure;
 }
 
 /** How many jobs went which way. */
@@ -75,6 +78,18 @@ function isSuspect(job: OwnedJob): boolean {
 }
 
 async function runJob(
+  job: OwnedJob,
+  request: RunRequest,
+  ports: Omit<AttemptPorts, 'alert'>,
+): Promise<keyof RunReport> {
+  const result = await tryJob(job, request, ports);
+  const provider = providerOf(job);
+  const labels = { kind: job.kind, ...(provider !== undefined && { provider }), result };
+  request.measure?.({ metric: 'outbox_attempts_total', value: 1, ...labels });
+  return result;
+}
+
+async function tryJob(
   job: OwnedJob,
   { remainingMs, alert }: RunRequest,
   ports: Omit<AttemptPorts, 'alert'>,

@@ -16,7 +16,7 @@ export interface TimerDefinition<Schema extends z.ZodMiniObject, Ports> {
 }
 
 /** One call of a timer. */
-export type Tick = Pick<Invocation, 'remainingMs' | 'note' | 'warn' | 'alert'> & {
+export type Tick = Pick<Invocation, 'remainingMs' | 'note' | 'warn' | 'alert' | 'measure'> & {
   /** The platform's id of the call. */
   readonly invocationId: string;
 };
@@ -38,8 +38,8 @@ export function defineTimer<Schema extends z.ZodMiniObject, Ports>(
     invocation.note({ transport: 'timer' });
     try {
       ports ??= definition.ports(readEnvironment(definition.environment), invocations.platform);
-      const { remainingMs, note, warn, alert } = invocation;
-      await definition.run({ invocationId: context.requestId, remainingMs, note, warn, alert }, ports);
+      const { remainingMs, note, warn, alert, measure } = invocation;
+      await definition.run({ invocationId: context.requestId, remainingMs, note, warn, alert, measure }, ports);
       invocation.end({ outcome: 'ok' });
     } catch (error) {
       const code = isFailure(error) ? error.code : 'server_error';

@@ -1,6 +1,7 @@
 import type { Handler } from '@yandex-cloud/function-types';
 import { monotonicMs } from '../clock.ts';
 import { type CallerErrorCode, type FailureCode, isFailure, isStoreUnavailable } from '../errors.ts';
+import type { Measurement } from '../measurement.ts';
 import { OutgoingFailure } from '../outgoing/send.ts';
 import type { Platform } from '../platform.ts';
 import { isDeployed } from './environment.ts';
@@ -37,6 +38,8 @@ export interface Invocation {
   audit(event: string, fields: Record<string, unknown>): void;
   /** Writes an error line at once, for what an operator has to look at though the call succeeds. */
   alert(message: string, fields: Record<string, unknown>): void;
+  /** Writes a line of what no call's line tells, at once. */
+  measure(measurement: Measurement): void;
   /** Writes the log line: once, at the end. */
   end(outcome: Outcome): void;
 }
@@ -96,6 +99,9 @@ export function createInvocations(functionName: string): Invocations {
       },
       alert: (message, more) => {
         getLogger().log('ERROR', `${functionName}: ${message}`, { ...of, ...more });
+      },
+      measure: (measurement) => {
+        getLogger().log('INFO', 'metric', { ...of, ...measurement });
       },
       end: ({ outcome, code, error }) => {
         const level = outcome === 'error' ? 'ERROR' : isWarning ? 'WARN' : 'INFO';

@@ -39,12 +39,12 @@ export async function bindThreepid(call: MatrixRequest, ports: MatrixPorts): Pro
   const deadline = startDeadline(call.remainingMs());
   const mxid = await identifyUser(call, deadline.serverMs(), ports.homeserver);
   const fields = readBody(BindFields, call);
-  const idServer = readIdServer(fields.id_server, ports.allowedServers);
+  const idServer = readIdServer(fields.id_server, ports.allowedServers, call);
   const threepid = await findValidated(fields, idServer, deadline, ports);
   const bind = { ...threepid, mxid, idServer, bindId: randomUUID(), state: 'pending', begunAt: ports.now() } as const;
   const earlier = await rememberPending(bind, deadline, ports);
   const answer = await requestBind({ mxid, ...fields }, idServer, deadline, ports);
-  call.note({ subject: mxid, id_servers: [`${idServer} ${answer.status}`] });
+  call.note({ id_servers: [`${idServer} ${answer.status}`] });
   if (answer.status === 'done') {
     await warnIfUnavailable(call, rememberBound(bind, earlier, deadline, ports));
     call.audit('threepid.bound', { subject: mxid, medium: bind.medium, id_server: idServer });

@@ -4,6 +4,7 @@ import { retryWhileUnavailable } from '../databases/retry.ts';
 import { CallerError } from '../errors.ts';
 import { assertJsonShape, hasDuplicateKeys, isJsonObject, type JsonObject } from '../json.ts';
 import { parsePublicHost } from '../outgoing/public-host.ts';
+import type { OutgoingFault } from '../outgoing/send.ts';
 import type { UserCall } from './identify-user.ts';
 import { MatrixError } from './matrix-error.ts';
 
@@ -41,13 +42,15 @@ export function startDeadline(remainingMs: number): Deadline {
 }
 
 /**
- * The name of an identity server: as it is connected to and as it is signed to.
+ * The name of an identity server: as it is connected to and as it is signed to. One that may not be asked is noted like
+ * one that was found to be so on the way out.
  *
  * @throws {MatrixError} `M_INVALID_PARAM`: it is not one that may be asked, known without looking for it.
  */
-export function readIdServer(text: string, allowed: readonly string[]): string {
+export function readIdServer(text: string, allowed: readonly string[], { note }: Pick<MatrixRequest, 'note'>): string {
   const host = parsePublicHost(text, allowed);
   if (host !== undefined) return host;
+  note({ outgoing_fault: 'forbidden' satisfies OutgoingFault });
   throw new MatrixError(
     400,
     'M_INVALID_PARAM',

@@ -42,7 +42,7 @@ export async function unbindThreepid(call: MatrixRequest, ports: SigningPorts): 
       `The key address must be ${medium === 'email' ? 'an e-mail address' : 'a phone number'}.`,
     );
   }
-  const given = id_server ? readIdServer(id_server, ports.allowedServers) : undefined;
+  const given = id_server ? readIdServer(id_server, ports.allowedServers, call) : undefined;
   const owned = { mxid, ...threepid };
   const known = await deadline.useDirectory((timeoutMs) => ports.threepids.find(owned, timeoutMs));
   const idServers = given === undefined ? [...new Set(known.map(({ idServer }) => idServer))] : [given];
@@ -62,7 +62,9 @@ export async function unbindThreepid(call: MatrixRequest, ports: SigningPorts): 
   if (forgotten.length > 0) {
     await deadline.useDirectory((timeoutMs) => ports.threepids.forget(forgotten, timeoutMs));
   }
-  return resultOf(answers);
+  const result = resultOf(answers);
+  call.note({ result });
+  return result;
 }
 
 /** The request, signed in the homeserver's name for this server alone. */

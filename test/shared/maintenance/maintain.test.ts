@@ -3,7 +3,8 @@ import type { Directory } from '#shared/directory/directory.ts';
 import { openMemoryDirectory } from '#shared/directory/drivers/memory.ts';
 import { StoreUnavailable } from '#shared/errors.ts';
 import { maintain } from '#shared/maintenance/maintain.ts';
-import { SETTLED_JOB_MS } from '#shared/outbox/outbox.ts';
+import type { Measurement } from '#shared/measurement.ts';
+import { SETTLED_JOB_MS, type Settlement } from '#shared/outbox/outbox.ts';
 import { openMemoryStore } from '#shared/token-revocation/drivers/memory.ts';
 import type { TokenRevocationStore } from '#shared/token-revocation/store.ts';
 import { START_MS } from '#test/support/outbox-run.ts';
@@ -25,6 +26,7 @@ async function startMaintenance() {
   await directory.outbox.add({ ...job, id: 'due' });
 
   const notes: Record<string, unknown> = {};
+  const measured: Measurement[] = [];
   const tick = (changes: {
     directory?: Directory;
     revocations?: TokenRevocationStore;
@@ -35,9 +37,13 @@ async function startMaintenance() {
     const note = (fields: object) => Object.assign(notes, fields);
     const doJob = async () => ({ status: 'done', result: 'revoked' }) as const;
     const ports = { directory, revocations, doJob, now, ...stores };
-    return maintain({ invocationId, remainingMs, note, alert: () => {} }, ports);
+    const measure = (measurement: Measurement) => void measured.push(measurement);
+    return maintain({ invocationId, remainingMs, note, measure, alert: () => {} }, ports);
   };
-  return { directory, revocations, notes, tick };
+  const advance = (ms: number) => {
+    timeMs += ms;
+  };
+  return { directory, revocations, notes, measured, advance, tick };
 }
 
 /** A store whose deletions are counted, and delete so many each. */
@@ -63,6 +69,71 @@ test('a tick without anything to do says so', async () => {
   await tick({});
   await tick({ invocationId: 'next' });
   expect(notes).toEqual({ jobs: NO_JOBS, purged_directory: 0, purged_revocations: 0 });
+});
+
+const NOTHING_WAITS: readonly Measurement[] = [
+  { metric: 'outbox_depth', value: 0, state: 'pending' },
+  { metric: 'outbox_oldest_age_seconds', value: 0 },
+  { metric: 'outbox_depth', value: 0, state: 'set_aside' },
+];
+
+describe('a tick measures the outbox', () => {
+  test('each try, and then what is left', async () => {
+    const { measured, tick } = await startMaintenance();
+
+    await tick({});
+
+    expect(measured).toEqual([
+      { metric: 'outbox_attempts_total', value: 1, kind: 'upstream-revocation', result: 'done' },
+      ...NOTHING_WAITS,
+      { metric: 'outbox_depth', value: 0, state: 'dead' },
+    ]);
+  });
+
+  test('how long the oldest job waits, since it was written and not since it was last due', async () => {
+    const { directory, measured, advance, tick } = await startMaintenance();
+    const waiting = { kind: 'upstream-revocation', details: {}, boundTo: '', requestId: 'r' } as const;
+    await tick({});
+    await directory.outbox.add({ ...waiting, id: 'waits', claim: { name: 'c', leaseMs: 1 } });
+    advance(60_000);
+    await directory.outbox.add({ ...waiting, id: 'younger', claim: { name: 'd', leaseMs: 86_400_000 } });
+    const dueAt = Number.MAX_SAFE_INTEGER;
+    await directory.outbox.settle({ id: 'waits', claim: 'c' }, { state: 'pending', dueAt, error: 'status 503' });
+    advance(60_000);
+    measured.length = 0;
+
+    await tick({ invocationId: 'next' });
+
+    expect(measured).toContainEqual({ metric: 'outbox_depth', value: 2, state: 'pending' });
+    expect(measured).toContainEqual({ metric: 'outbox_oldest_age_seconds', value: 120 });
+  });
+
+  test('what was set aside and what was given up, of which a hundred stand for more', async () => {
+    const { directory, measured, tick } = await startMaintenance();
+    const lost = { kind: 'grant-revocation', details: {}, boundTo: '', requestId: 'r' } as const;
+    for (let count = 0; count < 101; count += 1) {
+      const [id, claim] = [`job-${count}`, { name: `claim-${count}`, leaseMs: 1 }];
+      await directory.outbox.add({ ...lost, id, claim });
+      const error = 'status 400';
+      const end: Settlement = count === 0 ? { state: 'set_aside', error } : { state: 'dead', result: 'failed', error };
+      await directory.outbox.settle({ id, claim: claim.name }, end);
+    }
+    await directory.outbox.add({ ...lost, id: 'last', claim: { name: 'l', leaseMs: 1 } });
+    await directory.outbox.settle({ id: 'last', claim: 'l' }, { state: 'dead', result: 'failed', error: 'status 400' });
+
+    await tick({});
+
+    expect(measured).toContainEqual({ metric: 'outbox_depth', value: 1, state: 'set_aside' });
+    expect(measured).toContainEqual({ metric: 'outbox_depth', value: 100, state: 'dead' });
+  });
+
+  test('not when there is no time for it', async () => {
+    const { measured, tick } = await startMaintenance();
+
+    await tick({ remainingMs: () => 2999 });
+
+    expect(measured).toEqual([]);
+  });
 });
 
 describe('one part that fails does not stop the others, and its failure is thrown', () => {
@@ -129,15 +200,15 @@ describe('a purge', () => {
   test('begins no batch when the time runs out', async () => {
     const { directory, revocations, notes, tick } = await startMaintenance();
     const stores = { directory: purging(directory, [1000, 1000]), revocations: purging(revocations, [1000]) };
-    let leftMs = 5000;
+    let leftMs = 6000;
     const remainingMs = () => {
-      leftMs -= 1000; // asked once for the jobs, and before each batch
+      leftMs -= 1000; // asked once for the jobs, once for their number, and before each batch
       return leftMs;
     };
     await tick({ ...stores, remainingMs });
     expect([stores.directory.limits.length, stores.revocations.limits.length]).toEqual([0, 0]);
     expect(notes).toEqual({ jobs: NO_JOBS, purged_directory: 0, purged_revocations: 0 });
-    leftMs = 7000;
+    leftMs = 8000;
     await tick({ ...stores, remainingMs });
     expect([stores.directory.limits.length, stores.revocations.limits.length]).toEqual([2, 0]);
   });
