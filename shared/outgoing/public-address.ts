@@ -36,6 +36,9 @@ const SPECIAL_IPV6 = blockList('ipv6', [
   '3fff::/20',
 ]);
 
+/** How long the addresses of one family are waited for when those of the other are known, in milliseconds. */
+const SECOND_FAMILY_MS = 500;
+
 /** Whether a resolved address is public. What is no address is not, nor is one with a zone. */
 export function isPublicAddress(address: string): boolean {
   // Each family has lists of its own: a list that is asked about the other family answers no.
@@ -67,7 +70,14 @@ export async function queryAddresses(
   const resolver = new Resolver({ timeout: 2000, tries: 2 });
   if (servers !== undefined) resolver.setServers(servers);
   signal.addEventListener('abort', () => resolver.cancel(), { once: true });
-  const [ipv4, ipv6] = await Promise.allSettled([resolver.resolve4(hostname), resolver.resolve6(hostname)]);
+  const queries = [resolver.resolve4(hostname), resolver.resolve6(hostname)] as const;
+  // Some name servers drop the question for one family. What is found is all that is connected to: nothing is missed.
+  const endsSecond = Promise.any(queries).then(
+    () => setTimeout(() => resolver.cancel(), SECOND_FAMILY_MS),
+    () => undefined,
+  );
+  const [ipv4, ipv6] = await Promise.allSettled(queries);
+  clearTimeout(await endsSecond);
   if (ipv4.status === 'rejected' && ipv6.status === 'rejected') throw ipv4.reason;
   return [
     ...(ipv4.status === 'fulfilled' ? ipv4.value : []).map((address) => ({ address, family: 4 })),

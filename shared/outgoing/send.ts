@@ -201,5 +201,7 @@ function outgoingFault(error: unknown): OutgoingFault {
   if (!(error instanceof Error)) return 'unreachable';
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   if (code.startsWith('HPE_')) return 'malformed';
+  // Of a name server, and of a host: as slow as one that the deadline ends.
+  if (code === 'ETIMEOUT' || code === 'ETIMEDOUT') return 'timed_out';
   return /CERT|TLS|SSL|EPROTO|UNABLE_TO_VERIFY/.test(code) ? 'tls' : 'unreachable';
 }

@@ -12,6 +12,9 @@ import { isUnderWay, type OwnedThreepid, type Threepid, type ThreepidBinding } f
 /** How long an identity server may take to say what was validated, in milliseconds: the bind needs the rest. */
 const VALIDATION_MS = 3000;
 
+/** The most identity servers at which one identifier is bound: an unbind asks all of them at once. */
+const MAX_SERVERS = 10;
+
 /** The ids and secrets of validation sessions (https://spec.matrix.org/v1.15/appendices/#opaque-identifiers). */
 const Opaque = z
   .string('must be a string')
@@ -97,14 +100,19 @@ async function rememberPending(
   { threepids, now }: MatrixPorts,
 ): Promise<readonly ThreepidBinding[]> {
   const known = await deadline.useDirectory((timeoutMs) => threepids.find(bind, timeoutMs));
+  const idServers = new Set([bind, ...known].map(({ idServer }) => idServer));
+  if (idServers.size > MAX_SERVERS) throw tooMany();
   const earlier = known.filter((other) => other.idServer === bind.idServer && !isUnderWay(other, now()));
   // One of which nothing will ever be known says as much as many.
   const [, ...superfluous] = earlier.filter(({ state }) => state === 'pending');
   if (superfluous.length > 0) await deadline.useDirectory((timeoutMs) => threepids.forget(superfluous, timeoutMs));
   const isRemembered = await deadline.useDirectory((timeoutMs) => threepids.put(bind, timeoutMs));
-  if (!isRemembered)
-    throw new MatrixError(403, 'M_FORBIDDEN', 'The account has as many identifiers bound as there may be.');
+  if (!isRemembered) throw tooMany();
   return earlier;
+}
+
+function tooMany(): MatrixError {
+  return new MatrixError(403, 'M_FORBIDDEN', 'The account has as many identifiers bound as there may be.');
 }
 
 async function rememberBound(

@@ -231,6 +231,18 @@ describe('a call that cannot be', () => {
     expect(pathsOf()).toEqual(['GET getValidated3pid']);
   });
 
+  test('of an identifier that is bound at as many servers as there may be: 403, but at one of them', async () => {
+    for (let index = 0; index < 10; index += 1) await matrix.put(before({ idServer: `id${index}.example.org` }));
+    expect(await bind()).toMatchObject({ status: 403, body: { errcode: 'M_FORBIDDEN' } });
+    expect(pathsOf()).toEqual(['GET getValidated3pid']);
+
+    mxid = `@bob${count}:${matrix.homeserver.serverName}`;
+    token = matrix.homeserver.accessToken(`bob${count}`);
+    for (let index = 0; index < 9; index += 1) await matrix.put(before({ idServer: `id${index}.example.org` }));
+    await matrix.put(before({}));
+    expect(await bind()).toEqual(DONE);
+  });
+
   test('while the directory is down: 503, and nothing is bound', async () => {
     const { own, ownToken } = await start({ local: { STORE_URL: 'sqlite:/nowhere/unlink.sqlite' } });
     expect(await bind({}, own, ownToken)).toMatchObject({ status: 503, body: { errcode: 'M_UNKNOWN' } });

@@ -119,6 +119,13 @@ describe('addresses of a host that a user names', () => {
     expect(await queryAddresses('id.example', signal, [server])).toEqual([{ address, family }]);
   });
 
+  test.each(['A', 'AAAA'] as const)('are not waited for where the question is dropped: all but %s', async (only) => {
+    const server = await startNameServer((type) =>
+      type === only ? { addresses: [only === 'A' ? '192.0.2.1' : '2001:db8::1'] } : undefined,
+    );
+    expect(await queryAddresses('id.example', AbortSignal.timeout(3000), [server])).toHaveLength(1);
+  });
+
   test.each([
     ['ENODATA', 0],
     ['ESERVFAIL', 2],
