@@ -218,7 +218,8 @@ async function record(
     readonly revocation: (nowS: number) => Revocation;
   },
 ): Promise<Outcome> {
-  const revocation = plan.revocation(Math.floor(Date.now() / 1000));
+  const nowS = Math.floor(Date.now() / 1000);
+  const revocation = plan.revocation(nowS);
   const { first, at } = await retryWhileUnavailable(TIMEOUT_MS, (timeoutMs) =>
     revocations.revoke(revocation, timeoutMs),
   );
@@ -229,7 +230,7 @@ async function record(
     ['kept until', `${formatTime(revocation.expiresAt)}${revocation.grants.length > 0 ? ', the grant for good' : ''}`],
   ] as const;
   return {
-    document: { first, at, ...plan.fields, revocation: logRevocation(revocation) },
+    document: { first, at, ...plan.fields, revocation: logRevocation(revocation, nowS) },
     text: `${first ? 'Revoked.' : `It was revoked already, at ${formatTime(at)}.`}\n\n${formatRows(rows)}`,
   };
 }

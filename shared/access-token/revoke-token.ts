@@ -54,11 +54,11 @@ export async function revokeToken(request: RevokeTokenRequest, ports: RevokeToke
         : nowS + INACTIVE_LIFETIME_S,
     presented,
   };
-  request.note({ token_id: tokenIds[0], revocation: logRevocation(revocation) });
-  const { first } = await retryWhileUnavailable(request.remainingMs(), (timeoutMs) =>
+  request.note({ token_id: tokenIds[0], revocation: logRevocation(revocation, nowS) });
+  const { first, at } = await retryWhileUnavailable(request.remainingMs(), (timeoutMs) =>
     ports.revocations.revoke(revocation, timeoutMs),
   );
-  request.note({ first });
+  request.note({ first, at });
 }
 
 /**

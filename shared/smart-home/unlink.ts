@@ -57,16 +57,17 @@ export async function unlink(request: UnlinkRequest, ports: UnlinkPorts): Promis
     request.note({ reason: verification.reason });
     throw new CallerError('invalid_token', 'The token is not an access token of a known issuer.');
   }
-  const revocation = revocationOf(token, verification, ports);
+  const nowS = Math.floor((ports.now ?? Date.now)() / 1000);
+  const revocation = revocationOf(token, verification, nowS, ports);
   const reached = reachOf(revocation);
-  request.note({ token_id: revocation.tokenIds[0], revocation: logRevocation(revocation) });
+  request.note({ token_id: revocation.tokenIds[0], revocation: logRevocation(revocation, nowS) });
 
   const tokenId = revocation.tokenIds[0] ?? '';
   const job = ports.upstream && (await planUpstreamRevocation(token, tokenId, request, ports.upstream));
-  const { first } = await retryWhileUnavailable(request.remainingMs(), (timeoutMs) =>
+  const { first, at } = await retryWhileUnavailable(request.remainingMs(), (timeoutMs) =>
     ports.revocations.revoke(revocation, timeoutMs),
   );
-  request.note({ first, reached });
+  request.note({ first, at, reached });
 
   if (ports.upstream === undefined) return;
   if (job === undefined) {
@@ -89,9 +90,9 @@ function reachOf({ grants, cutOffs }: Revocation): string[] {
 function revocationOf(
   token: string,
   verification: Exclude<Verification, { status: 'refused' }>,
-  { peppers, settings, now = Date.now }: UnlinkPorts,
+  nowS: number,
+  { peppers, settings }: UnlinkPorts,
 ): Revocation {
-  const nowS = Math.floor(now() / 1000);
   const { tokenIds, grants, linkCutOff, presented } = identifyToken(token, verification, peppers);
   if (verification.status !== 'verified') {
     const lifetimeS = verification.status === 'inactive' ? INACTIVE_LIFETIME_S : settings.MAX_TOKEN_LIFETIME_S;

@@ -39,6 +39,11 @@ export interface Revocation {
    * leaked old token must not end the link made anew.
    */
   readonly presented?: PresentedToken;
+  /**
+   * When it was made, if that was before now, as of one that is rebuilt from a log: since when ids and grants are
+   * revoked then, and as of when the token presented is judged. A time to come counts as now.
+   */
+  readonly madeAt?: number;
 }
 
 /** A cut-off: everything of `key` that was issued up to `issuedUpTo` is revoked. */
@@ -86,12 +91,32 @@ export function assertRevocation({ tokenIds, grants, cutOffs }: Revocation): voi
   }
 }
 
-/** The whole of a revocation for a log line: with it the revocation can be rebuilt should the store be lost. */
-export function logRevocation({ tokenIds, grants, cutOffs, expiresAt }: Revocation): Record<string, unknown> {
+/** As of when a revocation is recorded. Not in time to come: what is kept would count as expired, and be overwritten. */
+export function timeOfRevocation({ madeAt = Number.POSITIVE_INFINITY }: Revocation, nowS: number): number {
+  return Math.min(madeAt, nowS);
+}
+
+/**
+ * The whole of a revocation that is made at `madeAt`, for a log line: with it the revocation can be rebuilt should the
+ * store be lost, or refuse it (`rebuild-revocations`). Keyed digests and times, no secret.
+ */
+export function logRevocation(
+  { tokenIds, grants, cutOffs, expiresAt, presented }: Revocation,
+  madeAt: number,
+): Record<string, unknown> {
   return {
+    made_at: madeAt,
     token_ids: tokenIds,
     grants,
     cut_offs: cutOffs.map(({ key, issuedUpTo }) => ({ key, issued_up_to: issuedUpTo })),
     expires_at: expiresAt,
+    ...(presented !== undefined && {
+      presented: {
+        token_ids: presented.tokenIds,
+        grants: presented.grants,
+        cut_off_keys: presented.cutOffKeys,
+        ...(presented.issuedAt !== undefined && { issued_at: presented.issuedAt }),
+      },
+    }),
   };
 }

@@ -276,6 +276,55 @@ export function tokenRevocationStoreContract(driver: string, createBackend: () =
       });
     });
 
+    describe('made before now, as one that is rebuilt', () => {
+      const rebuild = (parts: Partial<Revocation>) => store.revoke(revocation({ madeAt: START_S - 100, ...parts }));
+      const presented = token({ tokenIds: ['old'], cutOffKeys: ['link'], issuedAt: START_S - 200 });
+
+      test('an id is revoked since then', async () => {
+        expect(await rebuild({ tokenIds: ['a'] })).toEqual({ first: true, at: START_S - 100 });
+        expect(await revokeId('a')).toEqual({ first: false, at: START_S - 100 });
+        expect((await checkId('a')).revoked).toBe(true);
+      });
+
+      test('it keeps the time of one that is there, and an expiry that is later', async () => {
+        await revokeId('a', START_S + 20);
+        expect(await rebuild({ tokenIds: ['a'], expiresAt: START_S + 10 })).toMatchObject({ first: false });
+        timeS = START_S + 19;
+        expect(await revokeId('a')).toEqual({ first: false, at: START_S });
+      });
+
+      test('a cut-off that is later than it stays, and so does one that has expired since', async () => {
+        await cutOff('later', START_S);
+        await cutOff('expired', START_S, { expiresAt: START_S + 1 });
+        timeS += 1;
+        await rebuild({ cutOffs: ['later', 'expired'].map((key) => ({ key, issuedUpTo: START_S - 100 })) });
+        expect((await checkIssued(START_S, 'later')).revoked).toBe(true);
+        expect((await checkIssued(START_S, 'expired')).revoked).toBe(true);
+      });
+
+      test('a token that was revoked only after it moves the cut-off as far as is asked', async () => {
+        await revokeId('old');
+        await rebuild({ tokenIds: ['old'], cutOffs: [{ key: 'link', issuedUpTo: START_S - 100 }], presented });
+        expect((await checkIssued(START_S - 100, 'link')).revoked).toBe(true);
+        expect((await checkIssued(START_S - 99, 'link')).revoked).toBe(false);
+      });
+
+      test('one that was revoked before it moves the cut-off up to then and no further', async () => {
+        await rebuild({ tokenIds: ['old'], madeAt: START_S - 150 });
+        await rebuild({ tokenIds: ['old'], cutOffs: [{ key: 'link', issuedUpTo: START_S - 100 }], presented });
+        expect((await checkIssued(START_S - 150, 'link')).revoked).toBe(true);
+        expect((await checkIssued(START_S - 149, 'link')).revoked).toBe(false);
+      });
+
+      test('a time to come counts as now, and lowers no cut-off', async () => {
+        await cutOff('link', START_S + 50);
+        expect(
+          await rebuild({ madeAt: UNTIL_S + 1, tokenIds: ['a'], cutOffs: [{ key: 'link', issuedUpTo: START_S }] }),
+        ).toEqual({ first: true, at: START_S });
+        expect((await checkIssued(START_S + 50, 'link')).revoked).toBe(true);
+      });
+    });
+
     describe('one write', () => {
       test('ids, grants and cut-offs are recorded together', async () => {
         const presented = token({ tokenIds: ['a'], grants: ['g'], cutOffKeys: ['c'], issuedAt: START_S });

@@ -22,6 +22,7 @@ import {
   type RevocationStatus,
   TOKEN_REVOCATION_SCHEMA,
   type TokenRevocationStore,
+  timeOfRevocation,
 } from '../store.ts';
 
 /**
@@ -80,7 +81,7 @@ export async function openDynamodbStore(
     async revoke(revocation, timeoutMs = DEFAULT_TIMEOUT_MS) {
       assertRevocation(revocation);
       const until = performance.now() + timeoutMs;
-      const time = currentTime();
+      const time = timeOfRevocation(revocation, currentTime());
       const keys = keysOfRevocation(revocation);
       const isUnderWay = keys.some((key) => underWay.has(key));
       for (const key of keys) underWay.add(key);

@@ -5,6 +5,7 @@ import {
   type PresentedToken,
   type RevocationStatus,
   type TokenRevocationStore,
+  timeOfRevocation,
 } from '../store.ts';
 
 type RevokedId = { revokedAt: number; expiresAt: number };
@@ -65,7 +66,7 @@ export function openMemoryStore({ now = Date.now }: { now?: () => number } = {})
     async revoke(revocation) {
       assertRevocation(revocation);
       const { tokenIds, grants, presented, expiresAt } = revocation;
-      const time = currentTime();
+      const time = timeOfRevocation(revocation, currentTime());
       const wasRevoked = presented !== undefined && status(presented, time).revoked;
       const wasCutOff = presented !== undefined && isCutOff(presented, time);
 

@@ -1,6 +1,6 @@
 import { openPostgres } from '../../databases/postgres.ts';
 import { migrated, schemaMarker } from '../../databases/store-schema.ts';
-import { assertRevocation, TOKEN_REVOCATION_SCHEMA, type TokenRevocationStore } from '../store.ts';
+import { assertRevocation, TOKEN_REVOCATION_SCHEMA, type TokenRevocationStore, timeOfRevocation } from '../store.ts';
 
 const MARKER = schemaMarker(TOKEN_REVOCATION_SCHEMA);
 
@@ -61,7 +61,7 @@ export async function openPostgresStore(
       const rows = await database.query<{ first: boolean; since: string }>(
         REVOKE,
         [
-          currentTime(),
+          timeOfRevocation(revocation, currentTime()),
           expiresAt,
           tokenIds,
           grants,

@@ -7,6 +7,7 @@ import {
   type RevocationStatus,
   TOKEN_REVOCATION_SCHEMA,
   type TokenRevocationStore,
+  timeOfRevocation,
 } from '../store.ts';
 
 /** Of every key, with a hash tag: a script's keys must lie together, should the server be a cluster. */
@@ -125,13 +126,11 @@ export async function openRedisStore(
 ): Promise<TokenRevocationStore> {
   const database = openRedis(url, warn);
 
-  /** Runs a script as of now; it returns nothing when the marker is missing. */
+  const currentTime = () => Math.floor(now() / 1000);
+
+  /** Runs a script whose first value is the time; it returns nothing when the marker is missing. */
   async function run(script: Script, keys: string[], values: (string | number)[], timeoutMs?: number) {
-    const time = Math.floor(now() / 1000);
-    const result = await database.run(
-      (redis) => runScript(redis, script, [MARKER_KEY, ...keys], [time, ...values]),
-      timeoutMs,
-    );
+    const result = await database.run((redis) => runScript(redis, script, [MARKER_KEY, ...keys], values), timeoutMs);
     if (result === null) throw new StoreUnavailable('not_migrated');
     return result;
   }
@@ -148,6 +147,7 @@ export async function openRedisStore(
           ...keysOf(presented),
         ],
         [
+          timeOfRevocation(revocation, currentTime()),
           expiresAt,
           tokenIds.length,
           grants.length,
@@ -165,13 +165,18 @@ export async function openRedisStore(
 
     async check(token, timeoutMs) {
       const { tokenIds, grants, issuedAt } = token;
-      const result = await run(CHECK, keysOf(token), [tokenIds.length, grants.length, issuedAt ?? ''], timeoutMs);
+      const result = await run(
+        CHECK,
+        keysOf(token),
+        [currentTime(), tokenIds.length, grants.length, issuedAt ?? ''],
+        timeoutMs,
+      );
       const by = result as Extract<RevocationStatus, { revoked: true }>['by'] | 'none'; // what the script returns
       return by === 'none' ? { revoked: false } : { revoked: true, by };
     },
 
     async purgeExpired(limit) {
-      return Number(await run(PURGE, [EXPIRIES_KEY], [limit]));
+      return Number(await run(PURGE, [EXPIRIES_KEY], [currentTime(), limit]));
     },
 
     close: () => database.close(),

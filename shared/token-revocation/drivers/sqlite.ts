@@ -7,6 +7,7 @@ import {
   type RevocationStatus,
   TOKEN_REVOCATION_SCHEMA,
   type TokenRevocationStore,
+  timeOfRevocation,
 } from '../store.ts';
 
 const MARKER = schemaMarker(TOKEN_REVOCATION_SCHEMA);
@@ -80,7 +81,7 @@ export async function openSqliteStore(
       assertRevocation(revocation);
       const { tokenIds, grants, presented, expiresAt } = revocation;
       return write(() => {
-        const time = currentTime();
+        const time = timeOfRevocation(revocation, currentTime());
         const wasRevoked = presented !== undefined && status(presented, time).revoked;
         const wasCutOff = presented !== undefined && isCutOff(presented, time);
 

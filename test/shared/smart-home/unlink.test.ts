@@ -71,7 +71,14 @@ test('the revocation is noted for the log before the store is asked', async () =
   expect(notes).toEqual([
     {
       token_id: expect.stringMatching(/^k1\./),
-      revocation: { token_ids: [expect.stringMatching(/^k1\./)], grants: [], cut_offs: [], expires_at: 1010 },
+      revocation: {
+        made_at: 1000,
+        token_ids: [expect.stringMatching(/^k1\./)],
+        grants: [],
+        cut_offs: [],
+        expires_at: 1010,
+        presented: { token_ids: [expect.stringMatching(/^k1\./)], grants: [], cut_off_keys: [] },
+      },
     },
   ]);
 });
