@@ -5,6 +5,7 @@ import { rotateKeys } from './admin/encryption.ts';
 import { importBindings } from './admin/import-bindings.ts';
 import { importLinks } from './admin/import-links.ts';
 import { listJobs, replayJob, showJob } from './admin/outbox.ts';
+import { rebuildRevocations } from './admin/rebuild-revocations.ts';
 import { SETTINGS_HELP } from './admin/settings.ts';
 import { check, purge, revoke } from './admin/token-revocation.ts';
 import { describeArguments, EXIT, formatRows, Unfinished, UsageError, type Verb } from './admin/verb.ts';
@@ -12,6 +13,7 @@ import { describeArguments, EXIT, formatRows, Unfinished, UsageError, type Verb 
 /** A verb is one word or two: `purge`, `outbox list`. */
 const VERBS: Readonly<Record<string, Verb>> = {
   ...{ revoke, check, purge },
+  'rebuild-revocations': rebuildRevocations,
   'import-links': importLinks,
   'import-bindings': importBindings,
   'links list': listLinks,
@@ -29,7 +31,7 @@ Exit status:
   2  nothing was done: a wrong option, setting or token, or it was not confirmed
   3  the store or an issuer failed: what was asked is not known to be done, and may be repeated
   4  of check: revoked; of links show and outbox show: there is none
-  5  of import-links, import-bindings and rotate-keys: a part was not done, standard error tells which
+  5  of imports, rebuild-revocations and rotate-keys: a part was not done, standard error tells which
 `;
 
 /** The operator's command line: one verb, its outcome on standard output, all else on standard error. */

@@ -1,12 +1,12 @@
 /** The rows of a file of account links, one at a time: JSON Lines (https://jsonlines.org) or CSV (RFC 4180). */
-import { createReadStream } from 'node:fs';
 import { extname } from 'node:path';
 import * as z from 'zod/mini';
 import { canonicalEmail } from '#shared/account-link/email-digest.ts';
 import { ProviderTokens } from '#shared/account-link/provider-tokens.ts';
 import { SubjectId, Text } from '#shared/account-link/request.ts';
 import { hasDuplicateKeys, isJsonObject } from '#shared/json.ts';
-import { MAX_ROW_BYTES, openRows, type ReadRow, type RowFormat, readCsv, readRow } from './csv-rows.ts';
+import { openRows, type ReadRow, type RowFormat, readCsv, readRow } from './csv-rows.ts';
+import { readLines, TOO_LONG } from './json-lines.ts';
 import { UsageError } from './verb.ts';
 
 /** A link of the file. */
@@ -71,36 +71,9 @@ export function openLinkRows(file: string): AsyncIterable<ReadRow<LinkRow>> {
 
 async function* readJsonLines(file: string): AsyncGenerator<ReadRow<LinkRow>> {
   for await (const { line, text } of readLines(file)) {
-    if (text === undefined) yield { line, fault: `it has more than ${MAX_ROW_BYTES / 1024} KB` };
+    if (text === undefined) yield { line, fault: TOO_LONG };
     else if (text.trim() !== '') yield readJsonRow(line, text);
   }
-}
-
-/** The lines of a file, by line feeds alone: a name in JSON may hold every other separator. No text: it is too long. */
-async function* readLines(file: string): AsyncGenerator<{ line: number; text: string | undefined }> {
-  let line = 1;
-  let parts: Buffer[] = [];
-  let size = 0;
-  const take = (part: Buffer) => {
-    size += part.length;
-    if (size <= MAX_ROW_BYTES) parts.push(part);
-  };
-  const flush = () => {
-    const text = size > MAX_ROW_BYTES ? undefined : Buffer.concat(parts).toString();
-    [parts, size] = [[], 0];
-    return { line, text: line === 1 ? text?.replace(/^\ufeff/, '') : text };
-  };
-  for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
-    let from = 0;
-    for (let end = chunk.indexOf('\n'); end >= 0; end = chunk.indexOf('\n', from)) {
-      take(chunk.subarray(from, end));
-      yield flush();
-      line += 1;
-      from = end + 1;
-    }
-    take(chunk.subarray(from));
-  }
-  if (size > 0) yield flush();
 }
 
 function readJsonRow(line: number, text: string): ReadRow<LinkRow> {
