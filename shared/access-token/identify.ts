@@ -8,7 +8,7 @@ import {
   textIds,
   tokenIds,
 } from '../token-revocation/token-id.ts';
-import type { Verification } from './verify.ts';
+import type { Verification, VerifiedToken } from './verify.ts';
 
 /** A token as it is looked up (under every pepper) and as it is recorded (under the newest). */
 export interface IdentifiedToken {
@@ -21,14 +21,28 @@ export interface IdentifiedToken {
   readonly subjectRef?: string | undefined;
 }
 
+/** What a verification came to the last time: it is the same object for a token that is remembered. */
+const identified = new WeakMap<VerifiedToken, { token: string; peppers: readonly Pepper[]; as: IdentifiedToken }>();
+
 /** All that a token goes by in the revocation store: by itself, and by what was verified of it. */
 export function identifyToken(token: string, verification: Verification, peppers: readonly Pepper[]): IdentifiedToken {
-  const byText = textIds(token, peppers);
-  const ids = [verification.status === 'inactive' ? byText : tokenIds(token, peppers)];
   if (verification.status !== 'verified') {
+    const ids = [verification.status === 'inactive' ? textIds(token, peppers) : tokenIds(token, peppers)];
     return { presented: { tokenIds: all(ids), grants: [], cutOffKeys: [] }, tokenIds: current(ids), grants: [] };
   }
-  const { issuer, subject, client, grant, jwtId, issuedAt } = verification.token;
+  const known = identified.get(verification.token);
+  if (known !== undefined && known.token === token && known.peppers === peppers) return known.as;
+  const as = identifyVerified(token, verification.token, peppers);
+  identified.set(verification.token, { token, peppers, as });
+  return as;
+}
+
+function identifyVerified(
+  token: string,
+  { issuer, subject, client, grant, jwtId, issuedAt }: VerifiedToken,
+  peppers: readonly Pepper[],
+): IdentifiedToken {
+  const ids = [tokenIds(token, peppers)];
   if (jwtId !== undefined) ids.push(jwtIds(issuer, jwtId, peppers));
   const grants = grant === undefined ? [] : [grantIds(issuer, grant, peppers)];
   const linkCutOff = cutOffKeys({ issuer, link: [subject, client ?? null] }, peppers);
@@ -37,7 +51,7 @@ export function identifyToken(token: string, verification: Verification, peppers
   return {
     presented: {
       // Also as it may have been recorded when its issuer would not vouch for it.
-      tokenIds: [...new Set(all([...ids, byText]))],
+      tokenIds: [...new Set(all([...ids, textIds(token, peppers)]))],
       grants: all(grants),
       cutOffKeys: all([linkCutOff, ...widerCutOffs]),
       issuedAt,

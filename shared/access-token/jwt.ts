@@ -1,3 +1,4 @@
+import { hash, subtle } from 'node:crypto';
 import type { CryptoKey, JSONWebKeySet, JWSHeaderParameters } from 'jose';
 import { createLocalJWKSet } from 'jose/jwks/local';
 import { jwtVerify } from 'jose/jwt/verify';
@@ -7,32 +8,72 @@ import { jsonObjectOf } from '../outgoing/json.ts';
 import { OutgoingFailure } from '../outgoing/send.ts';
 import { CLOCK_SKEW_S, readClaims } from './claims.ts';
 import { algorithmsOf, type Issuer } from './issuers.ts';
-import type { IssuerSettings, RefusalReason, VerifyAccessToken, VerifyOptions } from './verify.ts';
+import type { IssuerSettings, RefusalReason, Verification, VerifyAccessToken, VerifyOptions } from './verify.ts';
 
 /** RFC 9068, section 2.1, and RFC 7519, section 5.1. An ID token or a logout token has another `typ` or audience. */
 const ACCESS_TOKEN_TYPES = ['at+jwt', 'application/at+jwt', 'jwt'];
 
+/** How many tokens of an issuer are remembered. */
+const MAX_REMEMBERED = 1000;
+
+/** A token that verified: with the same keys and inside its own time it does so again. Times as in a JWT. */
+interface RememberedToken {
+  readonly verification: Verification;
+  readonly keys: KeySet | undefined;
+  readonly notBefore: number;
+  readonly expiresAt: number;
+}
+
 /** Verifies the JWTs of one issuer (RFC 9068, RFC 8725). */
 export function createJwtVerifier(row: Issuer, settings: IssuerSettings): VerifyAccessToken {
-  const findKey = keyFinder(row, settings);
+  const keys = openKeys(row, settings);
   const algorithms = algorithmsOf(row);
+  // By a hash of the whole text: the signature is a part of what verified, and no token is kept.
+  const remembered = new Map<string, RememberedToken>();
+
+  async function recall(textHash: string, options: VerifyOptions): Promise<Verification | undefined> {
+    const known = remembered.get(textHash);
+    const nowS = settings.now() / 1000;
+    // In the skew around its time it is verified anew.
+    if (known === undefined || nowS < known.notBefore || nowS >= known.expiresAt) return undefined;
+    return known.keys === (await keys.current(options)) ? known.verification : undefined;
+  }
+
+  function remember(textHash: string, token: RememberedToken): void {
+    if (remembered.size >= MAX_REMEMBERED) remembered.delete(remembered.keys().next().value ?? '');
+    remembered.set(textHash, token);
+  }
+
+  async function verifyAnew(token: string, textHash: string, options: VerifyOptions): Promise<Verification> {
+    let used: KeySet | undefined;
+    const findKey = async (header: JWSHeaderParameters) => {
+      const found = await keys.find(header, options);
+      used = found.of;
+      return found.key;
+    };
+    const { payload, protectedHeader } = await jwtVerify(token, findKey, {
+      algorithms,
+      issuer: row.issuer,
+      audience: row.audience ?? [],
+      requiredClaims: ['exp', 'sub'],
+      clockTolerance: options.atAnyTime ? Number.MAX_SAFE_INTEGER : CLOCK_SKEW_S,
+      currentDate: new Date(settings.now()),
+    });
+    if (!ACCESS_TOKEN_TYPES.includes(String(protectedHeader.typ).toLowerCase())) return refused('wrong_type');
+    if (token.split('.', 2).some((part) => hasDuplicateKeys(Buffer.from(part, 'base64url').toString()))) {
+      return refused('malformed');
+    }
+    const verified = readClaims(payload, row.issuer, settings.grantClaim);
+    if (verified === undefined) return refused('bad_claims');
+    const verification = { status: 'verified', token: verified } as const;
+    remember(textHash, { verification, keys: used, notBefore: payload.nbf ?? 0, expiresAt: payload.exp ?? 0 });
+    return verification;
+  }
 
   return async (token, options) => {
     try {
-      const { payload, protectedHeader } = await jwtVerify(token, (header) => findKey(header, options), {
-        algorithms,
-        issuer: row.issuer,
-        audience: row.audience ?? [],
-        requiredClaims: ['exp', 'sub'],
-        clockTolerance: options.atAnyTime ? Number.MAX_SAFE_INTEGER : CLOCK_SKEW_S,
-        currentDate: new Date(settings.now()),
-      });
-      if (!ACCESS_TOKEN_TYPES.includes(String(protectedHeader.typ).toLowerCase())) return refused('wrong_type');
-      if (token.split('.', 2).some((part) => hasDuplicateKeys(Buffer.from(part, 'base64url').toString()))) {
-        return refused('malformed');
-      }
-      const verified = readClaims(payload, row.issuer, settings.grantClaim);
-      return verified === undefined ? refused('bad_claims') : { status: 'verified', token: verified };
+      const textHash = hash('sha256', token, 'base64');
+      return (await recall(textHash, options)) ?? (await verifyAnew(token, textHash, options));
     } catch (error) {
       if (isFailure(error)) throw error;
       return refused(refusalReason(error));
@@ -67,20 +108,46 @@ function refusalReason(error: unknown): RefusalReason {
   }
 }
 
-/** @throws {OutgoingFailure} The keys cannot be had; else what jose throws for a token that has none among them. */
-type FindKey = (header: JWSHeaderParameters, options: VerifyOptions) => Promise<CryptoKey | Uint8Array>;
+/** The keys of an issuer as they are at one time. */
+interface KeySet {
+  /** Rejects with what jose throws for a token that has no key among them. */
+  readonly find: (header: JWSHeaderParameters) => Promise<CryptoKey>;
+}
 
-function keyFinder({ secret, jwks, jwks_uri }: Issuer, settings: IssuerSettings): FindKey {
-  if (secret !== undefined) {
-    const bytes = Buffer.from(secret);
-    return async () => bytes;
-  }
+/** Where the keys of an issuer are had from. */
+interface IssuerKeys {
+  /** @throws {OutgoingFailure} The keys cannot be had. */
+  current(options: VerifyOptions): Promise<KeySet>;
+  /** @throws {OutgoingFailure} The keys cannot be had; else what jose throws for a token that has none among them. */
+  find(header: JWSHeaderParameters, options: VerifyOptions): Promise<{ key: CryptoKey; of: KeySet }>;
+}
+
+function openKeys({ secret, jwks, jwks_uri }: Issuer, settings: IssuerSettings): IssuerKeys {
+  if (secret !== undefined) return fixedKeys(secretKeyFinder(secret));
   // What a key looks like is jose's to check when it is used.
-  if (jwks !== undefined) {
-    const find = createLocalJWKSet(jwks as JSONWebKeySet);
-    return (header) => find(header);
-  }
-  return remoteKeyFinder(jwks_uri ?? '', settings);
+  if (jwks !== undefined) return fixedKeys(createLocalJWKSet(jwks as JSONWebKeySet));
+  return remoteKeys(jwks_uri ?? '', settings);
+}
+
+function fixedKeys(find: KeySet['find']): IssuerKeys {
+  const keys = { find };
+  return {
+    current: async () => keys,
+    find: async (header) => ({ key: await keys.find(header), of: keys }),
+  };
+}
+
+/** A secret as the key of each algorithm that it signs with, imported once. */
+function secretKeyFinder(secret: string): KeySet['find'] {
+  const bytes = Buffer.from(secret);
+  const keys = new Map<unknown, Promise<CryptoKey>>();
+  return ({ alg }) => {
+    // One of `algorithms`, which jose has looked at: HS256, HS384 or HS512.
+    const digest = `SHA-${String(alg).slice(2)}`;
+    const key = keys.get(alg) ?? subtle.importKey('raw', bytes, { name: 'HMAC', hash: digest }, false, ['verify']);
+    keys.set(alg, key);
+    return key;
+  };
 }
 
 const MAX_KEYS = 100;
@@ -92,8 +159,9 @@ const MAX_AGE_MS = 600_000;
 const MAX_STALE_MS = 86_400_000;
 
 /** The keys at a `jwks_uri`, kept between calls. */
-function remoteKeyFinder(url: string, { send, now }: IssuerSettings): FindKey {
-  let keys: { readonly find: ReturnType<typeof createLocalJWKSet>; readonly fetchedAt: number } | undefined;
+function remoteKeys(url: string, { send, now }: IssuerSettings): IssuerKeys {
+  let keys: KeySet | undefined;
+  let fetchedAt = Number.NEGATIVE_INFINITY;
   let askedAt = Number.NEGATIVE_INFINITY;
   let isDown = false;
   let fetching: Promise<void> | undefined;
@@ -112,7 +180,8 @@ function remoteKeyFinder(url: string, { send, now }: IssuerSettings): FindKey {
     const { keys: all } = jsonObjectOf(response);
     if (response.status !== 200 || !Array.isArray(all) || all.length > MAX_KEYS) throw new OutgoingFailure('malformed');
     // One that is no key at all is not to take the others with it.
-    keys = { find: createLocalJWKSet({ keys: all.filter(isJsonObject) as JSONWebKeySet['keys'] }), fetchedAt: now() };
+    keys = { find: createLocalJWKSet({ keys: all.filter(isJsonObject) as JSONWebKeySet['keys'] }) };
+    fetchedAt = now();
     isDown = false;
   }
 
@@ -124,20 +193,20 @@ function remoteKeyFinder(url: string, { send, now }: IssuerSettings): FindKey {
     return fetching;
   }
 
-  async function currentKeys(options: VerifyOptions): Promise<NonNullable<typeof keys>> {
+  async function current(options: VerifyOptions): Promise<KeySet> {
     if (keys !== undefined && now() - askedAt > MAX_AGE_MS) {
       // A part of the time alone: the rest is for what the keys are needed for.
       await fetchOnce({ ...options, timeoutMs: options.timeoutMs / 4 }).catch(() => {});
     }
-    if (keys === undefined || now() - keys.fetchedAt > MAX_STALE_MS) await fetchOnce(options);
+    if (keys === undefined || now() - fetchedAt > MAX_STALE_MS) await fetchOnce(options);
     if (keys === undefined) throw new OutgoingFailure('malformed');
     return keys;
   }
 
-  return async (header, options) => {
-    const { find } = await currentKeys(options);
+  async function find(header: JWSHeaderParameters, options: VerifyOptions): Promise<{ key: CryptoKey; of: KeySet }> {
+    const known = await current(options);
     try {
-      return await find(header);
+      return { key: await known.find(header), of: known };
     } catch (error) {
       if ((error as { code?: unknown }).code !== 'ERR_JWKS_NO_MATCHING_KEY') throw error;
       if (now() - askedAt < REFETCH_AFTER_MS) {
@@ -147,7 +216,10 @@ function remoteKeyFinder(url: string, { send, now }: IssuerSettings): FindKey {
         throw error;
       }
       await fetchOnce(options);
-      return await (await currentKeys(options)).find(header);
+      const fetched = await current(options);
+      return { key: await fetched.find(header), of: fetched };
     }
-  };
+  }
+
+  return { current, find };
 }

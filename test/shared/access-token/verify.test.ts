@@ -183,6 +183,61 @@ describe('a JWT is refused', () => {
   });
 });
 
+describe('a JWT that has verified before', () => {
+  let nowMs = NOW_S * 1000;
+  beforeEach(() => {
+    nowMs = NOW_S * 1000;
+  });
+  const onClock = () =>
+    verifierOf([{ issuer: ISSUER, audience: AUDIENCE, jwks: { keys: [rsaJwk] } }], { now: () => nowMs });
+
+  test('is remembered, and says the same', async () => {
+    const again = onClock();
+    const token = jwt(CLAIMS);
+    const first = await again(token, { timeoutMs: 1 });
+    expect(await again(token, { timeoutMs: 1 })).toBe(first);
+  });
+
+  test('is refused when it has expired since', async () => {
+    const again = onClock();
+    const token = jwt({ ...CLAIMS, exp: NOW_S + 10 });
+    expect(await again(token, { timeoutMs: 1 })).toMatchObject({ status: 'verified' });
+    nowMs += 69_000;
+    expect(await again(token, { timeoutMs: 1 })).toMatchObject({ status: 'verified' });
+    nowMs += 1000;
+    expect(await again(token, { timeoutMs: 1 })).toEqual(refused('expired'));
+  });
+
+  test.each([
+    ['that has expired', { ...CLAIMS, exp: NOW_S - 3600 }, 'expired'],
+    ['that is not valid yet', { ...CLAIMS, nbf: NOW_S + 3600 }, 'not_yet_valid'],
+  ])('at an unlink, though it is one %s, is refused elsewhere', async (_name, claims, reason) => {
+    const again = onClock();
+    const token = jwt(claims);
+    expect(await again(token, { timeoutMs: 1, atAnyTime: true })).toMatchObject({ status: 'verified' });
+    expect(await again(token, { timeoutMs: 1 })).toEqual(refused(reason));
+  });
+
+  test('lends nothing to the same claims with another signature', async () => {
+    const again = onClock();
+    expect(await again(jwt(CLAIMS), { timeoutMs: 1 })).toMatchObject({ status: 'verified' });
+    expect(await again(jwt(CLAIMS, {}, otherRsa.privateKey), { timeoutMs: 1 })).toEqual(refused('bad_signature'));
+  });
+
+  test('verifies anew after a thousand others', async () => {
+    const secret = 's'.repeat(32);
+    const hmac = verifierOf([{ issuer: ISSUER, audience: AUDIENCE, secret }]);
+    const sign = (sub: string) =>
+      new SignJWT({ ...CLAIMS, sub }).setProtectedHeader({ alg: 'HS256', typ: 'JWT' }).sign(Buffer.from(secret));
+    const token = await sign('user-1');
+    const first = await hmac(token, { timeoutMs: 1 });
+    for (let index = 0; index < 1000; index += 1) await hmac(await sign(`user-1-${index}`), { timeoutMs: 1 });
+    const anew = await hmac(token, { timeoutMs: 1 });
+    expect(anew).toEqual(first);
+    expect(anew).not.toBe(first);
+  });
+});
+
 describe('the keys of an issuer', () => {
   const es256 = () => new SignJWT(CLAIMS).setProtectedHeader({ alg: 'ES256', typ: 'at+jwt' }).sign(ec.privateKey);
   const eddsa = () => new SignJWT(CLAIMS).setProtectedHeader({ alg: 'EdDSA', typ: 'at+jwt' }).sign(ed.privateKey);
@@ -216,6 +271,15 @@ describe('the keys of an issuer', () => {
   ])('%s verifies nothing', async (_name, keys, header) => {
     const key = _name.includes('1024') ? weakRsa.privateKey : rsa.privateKey;
     expect(await withKeys(await keys())(jwt(CLAIMS, header, key), { timeoutMs: 1 })).toEqual(refused('unusable_key'));
+  });
+
+  test('a shared secret verifies HMAC of every length', async () => {
+    const secret = 's'.repeat(32);
+    const verifyHmac = verifierOf([{ issuer: ISSUER, audience: AUDIENCE, secret }]);
+    for (const alg of ['HS256', 'HS384', 'HS512', 'HS256']) {
+      const token = new SignJWT(CLAIMS).setProtectedHeader({ alg, typ: 'JWT' }).sign(Buffer.from(secret));
+      expect(await verifyHmac(await token, { timeoutMs: 1 })).toMatchObject({ status: 'verified' });
+    }
   });
 
   test('a shared secret verifies HMAC and nothing else', async () => {
@@ -269,11 +333,12 @@ describe('keys at a jwks_uri', () => {
     expect(fetches).toBe(2);
   });
 
-  test('are forgotten when the issuer withdrew them', async () => {
-    await ask(jwt(CLAIMS));
+  test('are forgotten when the issuer withdrew them, and what verified with them too', async () => {
+    const token = jwt(CLAIMS);
+    await ask(token);
     keys = [await jwkOf(otherRsa.publicKey, { kid: 'new' })];
     nowMs += 600_001;
-    expect(await ask(jwt(CLAIMS))).toEqual(refused('unusable_key'));
+    expect(await ask(token)).toEqual(refused('unusable_key'));
   });
 
   test('that cannot be had anew make a token with an unknown key a failure, never a refusal', async () => {
