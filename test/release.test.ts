@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { createSbom } from '#scripts/release/sbom.ts';
 import { startScript } from './support/script-process.ts';
 import { createTemporaryFolder } from './support/temporary-folder.ts';
 
@@ -10,7 +11,7 @@ const HANDLER = 'functions/small/handler.ts';
 const PACKAGES = {
   '': { name: 'small-project', version: '1.2.3', dependencies: { fake: '1.0.0' }, devDependencies: { tool: '1.0.0' } },
   'node_modules/fake': { version: '1.0.0', license: 'MIT' },
-  'node_modules/tool': { version: '1.0.0', license: 'MIT', dev: true },
+  'node_modules/tool': { version: '1.0.0', license: 'MIT', dev: true, dependencies: { fake: '1.0.0' } },
 };
 
 const FILES = {
@@ -97,6 +98,17 @@ test('the bill of materials lists what is deployed, and no tool', async () => {
   expect(sbom).toMatchObject({ bomFormat: 'CycloneDX', metadata: { component: { name: 'small-project' } } });
   expect(sbom.components.map(({ name }: { name: string }) => name)).toEqual(['fake']);
   expect(JSON.stringify(sbom)).not.toMatch(/timestamp|serialNumber/);
+});
+
+test('the bill of materials of this project holds every package that is not for tools and tests alone', () => {
+  const locked: Record<string, { dev?: boolean }> = JSON.parse(readFileSync('package-lock.json', 'utf8')).packages;
+  const paths = Object.keys(locked).filter((path) => path !== '' && locked[path]?.dev !== true);
+
+  const { components } = JSON.parse(createSbom('.'));
+
+  expect(components.map(({ name }: { name: string }) => name).sort()).toEqual(
+    paths.map((path) => path.replace(/^.*node_modules\//, '')).sort(),
+  );
 });
 
 test('a change that is not committed is refused, by its path', async () => {

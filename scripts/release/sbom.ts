@@ -1,6 +1,18 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
+/** What of `package.json` this reads. */
+interface Manifest {
+  readonly name: string;
+  readonly devDependencies?: unknown;
+}
+
+/** What of `package-lock.json` this reads; the project itself has the path `''`. */
+interface Lockfile {
+  readonly packages: Readonly<Record<string, { readonly dev?: boolean; readonly devDependencies?: unknown }>>;
+}
 
 /** What of npm's bill of materials this changes. */
 interface Sbom {
@@ -15,13 +27,37 @@ interface Sbom {
  * @param root The folder of `package-lock.json`.
  */
 export function createSbom(root: string): string {
-  const args = ['sbom', '--sbom-format', 'cyclonedx', '--omit', 'dev', '--package-lock-only'];
-  const { status, stdout, stderr, error } = spawnSync('npm', args, { cwd: root, encoding: 'utf8' });
+  const { devDependencies: _, ...manifest }: Manifest = readJson(join(root, 'package.json'));
+  const lockfile: Lockfile = readJson(join(root, 'package-lock.json'));
+  const folder = mkdtempSync(join(tmpdir(), 'unlink-sbom-'));
+  try {
+    writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest));
+    writeFileSync(join(folder, 'package-lock.json'), JSON.stringify(withoutTools(lockfile)));
+    const sbom = runNpmSbom(folder);
+    delete sbom.serialNumber;
+    delete sbom.metadata.timestamp;
+    // npm names the folder that it runs in.
+    sbom.metadata.component.name = manifest.name;
+    return `${JSON.stringify(sbom, null, 2)}\n`;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Not by `--omit dev`: npm 11 leaves out what a tool needs as well, though it is deployed (jose, zod). */
+function withoutTools(lockfile: Lockfile): Lockfile {
+  const deployed = Object.entries(lockfile.packages).filter(([, { dev }]) => dev !== true);
+  const packages = deployed.map(([path, { devDependencies: _, ...locked }]) => [path, locked]);
+  return { ...lockfile, packages: Object.fromEntries(packages) };
+}
+
+function runNpmSbom(folder: string): Sbom {
+  const args = ['sbom', '--sbom-format', 'cyclonedx', '--package-lock-only'];
+  const { status, stdout, stderr, error } = spawnSync('npm', args, { cwd: folder, encoding: 'utf8' });
   if (status !== 0) throw new Error(`npm sbom failed: ${error?.message ?? stderr}`);
-  const sbom: Sbom = JSON.parse(stdout);
-  delete sbom.serialNumber;
-  delete sbom.metadata.timestamp;
-  // npm names the folder that the clone is in.
-  sbom.metadata.component.name = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).name;
-  return `${JSON.stringify(sbom, null, 2)}\n`;
+  return JSON.parse(stdout);
+}
+
+function readJson<Content>(path: string): Content {
+  return JSON.parse(readFileSync(path, 'utf8'));
 }
