@@ -4,10 +4,15 @@ import { CallerError } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
 import { jsonOf } from './issuers.ts';
 
+const Hash = z.string().check(z.regex(/^[0-9a-f]{64}$/));
+
 const Client = z.strictObject({
   id: z.string().check(z.minLength(1), z.maxLength(255)),
-  /** SHA-256 of the secret in hexadecimal. The secret is random, of at least 32 characters: no slow hash is needed. */
-  secret_sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+  /**
+   * SHA-256 of the secret in hexadecimal; of two while the secret is changed. A secret is random, of at least 32
+   * characters: no slow hash is needed.
+   */
+  secret_sha256: z.union([Hash, z.array(Hash).check(z.minLength(1), z.maxLength(2))]),
   scopes: z._default(z.array(z.string()), []),
   callbacks: z._default(z.array(z.string()), []),
 });
@@ -18,7 +23,7 @@ export type Client = z.output<typeof Client>;
 /** `CLIENTS`: the applications that are known. */
 export const Clients = jsonOf(
   z.array(Client).check(z.refine((clients) => new Set(clients.map(({ id }) => id)).size === clients.length)),
-  'must be JSON: a list of {"id", "secret_sha256", "scopes", "callbacks"}, the hash in hexadecimal, each id once',
+  'must be JSON: a list of {"id", "secret_sha256", "scopes", "callbacks"}, the hash in hexadecimal or a list of two of them, each id once',
 );
 
 /**
@@ -41,8 +46,9 @@ export function authenticateClient(
   for (const candidate of candidates) {
     const client = clients.find((known) => known.id === candidate.id);
     // Compared also when the client is unknown, so that the time does not tell which are known.
-    const expected = Buffer.from(client?.secret_sha256 ?? '0'.repeat(64), 'hex');
-    const isRight = timingSafeEqual(createHash('sha256').update(candidate.secret).digest(), expected);
+    const hash = createHash('sha256').update(candidate.secret).digest();
+    const expected = [client?.secret_sha256 ?? '0'.repeat(64)].flat();
+    const isRight = expected.filter((hex) => timingSafeEqual(hash, Buffer.from(hex, 'hex'))).length > 0;
     if (isRight && client !== undefined) return client;
   }
   throw new CallerError('invalid_client', 'The client is unknown or its credentials are wrong.');
