@@ -32,7 +32,8 @@ export async function revokeToken(request: RevokeTokenRequest, ports: RevokeToke
   request.note({ client_id: client.id });
   const token = tokenField(request.fields);
 
-  const verification = await ports.verify(token, { timeoutMs: request.remainingMs(), atAnyTime: true });
+  const { traceparent } = request;
+  const verification = await ports.verify(token, { timeoutMs: request.remainingMs(), atAnyTime: true, traceparent });
   if (verification.status === 'refused') {
     request.note({ reason: verification.reason });
     if (verification.reason !== 'wrong_type') return;
@@ -42,7 +43,8 @@ export async function revokeToken(request: RevokeTokenRequest, ports: RevokeToke
     throw new CallerError('invalid_grant', 'The token was not issued to this client.');
   }
 
-  const { tokenIds, grants, presented } = identifyToken(token, verification, ports.peppers);
+  const { tokenIds, grants, presented, subjectRef } = identifyToken(token, verification, ports.peppers);
+  if (subjectRef !== undefined) request.note({ subject_ref: subjectRef });
   const nowS = Math.floor((ports.now ?? Date.now)() / 1000);
   const revocation: Revocation = {
     tokenIds,

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { bearerToken } from '../access-token/bearer.ts';
-import { identifyToken } from '../access-token/identify.ts';
+import { type IdentifiedToken, identifyToken } from '../access-token/identify.ts';
 import type { Verification, VerifyAccessToken } from '../access-token/verify.ts';
 import { retryWhileUnavailable } from '../databases/retry.ts';
 import { CallerError } from '../errors.ts';
@@ -31,6 +31,8 @@ export interface UnlinkPorts {
 export interface UnlinkRequest {
   readonly requestId: string;
   readonly authorization: string | undefined;
+  /** The trace of the call, for our own services. */
+  readonly traceparent?: string | undefined;
   /** How long this may still take, in milliseconds. */
   readonly remainingMs: () => number;
   /** Adds to the log line of this call, whether it succeeds or fails. */
@@ -52,13 +54,16 @@ export interface UnlinkRequest {
 export async function unlink(request: UnlinkRequest, ports: UnlinkPorts): Promise<void> {
   const token = bearerToken(request.authorization);
   // A late or repeated unlink still ends the link: neither the token's expiry nor its revocation is in the way.
-  const verification = await ports.verify(token, { timeoutMs: request.remainingMs(), atAnyTime: true });
+  const { traceparent } = request;
+  const verification = await ports.verify(token, { timeoutMs: request.remainingMs(), atAnyTime: true, traceparent });
   if (verification.status === 'refused') {
     request.note({ reason: verification.reason });
     throw new CallerError('invalid_token', 'The token is not an access token of a known issuer.');
   }
   const nowS = Math.floor((ports.now ?? Date.now)() / 1000);
-  const revocation = revocationOf(token, verification, nowS, ports);
+  const identified = identifyToken(token, verification, ports.peppers);
+  if (identified.subjectRef !== undefined) request.note({ subject_ref: identified.subjectRef });
+  const revocation = revocationOf(identified, verification, nowS, ports);
   const reached = reachOf(revocation);
   request.note({ token_id: revocation.tokenIds[0], revocation: logRevocation(revocation, nowS) });
 
@@ -88,12 +93,11 @@ function reachOf({ grants, cutOffs }: Revocation): string[] {
 
 /** All that the token's end takes with it, in one atomic write. */
 function revocationOf(
-  token: string,
+  { tokenIds, grants, linkCutOff, presented }: IdentifiedToken,
   verification: Exclude<Verification, { status: 'refused' }>,
   nowS: number,
-  { peppers, settings }: UnlinkPorts,
+  { settings }: UnlinkPorts,
 ): Revocation {
-  const { tokenIds, grants, linkCutOff, presented } = identifyToken(token, verification, peppers);
   if (verification.status !== 'verified') {
     const lifetimeS = verification.status === 'inactive' ? INACTIVE_LIFETIME_S : settings.MAX_TOKEN_LIFETIME_S;
     return { tokenIds, grants, cutOffs: [], expiresAt: nowS + lifetimeS, presented };
