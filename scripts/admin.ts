@@ -7,6 +7,7 @@ import { importLinks } from './admin/import-links.ts';
 import { listJobs, replayJob, showJob } from './admin/outbox.ts';
 import { rebuildRevocations } from './admin/rebuild-revocations.ts';
 import { SETTINGS_HELP } from './admin/settings.ts';
+import { forgetBindings, listBindings } from './admin/threepid-binding.ts';
 import { check, purge, revoke } from './admin/token-revocation.ts';
 import { describeArguments, EXIT, formatRows, Unfinished, UsageError, type Verb } from './admin/verb.ts';
 
@@ -16,6 +17,8 @@ const VERBS: Readonly<Record<string, Verb>> = {
   'rebuild-revocations': rebuildRevocations,
   'import-links': importLinks,
   'import-bindings': importBindings,
+  'bindings list': listBindings,
+  'bindings forget': forgetBindings,
   'links list': listLinks,
   'links show': showLink,
   'outbox list': listJobs,
@@ -30,7 +33,7 @@ Exit status:
   0  done; of check: not revoked
   2  nothing was done: a wrong option, setting or token, or it was not confirmed
   3  the store or an issuer failed: what was asked is not known to be done, and may be repeated
-  4  of check: revoked; of links show and outbox show: there is none
+  4  of check: revoked; of links show, outbox show and bindings forget: there is none
   5  of imports, rebuild-revocations and rotate-keys: a part was not done, standard error tells which
 `;
 

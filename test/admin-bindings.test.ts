@@ -231,3 +231,58 @@ describe('import-bindings', () => {
     expect(stdout).toContain('1 rows were skipped.');
   });
 });
+
+describe('bindings', () => {
+  const ABSENT = 4;
+  const OPTIONS = ['--user', EMAIL.mxid, '--medium', 'email', '--address', 'Ann@Example.com'];
+  const run = (verb: string, ...more: string[]) => runAdmin(['bindings', verb, ...OPTIONS, ...more], settings);
+
+  beforeEach(() =>
+    withDirectory(async ({ threepids }) => {
+      await threepids.put(bindingOf({ state: 'bound' }));
+      await threepids.put(bindingOf({ bindId: 'bind-2', begunAt: 2 }));
+      await threepids.put(bindingOf({ idServer: 'other.example.net', begunAt: 3 }));
+    }),
+  );
+
+  test('list tells where an identifier is known to be bound', async () => {
+    const { status, stdout } = await run('list', '--json');
+    expect(status).toBe(DONE);
+    expect(JSON.parse(stdout)).toEqual({
+      ...EMAIL,
+      bindings: [
+        { id_server: 'is.example.net', state: 'bound', begun_at: '1970-01-01T00:00:00.001Z' },
+        { id_server: 'is.example.net', state: 'pending', begun_at: '1970-01-01T00:00:00.002Z' },
+        { id_server: 'other.example.net', state: 'pending', begun_at: '1970-01-01T00:00:00.003Z' },
+      ],
+      store: settings.STORE_URL,
+    });
+    expect((await run('list')).stdout).toContain('other.example.net  pending');
+  });
+
+  test('forget lets go of one server, and of nothing else', async () => {
+    const ended = await run('forget', '--id-server', 'is.example.net', '--yes', '--json');
+    expect({ status: ended.status, ...JSON.parse(ended.stdout) }).toMatchObject({ status: DONE, forgotten: 2 });
+    expect(await servers()).toEqual(['other.example.net']);
+
+    const again = await run('forget', '--id-server', 'is.example.net', '--yes');
+    expect(again.status).toBe(ABSENT);
+    expect(again.stdout).toContain('It is not known to be bound there.');
+  });
+
+  test('forget does nothing without an agreement', async () => {
+    expect((await run('forget', '--id-server', 'is.example.net')).status).toBe(USAGE);
+    expect(await servers()).toHaveLength(3);
+  });
+
+  test.each([
+    ['--user', 'ann'],
+    ['--medium', 'irc'],
+    ['--address', 'ann'],
+  ])('a %s that is none is told', async (option, value) => {
+    const args = OPTIONS.with(OPTIONS.indexOf(option) + 1, value);
+    const { status, stderr } = await runAdmin(['bindings', 'list', ...args], settings);
+    expect(status).toBe(USAGE);
+    expect(stderr).toContain(`${option} must be`);
+  });
+});

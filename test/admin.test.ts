@@ -375,6 +375,8 @@ test('the help names every verb, its options, the settings and the exit statuses
     ['purge', ['--batch <rows>', '--yes']],
     ['rebuild-revocations', ['<file>', 'yc logging read', '--yes']],
     ['import-links', ['<file>', 'linkedAt', '--yes']],
+    ['bindings list', ['--user <mxid>', '--medium <medium>', '--address <address>']],
+    ['bindings forget', ['--id-server <host>', '--yes']],
     ['links list', ['--subject <sub>']],
     ['links show', ['--subject <sub>', '--provider <type>:<name>', '--sid <sid>']],
     ['outbox list', ['--state <state>', '--limit <jobs>']],

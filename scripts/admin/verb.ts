@@ -11,7 +11,7 @@ export const EXIT = {
   trouble: 3,
   /** Of `check`: revoked. */
   revoked: 4,
-  /** Of `links show` and `outbox show`: there is none. */
+  /** Of `links show`, `outbox show` and `bindings forget`: there is none. */
   absent: 4,
   /** Part of it was not done: which, is on standard error. */
   partly: 5,
