@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs';
-import { LogFormatter, Logger, LogItem } from '@aws-lambda-powertools/logger';
-import type { LogAttributes, UnformattedAttributes } from '@aws-lambda-powertools/logger/types';
+import { Logger, LogItem } from '@aws-lambda-powertools/logger';
+import type { LogItemExtraInput, LogItemMessage } from '@aws-lambda-powertools/logger/types';
 
 /** Writes one structured line: a JSON object with `level`, `message` and the fields given. */
 export interface LineLogger {
@@ -16,32 +16,26 @@ export type LogFields = Readonly<Record<string, unknown>>;
 /** A logger of a function: https://yandex.cloud/en/docs/functions/operations/function/logs-write */
 export function createLogger(functionName: string): LineLogger {
   // Level and sampling are given, or an environment variable could take away the lines that revocations are rebuilt from.
-  const logger = new Logger({
-    serviceName: functionName,
-    logFormatter: new CloudLoggingFormatter(),
-    logLevel: 'INFO',
-    sampleRateValue: 0,
-  });
+  const logger = new WholeLineLogger({ serviceName: functionName, logLevel: 'INFO', sampleRateValue: 0 });
   return {
     log(level, message, fields) {
-      if (level === 'ERROR') logger.error(message, fields);
-      else if (level === 'WARN') logger.warn(message, fields);
-      else logger.info(message, fields);
+      const line = { level, message, timestamp: new Date().toISOString(), function: functionName, ...fields };
+      if (level === 'ERROR') logger.error(message, line);
+      else if (level === 'WARN') logger.warn(message, line);
+      else logger.info(message, line);
     },
   };
 }
 
-class CloudLoggingFormatter extends LogFormatter {
-  override formatAttributes(standard: UnformattedAttributes, fields: LogAttributes): LogItem {
-    return new LogItem({
-      attributes: {
-        level: standard.logLevel,
-        message: standard.message,
-        timestamp: standard.timestamp.toISOString(),
-        function: standard.serviceName,
-        ...fields,
-      },
-    });
+/** A Logger that takes a line as it is: looking for keys kept for later lines costs as much as writing this one. */
+class WholeLineLogger extends Logger {
+  protected override createAndPopulateLogItem(
+    _level: number,
+    message: LogItemMessage,
+    [line]: LogItemExtraInput,
+  ): LogItem {
+    // What the Logger itself has to say comes without.
+    return new LogItem({ attributes: typeof line === 'object' && !(line instanceof Error) ? line : { message } });
   }
 }
 

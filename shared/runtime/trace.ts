@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 
 /** The place of one call in a trace: https://www.w3.org/TR/trace-context-2/ */
 export interface Trace {
@@ -20,15 +20,17 @@ const RANDOM = 0x02;
  * Goes on with the trace of a `traceparent` header, or begins one where it is missing or not valid. Whoever calls
  * writes the header: it names a trace and decides nothing.
  */
-export function startTrace(
-  given: string | undefined,
-  random: (bytes: number) => { toString(encoding: 'hex'): string } = randomBytes,
-): Trace {
+export function startTrace(given: string | undefined, random: () => string = randomUUID): Trace {
   const parent = given === undefined ? undefined : parseTraceparent(given);
-  const { traceId, flags } = parent ?? { traceId: random(16).toString('hex'), flags: RANDOM };
-  const spanId = random(8).toString('hex');
+  const { traceId, flags } = parent ?? { traceId: hexadecimal(random()), flags: RANDOM };
+  const spanId = hexadecimal(random()).slice(16);
   const traceparent = `${CURRENT_VERSION}-${traceId}-${spanId}-${flags.toString(16).padStart(2, '0')}`;
   return { traceId, spanId, traceparent };
+}
+
+/** A UUID's digits, of which all but the version and two bits are random: the last 7 bytes are, as {@link RANDOM} says. */
+function hexadecimal(uuid: string): string {
+  return uuid.replaceAll('-', '');
 }
 
 function parseTraceparent(text: string): { traceId: string; flags: number } | undefined {

@@ -4,10 +4,10 @@ import { startTrace } from '#shared/runtime/trace.ts';
 const TRACE_ID = '0af7651916cd43dd8448eb211c80319c';
 const PARENT_ID = 'b7ad6b7169203331';
 
-/** Bytes that are told by how many they are. */
-const random = (bytes: number) => Buffer.alloc(bytes, bytes);
-const NEW_SPAN_ID = '08'.repeat(8);
-const NEW_TRACE_ID = '10'.repeat(16);
+/** A UUID that is always the same. */
+const random = () => '01234567-89ab-4def-8123-456789abcdef';
+const NEW_SPAN_ID = '8123456789abcdef';
+const NEW_TRACE_ID = '0123456789ab4def8123456789abcdef';
 
 test('a trace goes on with a span of its own', () => {
   expect(startTrace(`00-${TRACE_ID}-${PARENT_ID}-01`, random)).toEqual({
