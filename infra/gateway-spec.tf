@@ -1,6 +1,7 @@
 # openapi.yaml without what belongs to functions that are not enabled. An operation stays only when every function that
 # it names (by id or by operationId) is enabled and, if it asks for a credential, an authorizer that checks it is too:
-# leaving an authorizer out must never leave an operation open. The file's references to functions are still
+# leaving an authorizer out must never leave an operation open. Schemes that name no authorizer document what a function
+# checks itself: the gateway gets none of them, for it could check nothing. The file's references to functions are still
 # placeholders while it is filtered, so that the plan knows what stays before any function has an id.
 locals {
   openapi_file = yamldecode(file("${path.module}/openapi.yaml"))
@@ -11,15 +12,29 @@ locals {
   function_id_regex = "\\$\\{functions\\.([A-Za-z0-9_-]+)\\}"
   operation_keys    = ["get", "put", "post", "delete", "options", "head", "patch", "trace", "x-yc-apigateway-any-method"]
 
+  documented_schemes = [
+    for name, scheme in try(local.openapi.components.securitySchemes, {}) : name
+    if !contains(keys(scheme), "x-yc-apigateway-authorizer")
+  ]
   security_schemes = {
     for name, scheme in try(local.openapi.components.securitySchemes, {}) : name => scheme
-    if alltrue([for function in flatten(regexall(local.function_id_regex, jsonencode(scheme))) : contains(local.enabled, function)])
+    if !contains(local.documented_schemes, name) && alltrue([for function in flatten(regexall(local.function_id_regex, jsonencode(scheme))) : contains(local.enabled, function)])
   }
 
-  # What each operation asks for, and the alternatives of it that this deployment can check.
-  declared_security = {
+  # What each operation asks the gateway for, and the alternatives of it that this deployment can check. With an alternative
+  # that asks for nothing it asks for nothing.
+  asked_security = {
     for path, item in local.openapi.paths : path => {
-      for key, operation in item : key => try(operation.security, local.openapi.security, []) if contains(local.operation_keys, key)
+      for key, operation in item : key => [
+        for schemes in try(operation.security, local.openapi.security, []) : { for name, scopes in schemes : name => scopes if !contains(local.documented_schemes, name) }
+      ] if contains(local.operation_keys, key)
+    }
+  }
+  declared_security = {
+    for path, operations in local.asked_security : path => {
+      for key, alternatives in operations : key => [
+        for schemes in alternatives : schemes if alltrue([for others in alternatives : length(others) > 0])
+      ]
     }
   }
   kept_security = {
@@ -32,10 +47,7 @@ locals {
 
   operations = {
     for path, item in local.openapi.paths : path => {
-      for key, operation in item : key => merge(
-        operation,
-        { for name in length(local.kept_security[path][key]) > 0 ? ["security"] : [] : name => local.kept_security[path][key] },
-      )
+      for key, operation in item : key => merge(operation, { security = local.kept_security[path][key] })
       if contains(local.operation_keys, key)
       && try(length(local.kept_security[path][key]) > 0 || length(local.declared_security[path][key]) == 0, false)
       && !contains(setsubtract(keys(local.rows), local.enabled), split(".", try(operation.operationId, ""))[0])

@@ -27,7 +27,13 @@ const gateway = readFileSync('infra/openapi.yaml', 'utf8');
 const operations = [...gateway.matchAll(/operationId: (\S+)/g)].map(([, id]) => id ?? '');
 
 /** What anybody may have: that a skill is there, what a browser asks first, a script. */
-const OPEN = new Set(['smart-home-unlink.check', 'social-unlink.preflight', 'social-unlink.script']);
+const OPEN = new Set([
+  'smart-home-unlink.check',
+  'social-unlink.preflight',
+  'social-unlink.script',
+  'threepid-bind.preflight',
+  'threepid-unbind.preflight',
+]);
 
 let project: EmulatedProject;
 

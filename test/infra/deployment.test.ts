@@ -181,6 +181,11 @@ describe.skipIf(!hasTerraform)(
       const spec = specOf(whole);
 
       expect(operationsOf(spec).sort()).toEqual(operationsOf(await readOpenApi()).sort());
+      expect(
+        Object.keys(
+          isObject(spec.components) && isObject(spec.components.securitySchemes) ? spec.components.securitySchemes : {},
+        ),
+      ).toEqual(['token']);
       expect(JSON.stringify(spec)).not.toContain('${');
       expect(spec).toMatchObject({
         components: {
@@ -359,24 +364,38 @@ describe.skipIf(!hasTerraform)(
           '/either': { get: { ...dummy, security: [{ disabled: [] }, { enabled: [] }] } },
           '/both': { get: { ...dummy, security: [{ disabled: [], enabled: [] }] } },
           '/undeclared': { get: { ...dummy, security: [{ nowhere: [] }] } },
+          '/documented': { get: { ...dummy, security: [{ documented: [] }] } },
+          '/documented-beside': { get: { ...dummy, security: [{ documented: [], disabled: [] }] } },
+          '/documented-and': { get: { ...dummy, security: [{ documented: [], enabled: [] }] } },
           '/variant': { get: { ...dummy, operationId: 'smart-home-unlink.check', security: [] } },
           '/any': { 'x-yc-apigateway-any-method': { ...call('token-authorize'), security: [{ enabled: [] }] } },
         },
         components: {
-          securitySchemes: { disabled: authorizer('smart-home-unlink'), enabled: authorizer('token-authorize') },
+          securitySchemes: {
+            disabled: authorizer('smart-home-unlink'),
+            enabled: authorizer('token-authorize'),
+            documented: { type: 'http', scheme: 'basic' },
+          },
         },
       };
 
       const spec = specOf(await applied({ ...nothing, enabled_functions: ['token-authorize'] }, { openapi }));
 
       expect(operationsOf(spec).sort()).toEqual([
+        'get /documented',
+        'get /documented-and',
         'get /either',
         'get /open',
         'parameters /open',
         'x-yc-apigateway-any-method /any',
       ]);
       expect(spec).toMatchObject({
-        paths: { '/either': { get: { security: [{ enabled: [] }] } }, '/open': { get: { security: [] } } },
+        paths: {
+          '/documented': { get: { security: [] } },
+          '/documented-and': { get: { security: [{ enabled: [] }] } },
+          '/either': { get: { security: [{ enabled: [] }] } },
+          '/open': { get: { security: [] } },
+        },
       });
       expect(spec).not.toHaveProperty('security');
     });
