@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest';
+import { retryWhileUnavailable } from '#shared/databases/retry.ts';
+import { type StoreFault, StoreUnavailable } from '#shared/errors.ts';
+
+/** Fails with each of these faults in turn, and with the last one from then on. */
+function failing(...faults: readonly StoreFault[]) {
+  const left = [...faults];
+  return async () => {
+    throw new StoreUnavailable((left.length > 1 ? left.shift() : left[0]) ?? 'closed');
+  };
+}
+
+test.each<[StoreFault[], StoreFault]>([
+  [['refused', 'timed_out'], 'refused'],
+  [['refused', 'unreachable', 'timed_out'], 'unreachable'],
+  [['timed_out', 'busy'], 'busy'],
+  [['timed_out'], 'timed_out'],
+])('of %j what the store said last is told: %s', async (faults, told) => {
+  await expect(retryWhileUnavailable(300, failing(...faults))).rejects.toMatchObject({ fault: told });
+});
+
+test('what is no trouble of the store is not tried again', async () => {
+  let calls = 0;
+  const fail = async () => {
+    calls += 1;
+    throw new TypeError('obviously fake');
+  };
+
+  await expect(retryWhileUnavailable(300, fail)).rejects.toThrow(TypeError);
+  expect(calls).toBe(1);
+});
