@@ -1,0 +1,94 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import * as z from 'zod';
+import { Clients } from '#shared/access-token/clients.ts';
+import { EncryptionKeys } from '#shared/encryption.ts';
+import { TokenPeppers } from '#shared/token-revocation/token-id.ts';
+import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
+import { readRows, readTerraformFiles } from './terraform-files.ts';
+
+const document = readFileSync('docs/deploy.md', 'utf8');
+
+/** What is told to run at a marked place. */
+function commandsAt(name: string): string {
+  const [, after = ''] = document.split(`<!-- run: ${name} -->\n`);
+  const lines = after.split('\n').slice(1);
+  const end = lines.findIndex((line) => line !== '' && !line.startsWith('       '));
+  return lines.slice(0, end).join('\n');
+}
+
+describe('docs/deploy.md', () => {
+  test('the secrets are made as told, are good, and are in no argument', () => {
+    const { path: folder, remove } = createTemporaryFolder();
+    onTestFinished(remove);
+    writeFileSync(join(folder, 'yc'), `#!/bin/sh\necho "$*" > '${folder}/arguments'\ncat > '${folder}/payload'\n`);
+    chmodSync(join(folder, 'yc'), 0o755);
+
+    const { status, stdout, stderr } = spawnSync('bash', ['-eu', '-c', commandsAt('secrets')], {
+      encoding: 'utf8',
+      env: { ...process.env, PATH: `${folder}${delimiter}${process.env.PATH}` },
+    });
+
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+    expect(readFileSync(join(folder, 'arguments'), 'utf8')).toBe(
+      'lockbox secret create --name unlink --deletion-protection --payload -\n',
+    );
+    const payload = z
+      .array(z.object({ key: z.string(), text_value: z.string() }))
+      .parse(JSON.parse(readFileSync(join(folder, 'payload'), 'utf8')));
+    const values = new Map(payload.map(({ key, text_value }) => [key, text_value]));
+    expect(TokenPeppers.safeParse(values.get('TOKEN_PEPPERS')).success).toBe(true);
+    expect(EncryptionKeys.safeParse(values.get('ENCRYPTION_KEYS')).success).toBe(true);
+    expect(Clients.parse(values.get('CLIENTS'))).toMatchObject([{ id: 'smart-home' }]);
+    expect(stdout).toMatch(/^secret of the application smart-home: [0-9a-f]{64}\n$/);
+  });
+
+  test('the table of profiles is what functions.yaml says', async () => {
+    const rows = Object.entries(await readRows());
+    const profiles = [...new Set(rows.flatMap(([, { profiles = [] }]) => profiles))];
+
+    for (const profile of profiles) {
+      const [, functions = ''] = new RegExp(`^ *\\| \`${profile}\` \\| (.*?) \\|`, 'm').exec(document) ?? [];
+      // A name that begins with a hyphen goes on from the first one's.
+      const told = [...functions.matchAll(/`([\w-]+)`/g)].map(([, name = '']) =>
+        name.replace(/^-/, 'external-provider-'),
+      );
+      const enabled = rows.filter(([, row]) => row.profiles?.includes(profile)).map(([name]) => name);
+      expect(told.sort()).toEqual(enabled.sort());
+    }
+    expect(profiles).toHaveLength(4);
+  });
+
+  test('the options, npm scripts, variables and outputs that it names are there', async () => {
+    const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'));
+    const usage = ['deploy', 'smoke', 'migrate'].map((name) => readFileSync(`scripts/${name}.ts`, 'utf8')).join();
+    const files = (await readTerraformFiles()).map(({ text }) => text).join('\n');
+
+    const named = [...document.matchAll(/\bnpm run ([a-z][\w:-]*)/g)].map(([, name = '']) => name);
+    expect(named.filter((name) => !(name in scripts))).toEqual([]);
+    const options = [...document.matchAll(/`--([a-z-]+)/g)].map(([, name = '']) => name);
+    expect(options.filter((name) => !usage.includes(`--${name}`))).toEqual([]);
+    expect(options).toContain('no-build');
+    for (const name of [
+      'folder_id',
+      'profiles',
+      'enabled_functions',
+      'ydb_store',
+      'network_id',
+      'deletion_protection',
+    ]) {
+      expect(document).toContain(`\`${name}`);
+      expect(files).toContain(`variable "${name}"`);
+    }
+    for (const name of ['raw_urls', 'gateway_url']) expect(files).toContain(`output "${name}"`);
+  });
+
+  test('what it says of the quota of functions is what the plan warns of', async () => {
+    expect(Object.keys(await readRows())).toHaveLength(12);
+    expect(document).toContain('all twelve need more');
+    expect((await readTerraformFiles()).map(({ text }) => text).join()).toContain('length(local.functions) <= 10');
+  });
+});
