@@ -410,7 +410,11 @@ describe('the log', () => {
       message: 'smart-home-unlink: ok',
       timestamp: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
       function: 'smart-home-unlink',
+      function_id: 'smart-home-unlink', // in the cloud the platform's own id
+      function_version: expect.any(String),
       invocation_id: expect.any(String),
+      trace_id: expect.stringMatching(/^[0-9a-f]{32}$/),
+      span_id: expect.stringMatching(/^[0-9a-f]{16}$/),
       cold_start: expect.any(Boolean),
       request_id: '1111-aaaa-2222-bbbb',
       transport: 'raw',
