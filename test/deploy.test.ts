@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
@@ -108,6 +109,19 @@ describe('npm run deploy', () => {
     expect(status).toBe(0);
     expect(calls).toEqual(FIRST_LOOK);
     expect(text).toContain('== Not applied. Nothing was changed.');
+  });
+
+  test.each([
+    ['yes\n', APPLY],
+    ['y\n', []],
+  ])('takes %j for an answer and does what follows from it', (input, rest) => {
+    const terraform = createStandInTerraform(temporaryFolder(), withSqlite());
+    const args = ['scripts/deploy.ts', '--infra', terraform.infra, '--no-build', '--no-smoke'];
+
+    const { status } = spawnSync(process.execPath, args, { input, env: { ...process.env, ...terraform.environment } });
+
+    expect(status).toBe(0);
+    expect(terraform.calls()).toEqual([...FIRST_LOOK, ...rest]);
   });
 
   test('changes no function when a store cannot be migrated, and shows no password', async () => {
