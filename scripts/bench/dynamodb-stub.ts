@@ -1,13 +1,18 @@
 /**
- * A process that answers the DynamoDB API at once: transactions are done, of what is read only the schema marker is there.
+ * A process that answers the DynamoDB API at once: transactions are done, of what is read only the schema markers are there.
  * On bare sockets, so that it takes less than any client. It tells its port, and ends when its parent does.
  */
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 
 const [table = ''] = process.argv.slice(2);
-const MARKER = { id: { S: 'schema#token-revocation' }, v: { N: '1' } };
-const READ = answerOf({ Responses: { [table]: [MARKER] }, UnprocessedKeys: {} });
+/** By the marker that is asked for. Newer than any schema: none is too old. */
+const READ = new Map(
+  ['schema#token-revocation', 'schema#directory'].map((id) => [
+    id,
+    answerOf({ Responses: { [table]: [{ id: { S: id }, v: { N: '1000' } }] }, UnprocessedKeys: {} }),
+  ]),
+);
 const WRITTEN = answerOf({});
 
 function answerOf(body: object): string {
@@ -26,7 +31,8 @@ function answersTo(received: string): { answers: string; rest: string } {
     const head = rest.slice(0, end);
     const length = end + 4 + Number(/content-length: *(\d+)/i.exec(head)?.[1] ?? 0);
     if (rest.length < length) return { answers, rest };
-    answers += /BatchGetItem/.test(head) ? READ : WRITTEN;
+    const asked = /BatchGetItem/.test(head) ? /schema#[a-z-]+/.exec(rest.slice(end, length))?.[0] : undefined;
+    answers += READ.get(asked ?? '') ?? WRITTEN;
     rest = rest.slice(length);
   }
 }

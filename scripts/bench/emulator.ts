@@ -1,12 +1,12 @@
-import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { linkDemoUser } from '../authorization-server/demo.ts';
 import { endEmulator, startEmulatorProcess } from '../emulator-process.ts';
+import { startChild } from './child.ts';
+import type { LoadOrder } from './load-order.ts';
+import type { Measured } from './measure-calls.ts';
 
-const LOAD = join(import.meta.dirname, 'load.ts');
 const DIST = join(import.meta.dirname, '../../dist');
 const SECONDS = 5;
 
@@ -24,16 +24,24 @@ async function main(): Promise<void> {
     const startedAt = performance.now();
     const emulator = await startEmulatorProcess(dataDir);
     console.log(`ready after ${Math.round(performance.now() - startedAt)} ms`);
+    const load = startChild<LoadOrder>('load.ts');
     try {
       const { accessToken } = await linkDemoUser(emulator.authUrl ?? '', 'ann');
       const headers = { request_id: '1111-aaaa-2222-bbbb', authorization: `Bearer ${accessToken}` };
       for (const [title, request_type] of CALLS) {
         const event = { headers, request_type, api_version: 1.0 };
-        const url = `${emulator.functionsUrl}/smart-home-unlink?integration=raw`;
-        const load = await promisify(execFile)(process.execPath, [LOAD, url, JSON.stringify(event), `${SECONDS}`]);
-        console.log(`${title.padEnd(20)} ${Math.round(Number(load.stdout)).toString().padStart(6)} calls a second`);
+        const call = {
+          method: 'POST',
+          path: '/smart-home-unlink?integration=raw',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify(event),
+        };
+        const port = Number(new URL(emulator.functionsUrl).port);
+        const { perSecond } = await load.ask<Measured>({ port, calls: [call], seconds: SECONDS });
+        console.log(`${title.padEnd(20)} ${Math.round(perSecond).toString().padStart(6)} calls a second`);
       }
     } finally {
+      load.end();
       await endEmulator(emulator, 'SIGINT');
     }
   } finally {

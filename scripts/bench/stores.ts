@@ -1,25 +1,30 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { Agent, request } from 'node:http';
 import { createRequire } from 'node:module';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import aws4 from 'aws4';
-import { Redis } from 'iovalkey';
-import pg from 'pg';
-import { readPostgresUrl } from '#shared/databases/postgres.ts';
-import { openSqliteDatabase } from '#shared/databases/sqlite.ts';
-import { LOCAL_PLATFORM } from '#shared/platform.ts';
-import { openTokenRevocationStore } from '#shared/token-revocation/open-store.ts';
 import { DYNAMODB_CREDENTIALS, startDynamodbServer } from '#test/support/dynamodb-server.ts';
-import { startDynamodbProxy } from '#test/support/iam-proxy.ts';
 import { startPostgresServer } from '#test/support/postgres-server.ts';
 import { startRedisServer } from '#test/support/redis-server.ts';
 import { ensureServices } from '#test/support/test-services.ts';
-import { migrate } from '../migrate.ts';
+import {
+  bearing,
+  type Client,
+  createApiClient,
+  idOf,
+  migrateTable,
+  type OnEnd,
+  openDriver,
+  openRawClient,
+  type Requests,
+  recordRequests,
+  SAMPLE,
+  signed,
+} from './raw-client.ts';
+import { median } from './statistics.ts';
 
 const USAGE = `npm run bench:stores -- [--store <name>] … [--short] [--json]
 
@@ -27,7 +32,7 @@ const USAGE = `npm run bench:stores -- [--store <name>] … [--short] [--json]
   --short         a quick look instead of a measurement
   --json          one JSON document instead of tables
 
-The AWS SDK takes part when it is there: npm --prefix scripts/bench/peers install
+The AWS SDK takes part when it is there: npm --prefix scripts/bench/peers ci
 `;
 
 /**
@@ -74,13 +79,6 @@ async function* measure(name: string, effort: Effort): AsyncGenerator<Result> {
   }
 }
 
-/** A way to a store. What `revoke` is given is new to it, what `check` is given is revoked. */
-interface Client {
-  readonly name: string;
-  revoke(id: string): unknown;
-  check(id: string): unknown;
-}
-
 /** The clients of one store; the first is the driver. */
 interface Course {
   readonly title: string;
@@ -88,82 +86,32 @@ interface Course {
   readonly clients: readonly [Client, ...Client[]];
 }
 
-/** Makes what is compared; `onEnd` keeps what ends it, the latest first. */
-type SetUp = (folder: string, onEnd: (end: () => unknown) => void) => Promise<readonly Course[]>;
+/** Makes what is compared. */
+type SetUp = (folder: string, onEnd: OnEnd) => Promise<readonly Course[]>;
 
 const COURSES: Readonly<Record<string, SetUp>> = {
   async sqlite(folder, onEnd) {
-    const path = join(folder, 'store.sqlite');
-    const driver = await openDriver('driver', `sqlite:${path}`, onEnd);
-    await fill(driver);
-    // The driver's settings, WAL with synchronous=FULL, and of its statements the one that does the work.
-    const database = openSqliteDatabase(path);
-    onEnd(() => database.close());
-    const insert = database.prepare('INSERT INTO revoked_id (id, revoked_at, expires_at) VALUES (?, ?, ?)');
-    const select = database.prepare('SELECT revoked_at FROM revoked_id WHERE id = ? AND expires_at > ?');
-    const raw: Client = {
-      name: 'node:sqlite, one prepared statement',
-      revoke: (id) => insert.run(id, nowS(), EXPIRES_AT),
-      check: (id) => select.get(id, nowS()),
-    };
-    return [{ title: 'SQLite', callers: [1], clients: [driver, raw] }];
+    const clients = await openClients(`sqlite:${join(folder, 'store.sqlite')}`, onEnd);
+    return [{ title: 'SQLite', callers: [1], clients }];
   },
 
   async postgres(_folder, onEnd) {
     const server = await startPostgresServer();
     onEnd(server.stop);
-    const driver = await openDriver('driver', server.url, onEnd);
-    const { query } = pg.Client.prototype;
-    const seen: pg.QueryConfig<unknown[]>[] = [];
-    // Its overloads are many; the driver uses the one that takes a statement with its values.
-    pg.Client.prototype.query = function record(this: pg.Client, ...given: unknown[]) {
-      seen.push(given[0] as pg.QueryConfig<unknown[]>);
-      return Reflect.apply(query, this, given);
-    } as typeof query;
-    const [revoke, check] = await recordStatements(driver, () => seen.at(-1));
-    pg.Client.prototype.query = query;
-    await fill(driver);
-    const pool = new pg.Pool({ ...readPostgresUrl(server.url).connection, max: 2 });
-    onEnd(() => pool.end());
-    const send = (statement: pg.QueryConfig<unknown[]>) => {
-      const put = inPlaceOf(statement.values ?? []);
-      return (id: string) => pool.query({ ...statement, values: put(id) });
-    };
-    const raw: Client = { name: 'pg.Pool', revoke: send(revoke), check: send(check) };
-    return [{ title: 'PostgreSQL', callers: [1, 32], clients: [driver, raw] }];
+    return [{ title: 'PostgreSQL', callers: [1, 32], clients: await openClients(server.url, onEnd) }];
   },
 
   async redis(_folder, onEnd) {
     const server = await startRedisServer();
     onEnd(server.stop);
-    const driver = await openDriver('driver', server.url, onEnd);
-    const { evalsha } = Redis.prototype;
-    const seen: unknown[][] = [];
-    Redis.prototype.evalsha = function record(this: Redis, ...given: unknown[]) {
-      seen.push(given);
-      return Reflect.apply(evalsha, this, given);
-    } as typeof evalsha; // its overloads differ in how a callback is taken
-    const [revoke, check] = await recordStatements(driver, () => seen.at(-1));
-    Redis.prototype.evalsha = evalsha;
-    await fill(driver);
-    const redis = new Redis(server.url);
-    onEnd(() => redis.disconnect());
-    const send = ([sha, keys, ...rest]: unknown[]) => {
-      const put = inPlaceOf(rest);
-      return (id: string) => redis.evalsha(String(sha), Number(keys), ...(put(id) as string[])); // as the driver gave them
-    };
-    const raw: Client = { name: 'iovalkey', revoke: send(revoke), check: send(check) };
-    return [{ title: 'Redis, appendfsync always', callers: [1, 32], clients: [driver, raw] }];
+    return [{ title: 'Redis, appendfsync always', callers: [1, 32], clients: await openClients(server.url, onEnd) }];
   },
 
   async dynamodb(_folder, onEnd) {
     const server = await startDynamodbServer();
     onEnd(server.stop);
-    const url = `${server.url}&table=${TABLE}`;
-    const driver = await openDriver('driver', url, onEnd);
-    await fill(driver);
-    const raw = createApiClient('node:http and aws4', url, signed, await recordRequests(url), onEnd);
-    return [{ title: 'DynamoDB Local, in memory, SigV4', callers: [1, 32], clients: [driver, raw] }];
+    const clients = await openClients(`${server.url}&table=${TABLE}`, onEnd);
+    return [{ title: 'DynamoDB Local, in memory, SigV4', callers: [1, 32], clients }];
   },
 
   async 'dynamodb-stub'(_folder, onEnd) {
@@ -201,150 +149,19 @@ const COURSES: Readonly<Record<string, SetUp>> = {
   },
 };
 
-const EXPIRES_AT = nowS() + 86_400;
-const IAM_TOKEN = 't1.bench';
-const TABLE = 'bench';
+/** The driver and its raw client, for a store that holds some revocations. */
+async function openClients(url: string, onEnd: OnEnd): Promise<[Client, Client]> {
+  const driver = await openDriver('driver', url, onEnd);
+  const raw = await openRawClient(url, driver, onEnd);
+  for (let index = 0; index < KNOWN; index += 1) await driver.revoke(idOf('known', index));
+  return [driver, raw];
+}
 
-/** Stands for the id in a statement that is recorded. As long as a SHA-256 in base64url, as all ids here. */
-const SAMPLE = idOf('sample', 0);
+/** The table of the DynamoDB API that is measured on. */
+const TABLE = 'bench';
 
 /** How many revoked ids there are to be checked. */
 const KNOWN = 1000;
-
-function idOf(kind: string, index: number): string {
-  return `${kind}-${index}-`.padEnd(43, 'x');
-}
-
-function nowS(): number {
-  return Math.floor(Date.now() / 1000);
-}
-
-/** The driver, as a function has it, for a store that is migrated first. */
-async function openDriver(
-  name: string,
-  url: string,
-  onEnd: (end: () => unknown) => void,
-  { isMigrated = false } = {},
-): Promise<Client> {
-  if (!isMigrated) await (url.startsWith('dynamodb') ? migrateTable(url) : migrate(url));
-  const { accessKeyId, secretAccessKey } = DYNAMODB_CREDENTIALS;
-  const store = openTokenRevocationStore(
-    { STORE_URL: url, AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey },
-    { ...LOCAL_PLATFORM, iamToken: () => IAM_TOKEN },
-  );
-  onEnd(() => store.close());
-  return {
-    name,
-    revoke: (id) => store.revoke({ tokenIds: [id], grants: [], cutOffs: [], expiresAt: EXPIRES_AT }),
-    check: (id) => store.check({ tokenIds: [id], grants: [], cutOffKeys: [], issuedAt: 1000 }),
-  };
-}
-
-async function migrateTable(url: string): Promise<void> {
-  process.env.AWS_ACCESS_KEY_ID ??= DYNAMODB_CREDENTIALS.accessKeyId;
-  process.env.AWS_SECRET_ACCESS_KEY ??= DYNAMODB_CREDENTIALS.secretAccessKey;
-  await migrate(url);
-}
-
-async function fill(driver: Client): Promise<void> {
-  for (let index = 0; index < KNOWN; index += 1) await driver.revoke(idOf('known', index));
-}
-
-/** What the driver sends for a revocation and for a check of {@link SAMPLE}. */
-async function recordStatements<Statement>(
-  driver: Client,
-  latest: () => Statement | undefined,
-): Promise<[Statement, Statement]> {
-  const statements: Statement[] = [];
-  for (const work of [driver.revoke, driver.check]) {
-    await work(SAMPLE);
-    const statement = latest();
-    if (statement !== undefined) statements.push(statement);
-  }
-  const [revoke, check] = statements;
-  if (revoke === undefined || check === undefined) throw new Error('the driver sent nothing that could be recorded');
-  return [revoke, check];
-}
-
-/** Returns what puts an id where {@link SAMPLE} is in values or in lists of them. */
-function inPlaceOf(values: readonly unknown[]): (id: string) => unknown[] {
-  const put = (value: unknown, id: string): unknown => {
-    if (Array.isArray(value)) return value.map((item) => put(item, id));
-    return typeof value === 'string' && value.includes(SAMPLE) ? value.replace(SAMPLE, id) : value;
-  };
-  return (id) => values.map((value) => put(value, id));
-}
-
-/** Bodies of the DynamoDB API, with {@link SAMPLE} in them. */
-interface Requests {
-  readonly revoke: { readonly action: string; readonly body: string };
-  readonly check: { readonly action: string; readonly body: string };
-}
-
-async function recordRequests(url: string): Promise<Requests> {
-  const seen: { action: string; body: string }[] = [];
-  const proxy = await startDynamodbProxy(url, `auth=sigv4&table=${TABLE}`, ({ action, body }, forward) => {
-    seen.push({ action, body: JSON.stringify(body) });
-    return forward();
-  });
-  const ends: (() => unknown)[] = [];
-  const driver = await openDriver('driver', proxy.url, (end) => ends.push(end), { isMigrated: true });
-  const [revoke, check] = await recordStatements(driver, () => seen.at(-1));
-  for (const end of ends) await end();
-  await proxy.stop();
-  return { revoke, check };
-}
-
-type Headers = Readonly<Record<string, string>>;
-/** Adds to the headers of a request who sends it. */
-type Authorize = (request: { path: string; body: string; headers: Headers }) => import('node:http').OutgoingHttpHeaders;
-
-const signed: Authorize = (request) =>
-  aws4.sign(
-    { ...request, headers: { ...request.headers }, method: 'POST', service: 'dynamodb', region: 'local' },
-    DYNAMODB_CREDENTIALS,
-  ).headers ?? {};
-const bearing: Authorize = ({ headers }) => ({ ...headers, authorization: `Bearer ${IAM_TOKEN}` });
-
-/** The DynamoDB API with what Node and `aws4` offer. */
-function createApiClient(
-  name: string,
-  storeUrl: string,
-  authorize: Authorize,
-  { revoke, check }: Requests,
-  onEnd: (end: () => unknown) => void,
-): Client {
-  const { hostname, port, host } = new URL(storeUrl.replace('dynamodb+', ''));
-  const agent = new Agent({ keepAlive: true, maxSockets: 50 });
-  onEnd(() => agent.destroy());
-  async function call(action: string, body: string): Promise<unknown> {
-    const headers = authorize({
-      path: '/',
-      body,
-      headers: { host, 'content-type': 'application/x-amz-json-1.0', 'x-amz-target': `DynamoDB_20120810.${action}` },
-    });
-    return new Promise((resolve, reject) => {
-      request({ hostname, port, path: '/', method: 'POST', headers, agent }, (answer) => {
-        let received = '';
-        answer.setEncoding('utf8');
-        answer.on('data', (chunk: string) => {
-          received += chunk;
-        });
-        answer.on('end', () => {
-          if (answer.statusCode === 200) resolve(JSON.parse(received));
-          else reject(new Error(`${answer.statusCode} ${received}`));
-        });
-      })
-        .on('error', reject)
-        .end(body);
-    });
-  }
-  return {
-    name,
-    revoke: (id) => call(revoke.action, revoke.body.replaceAll(SAMPLE, id)),
-    check: (id) => call(check.action, check.body.replaceAll(SAMPLE, id)),
-  };
-}
 
 /** What is used of `@aws-sdk/client-dynamodb`, which is not installed with the project. */
 interface AwsSdk {
@@ -354,16 +171,12 @@ interface AwsSdk {
 }
 
 /** The AWS SDK as a client, or nothing when it is not there. */
-function openAwsSdk(
-  endpoint: string,
-  { revoke, check }: Requests,
-  onEnd: (end: () => unknown) => void,
-): Client | undefined {
+function openAwsSdk(endpoint: string, { revoke, check }: Requests, onEnd: OnEnd): Client | undefined {
   let sdk: AwsSdk;
   try {
     sdk = createRequire(join(import.meta.dirname, 'peers/'))('@aws-sdk/client-dynamodb');
   } catch {
-    console.error('The AWS SDK is left out: npm --prefix scripts/bench/peers install');
+    console.error('The AWS SDK is left out: npm --prefix scripts/bench/peers ci');
     return undefined;
   }
   const client = new sdk.DynamoDBClient({ endpoint, region: 'local', credentials: DYNAMODB_CREDENTIALS });
@@ -474,13 +287,6 @@ async function runRound(client: Client, work: 'revoke' | 'check', callers: numbe
     cpuUs: (used.user + used.system) / sorted.length,
   };
 }
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((one, other) => one - other);
-  const middle = sorted.slice(Math.floor((sorted.length - 1) / 2), Math.floor(sorted.length / 2) + 1);
-  return middle.reduce((sum, value) => sum + value, 0) / middle.length;
-}
-
 function printTable({ title, load, rows }: Result): void {
   console.log(`\n${title} (load ${load.toFixed(1)})\n`);
   console.log('work    callers  client                                 ops/s   p50 µs   p99 µs   CPU µs   driver is');
