@@ -63,10 +63,15 @@ export function readLocalSettings(command: string): LocalSettings {
     root: { type: 'string', default: ROOT },
     bundles: { type: 'string' },
     'context-prefix': { type: 'string', default: process.env.CONTEXT_PREFIX ?? DECLARED_PREFIX },
+    help: { type: 'boolean', short: 'h' },
     'strip-credential-headers': { type: 'boolean', default: process.env.STRIP_CREDENTIAL_HEADERS === '1' },
   } as const;
   try {
     const { values } = parseArgs({ options });
+    if (values.help) {
+      console.log(`${command} ${USAGE}`);
+      process.exit(0);
+    }
     return {
       port: portNumber('port', values.port),
       gatewayPort: portNumber('gateway-port', values['gateway-port']),
