@@ -67,7 +67,8 @@ async function open(settings: SideSettings): Promise<Opened> {
   side = await openSide(settings);
   const { answer } = side;
   const listener = side.listener ?? (answer && bareHost(answer));
-  const server = createServer(listener);
+  // Connections stay while others have their turns.
+  const server = createServer({ keepAliveTimeout: 3_600_000 }, listener);
   await once(server.listen(0, '127.0.0.1'), 'listening');
   // An HTTP server's address is never a path.
   return { operations: Object.keys(side.operations) as Operation[], port: (server.address() as AddressInfo).port };

@@ -68,9 +68,11 @@ export async function startSurroundings(): Promise<Surroundings> {
         client.disconnect();
         return url;
       }
-      case 'dynamodb':
+      case 'dynamodb': {
         tables += 1;
-        return `${(await dynamodb()).url}&table=bench-${tables}`;
+        const table = `bench-${tables}`;
+        return `${(await dynamodb()).url}&table=${table}`;
+      }
     }
   }
   const stub = fork(join(import.meta.dirname, 'dynamodb-stub.ts'), [STUB_TABLE]);
