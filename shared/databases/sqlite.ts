@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
-import { type StoreFault, StoreUnavailable } from '../errors.ts';
+import { isStoreUnavailable, type StoreFault, StoreUnavailable } from '../errors.ts';
 import { migrated, type StoreSchema, schemaMarker } from './store-schema.ts';
 
 /**
@@ -42,13 +42,25 @@ export function openSqliteDatabase(path: string, { create = false } = {}): Datab
 export interface SqliteFile<Name extends string> {
   /** Prepared at its first use and kept. */
   statement(name: Name): StatementSync;
+  /** The same for a text that is made of a few parts. */
+  prepare(text: string): StatementSync;
   /** One synchronous look at the store. Whether it has its schema is for the look to find, by the marker or {@link assertMigrated}. */
   read<Result>(work: () => Result): Result;
-  /** One transaction, against a store that has its schema. */
-  write<Result>(work: () => Result): Result;
+  /**
+   * A synchronous change, all of it or nothing, which resolves when it is durable. Whether the store has its schema is
+   * for the change to find. Those that are asked for at once share a transaction, hence what the disk takes for one.
+   */
+  write<Result>(work: () => Result): Promise<Result>;
   /** @throws {StoreUnavailable} The schema marker is missing. */
   assertMigrated(): void;
   close(): void;
+}
+
+/** A change that waits for its transaction. */
+interface QueuedChange {
+  /** Makes it, and returns what says so once it is durable. */
+  readonly run: () => () => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /**
@@ -65,12 +77,17 @@ export function openSqliteFile<Sql extends Readonly<Record<string, string>>>(
   const file = identifyFile(path);
   const database = openSqliteDatabase(path);
   const prepared = new Map<string, StatementSync>();
+  const queued: QueuedChange[] = [];
   const texts: Readonly<Record<string, string>> = { ...sql, marker: `SELECT 1 FROM ${schemaMarker(schema)}` };
 
-  function statement(name: string): StatementSync {
-    const known = prepared.get(name) ?? database.prepare(texts[name] ?? '');
-    prepared.set(name, known);
+  function prepare(text: string): StatementSync {
+    const known = prepared.get(text) ?? database.prepare(text);
+    prepared.set(text, known);
     return known;
+  }
+
+  function statement(name: string): StatementSync {
+    return prepare(texts[name] ?? '');
   }
 
   /** One synchronous piece of work, on the file that was opened. */
@@ -92,6 +109,38 @@ export function openSqliteFile<Sql extends Readonly<Record<string, string>>>(
     migrated(statement('marker').get());
   }
 
+  function write<Result>(work: () => Result): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      queued.push({
+        run: () => {
+          const result = work();
+          return () => resolve(result);
+        },
+        reject,
+      });
+      // Behind all that came in with this call.
+      if (queued.length === 1) setImmediate(() => commit(queued.splice(0)));
+    });
+  }
+
+  function commit(changes: readonly QueuedChange[]): void {
+    try {
+      const acknowledgements = use(() => inTransaction(database, () => changes.map(({ run }) => run())));
+      for (const acknowledge of acknowledgements) acknowledge();
+    } catch (error) {
+      refuse(changes, error);
+    }
+  }
+
+  /** The store's trouble is everybody's; a defect is that of one change, which must not fail the others. */
+  function refuse(changes: readonly QueuedChange[], error: unknown): void {
+    const isOfOne = changes.length > 1 && !isStoreUnavailable(error);
+    for (const change of changes) {
+      if (isOfOne) commit([change]);
+      else change.reject(error);
+    }
+  }
+
   /** Whether the file is not gone or replaced. */
   function isSameFile(): boolean {
     try {
@@ -109,14 +158,9 @@ export function openSqliteFile<Sql extends Readonly<Record<string, string>>>(
   }
   return {
     statement,
+    prepare,
     read: use,
-    write: (work) =>
-      use(() =>
-        inTransaction(database, () => {
-          assertMigrated();
-          return work();
-        }),
-      ),
+    write,
     assertMigrated,
     close: () => {
       if (database.isOpen) database.close();

@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -9,6 +9,7 @@ import { openSqliteDatabase, sqliteFailure } from '#shared/databases/sqlite.ts';
 import { LOCAL_PLATFORM } from '#shared/platform.ts';
 import { openSqliteStore } from '#shared/token-revocation/drivers/sqlite.ts';
 import { openTokenRevocationStore } from '#shared/token-revocation/open-store.ts';
+import type { TokenRevocationStore } from '#shared/token-revocation/store.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 import { type DurableBackend, durableStoreContract, tokenRevocationStoreContract } from './token-revocation-store.ts';
 
@@ -51,6 +52,12 @@ function createDatabaseForTest(): string {
 
 const revocationOf = (id: string) => ({ tokenIds: [id], grants: [], cutOffs: [], expiresAt: 4_000_000_000 });
 const tokenOf = (id: string) => ({ tokenIds: [id], grants: [], cutOffKeys: [] });
+
+async function openStore(path: string): Promise<TokenRevocationStore> {
+  const store = await openSqliteStore(path);
+  onTestFinished(() => store.close());
+  return store;
+}
 
 function caught(work: () => void): unknown {
   try {
@@ -154,6 +161,64 @@ describe('a SQLite store', () => {
     database.exec('PRAGMA max_page_count=1000000');
     fill();
     database.close();
+  });
+
+  test('revocations that are asked for at once share a transaction, and are all there once one is acknowledged', async () => {
+    const path = createDatabaseForTest();
+    const store = await openStore(path);
+    const ids = Array.from({ length: 32 }, (_, index) => `id-${index}`);
+    const sizeBefore = statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+
+    const reader = await openStore(path);
+    const seen = await Promise.all(
+      ids.map(async (id) => {
+        const { first } = await store.revoke(revocationOf(id));
+        return first && (await reader.check(tokenOf(id))).revoked;
+      }),
+    );
+
+    expect(seen).toEqual(ids.map(() => true));
+    // In a transaction of its own each would write its row and its place in the index: two pages.
+    expect(statSync(`${path}-wal`).size - sizeBefore).toBeLessThan(32 * 4096);
+  });
+
+  test('of revocations that are asked for at once, one that cannot be recorded fails alone', async () => {
+    const path = createDatabaseForTest();
+    const database = new DatabaseSync(path);
+    onTestFinished(() => database.close());
+    database.exec(`
+      CREATE TRIGGER no_bad BEFORE INSERT ON revoked_id WHEN NEW.id = 'bad' BEGIN SELECT RAISE(ABORT, 'no'); END`);
+    const store = await openStore(path);
+
+    const outcomes = await Promise.allSettled(['good-1', 'bad', 'good-2'].map((id) => store.revoke(revocationOf(id))));
+
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect(await store.check(tokenOf('good-1'))).toMatchObject({ revoked: true });
+    expect(await store.check(tokenOf('bad'))).toEqual({ revoked: false });
+    expect(await store.check(tokenOf('good-2'))).toMatchObject({ revoked: true });
+  });
+
+  test('when the store cannot be written, none of those that are asked for at once is acknowledged', async () => {
+    const path = createDatabaseForTest();
+    const writer = new DatabaseSync(path);
+    onTestFinished(() => writer.close());
+    const store = await openStore(path);
+    writer.exec('BEGIN IMMEDIATE');
+
+    const outcomes = await Promise.allSettled(['id-1', 'id-2'].map((id) => store.revoke(revocationOf(id))));
+
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ status: 'rejected', reason: { fault: 'busy' } });
+    writer.exec('ROLLBACK');
+    expect(await store.check(tokenOf('id-1'))).toEqual({ revoked: false });
+  });
+
+  test('a cut-off that is named twice is kept at its latest', async () => {
+    const store = await openStore(createDatabaseForTest());
+    const cutOffs = [100, 50].map((issuedUpTo) => ({ key: 'key', issuedUpTo }));
+    await store.revoke({ tokenIds: [], grants: [], cutOffs, expiresAt: 4_000_000_000 });
+    expect(await store.check({ ...tokenOf('id'), cutOffKeys: ['key'], issuedAt: 100 })).toMatchObject({
+      revoked: true,
+    });
   });
 
   test('a schema that is older than this code is refused', async () => {

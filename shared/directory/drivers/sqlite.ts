@@ -9,6 +9,7 @@ import { type BindTransactions, SPENT_BIND_MS } from '../../account-link/bind-tr
 import { boundToLink } from '../../account-link/provider-tokens.ts';
 import { type AuditRecord, decideLink, decideUnlink, type StoredLink } from '../../account-link/rules.ts';
 import { openSqliteFile } from '../../databases/sqlite.ts';
+import { migrated, schemaMarker } from '../../databases/store-schema.ts';
 import { StoreUnavailable } from '../../errors.ts';
 import { JOB_BUDGET_MS, type Job, jobStateOf, type NewJob, type Outbox, SETTLED_JOB_MS } from '../../outbox/outbox.ts';
 import { newStoredJob, ownedJob, publicJob, type StoredJob } from '../../outbox/stored-job.ts';
@@ -16,21 +17,25 @@ import { MAX_BINDINGS, type ThreepidBindings } from '../../threepid/threepid-bin
 import { DIRECTORY_SCHEMA, type Directory, type SealedTexts } from '../directory.ts';
 import { accountLink, optional, type Row, threepidBinding } from '../sql-rows.ts';
 
+const MARKER = schemaMarker(DIRECTORY_SCHEMA);
 const LINK = 'subject, fp_type, fp_name, sid, user_name, evidence, linked_at, tokens, email_digest';
 const JOB = `id, kind, details, secret, bound_to, request_id, state, result, claim, attempts_started, attempts_finished,
   due_at, created_at, give_up_at, last_error, finished_at`;
 
 const SQL = {
+  // With one row of nothing when the subject has none, and no row at all without the marker.
   listLinks: `
-    SELECT fp_type, fp_name, sid, user_name, evidence, linked_at FROM account_link
-    WHERE subject = ? ORDER BY linked_at, position`,
+    SELECT fp_type, fp_name, sid, user_name, evidence, linked_at
+    FROM (SELECT 1 FROM ${MARKER}) LEFT JOIN account_link ON subject = ? ORDER BY linked_at, position`,
+  findLinkAndCount: `
+    SELECT ${LINK}, (SELECT count(*) FROM account_link WHERE subject = ?) AS links
+    FROM (SELECT 1 FROM ${MARKER}) LEFT JOIN account_link ON fp_type = ? AND fp_name = ? AND sid = ?`,
   findLink: `SELECT ${LINK} FROM account_link WHERE fp_type = ? AND fp_name = ? AND sid = ?`,
   findLinks: `
     SELECT ${LINK}, position FROM account_link WHERE subject = ? ORDER BY linked_at, position`,
   findLinksByEmail: `
     SELECT ${LINK}, position FROM account_link
     WHERE email_digest IN (SELECT value FROM json_each(?)) ORDER BY linked_at, position`,
-  countLinks: 'SELECT count(*) AS links FROM account_link WHERE subject = ?',
   insertLink: `INSERT INTO account_link (${LINK}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   updateLink: `
     UPDATE account_link SET user_name = ?, evidence = ?, tokens = ?, email_digest = ?
@@ -107,7 +112,7 @@ export async function openSqliteDirectory(
   path: string,
   { now = Date.now }: { now?: () => number } = {},
 ): Promise<Directory> {
-  const { statement, read, write, assertMigrated, close } = openSqliteFile(path, DIRECTORY_SCHEMA, SQL);
+  const { statement, read, write: change, assertMigrated, close } = openSqliteFile(path, DIRECTORY_SCHEMA, SQL);
 
   /** A look at the store, which must have its schema: an emptied one would answer that nothing is linked. */
   function look<Result>(work: () => Result): Result {
@@ -115,6 +120,14 @@ export async function openSqliteDirectory(
       const result = work();
       assertMigrated();
       return result;
+    });
+  }
+
+  /** A change of the store, which must have its schema. */
+  function write<Result>(work: () => Result): Promise<Result> {
+    return change(() => {
+      assertMigrated();
+      return work();
     });
   }
 
@@ -132,8 +145,10 @@ export async function openSqliteDirectory(
     return links.sort((a, b) => a.linkedAt - b.linkedAt);
   }
 
-  function countLinks(subject: string): number {
-    return Number(statement('countLinks').get(subject)?.links);
+  /** Which link the identity has, whoever has it, and how many the subject has; with the look for the marker. */
+  function findLinkAndCount(identity: ExternalIdentity & { readonly subject: string }) {
+    const row = migrated(statement('findLinkAndCount').get(identity.subject, ...keyOf(identity)));
+    return { known: row.subject === null ? undefined : storedLink(row), count: Number(row.links) };
   }
 
   function putAudit(record: AuditRecord): void {
@@ -150,13 +165,14 @@ export async function openSqliteDirectory(
     return Number(changes) === 1;
   }
 
-  function putLink(link: StoredLink, { isNew }: { isNew: boolean }): void {
+  /** @param known The identity's link before, whoever had it. */
+  function putLink(link: StoredLink, known: StoredLink | undefined): void {
     const { subject, evidence, linkedAt, userName = null, tokens = null, emailDigest = null } = link;
-    if (!isNew) {
+    if (known?.subject === subject) {
       statement('updateLink').run(userName, evidence, tokens, emailDigest, ...keyOf(link));
       return;
     }
-    statement('deleteLink').run(...keyOf(link));
+    if (known !== undefined) statement('deleteLink').run(...keyOf(link));
     statement('insertLink').run(subject, ...keyOf(link), userName, evidence, linkedAt, tokens, emailDigest);
   }
 
@@ -178,7 +194,11 @@ export async function openSqliteDirectory(
 
   const links: AccountLinks = {
     async list(subject) {
-      return look(() => statement('listLinks').all(subject).map(accountLink));
+      return read(() => {
+        const rows = statement('listLinks').all(subject);
+        migrated(rows[0]);
+        return rows.filter((row) => row.sid !== null).map(accountLink);
+      });
     },
 
     async find(by) {
@@ -186,31 +206,29 @@ export async function openSqliteDirectory(
     },
 
     async link(link) {
-      return write(() => {
+      return change(() => {
         const time = now();
         const unlinkedAt =
           link.begunAt === undefined ? undefined : statement('findUnlinkedAt').get(...keyOf(link), time)?.time;
+        const { known, count } = findLinkAndCount(link);
         const { outcome, put, audit } = decideLink(link, {
-          known: findLink(link),
-          count: countLinks(link.subject),
+          known,
+          count,
           unlinkedAt: optional(unlinkedAt, Number),
           now: time,
         });
-        if (put !== undefined) putLink(put, { isNew: outcome.status === 'linked' && outcome.change === 'created' });
+        if (put !== undefined) putLink(put, known);
         if (audit !== undefined) putAudit(audit);
         return outcome;
       });
     },
 
     async unlink(unlink) {
-      return write(() => {
+      return change(() => {
         const time = now();
-        const { outcome, job, audit } = decideUnlink(unlink, {
-          known: findLink(unlink),
-          count: countLinks(unlink.subject),
-          repeated: tombstoneOf(unlink, unlink.subject, time),
-          now: time,
-        });
+        const { known, count } = findLinkAndCount(unlink);
+        const repeated = known?.subject === unlink.subject ? undefined : tombstoneOf(unlink, unlink.subject, time);
+        const { outcome, job, audit } = decideUnlink(unlink, { known, count, repeated, now: time });
         if (outcome.status !== 'unlinked') return outcome;
         statement('deleteLink').run(...keyOf(unlink));
         if (job !== undefined && !insertJob(job)) throw new RangeError('the id of the job is taken');
@@ -226,7 +244,7 @@ export async function openSqliteDirectory(
 
   const binds: BindTransactions = {
     async begin({ id, data, expiresAt }) {
-      write(() => statement('putBind').run(id, data, expiresAt));
+      await write(() => statement('putBind').run(id, data, expiresAt));
     },
 
     async take(id) {
@@ -335,7 +353,7 @@ export async function openSqliteDirectory(
     },
 
     async forget(bindings) {
-      write(() => {
+      await write(() => {
         for (const { mxid, medium, address, idServer, bindId, state } of bindings) {
           statement('forgetBinding').run(mxid, medium, address, idServer, bindId, state);
         }
