@@ -75,7 +75,7 @@ that was bound at a server that is gone fails for ever, though every other serve
   },
 });
 
-function readThreepid(values: Readonly<Record<'user' | 'medium' | 'address', string | undefined>>): OwnedThreepid {
+function readThreepid(values: Partial<Record<'user' | 'medium' | 'address', string | undefined>>): OwnedThreepid {
   const mxid = readOption('user', values.user, Mxid);
   const medium = readOption('medium', values.medium, Medium);
   const threepid = canonicalThreepid(medium, readOption('address', values.address, z.string()));
