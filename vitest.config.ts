@@ -5,6 +5,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/build-bundles.ts', 'test/support/services.ts'],
     pool: 'forks',
+    // Tests wait for servers more than they compute: one worker on two cores would leave half of them idle.
+    maxWorkers: 2,
     execArgv: ['--disable-warning=ExperimentalWarning'],
     testTimeout: 20_000,
     hookTimeout: 30_000,
