@@ -100,7 +100,7 @@ test('the chart has a bar for each of ours and of the peers, as long as the loga
     width,
   ]);
   expect(widths).toEqual([
-    ['product', '260.0'],
+    ['product', '250.0'],
     ['peer', '0.0'],
   ]);
   expect(chart).toContain('10,000');

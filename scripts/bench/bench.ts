@@ -73,12 +73,12 @@ const WHOLE: Plan = {
 };
 
 const SHORT: Plan = {
-  coldRuns: 3,
-  calls: { warmUps: 1, rounds: 3, roundMs: 30 },
-  growth: { warmUps: 1, rounds: 3, roundMs: 30 },
+  coldRuns: 2,
+  calls: { warmUps: 2, rounds: 3, roundMs: 25 },
+  growth: { warmUps: 1, rounds: 2, roundMs: 20 },
   sizes: [1000, 10_000],
   linkCounts: [1, 10],
-  memoryCalls: 5000,
+  memoryCalls: 2000,
 };
 
 /** A part of a run: what it measured, as tables and figures. */

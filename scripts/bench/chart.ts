@@ -16,7 +16,7 @@ const NAMES: Readonly<Record<string, string>> = {
 };
 
 const WIDTH = 760;
-const LEFT = 170;
+const LEFT = 190;
 const RIGHT = 70;
 const TOP = 56;
 const BAR = 16;
