@@ -226,7 +226,7 @@ describe('import-bindings', () => {
     expect(await servers({ mxid: '@user-0:example.org' })).toEqual([]);
     const { status, stdout } = await runAdminAtTerminal(['import-bindings', file], settings, 'y\n');
     expect(status).toBe(PARTLY);
-    expect(stdout).toContain('\r100 rows: 100 created, 0 unchanged, 0 refused');
+    expect(stdout).toMatch(/\r(1\d\d) rows: \1 created, 0 unchanged, 0 refused/);
     expect(stdout).toContain('\r\u001b[Kline 152: the field address must be an e-mail address\r\n');
     expect(stdout).toContain('1 rows were skipped.');
   });

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { isStoreUnavailable } from '#shared/errors.ts';
 import type { ReadRow } from './csv-rows.ts';
 import { workInParallel } from './parallel.ts';
@@ -44,7 +45,10 @@ export async function importRows<Row>(
           tell(`line ${line}: ${fault}`);
         }
         count += 1;
-        if (count % PROGRESS_ROWS === 0) show();
+        if (count % PROGRESS_ROWS !== 0) return;
+        // The store ends several at once: those that are in the tally already are counted first.
+        await setImmediate();
+        show();
       },
     });
   } catch (error) {
