@@ -59,6 +59,8 @@ function openLinks(settings: StoreSettings): TestedStore {
   return {
     async prepare(subject, timeoutMs) {
       await links.link({ ...linkOf(subject, 'unlinked'), evidence: 'proved', tokens: TOKENS }, timeoutMs);
+      // DynamoDB Local acknowledges before its commit; what it lets read is committed.
+      await links.list(subject, timeoutMs);
     },
     writes: [
       async (subject, timeoutMs) => {
