@@ -1,3 +1,4 @@
+import { isJsonObject, type JsonObject } from '../json.ts';
 import { OutgoingFailure, type OutgoingResponse } from './send.ts';
 
 /**
@@ -19,11 +20,10 @@ export function jsonOf({ body }: OutgoingResponse): unknown {
  *
  * @throws {OutgoingFailure} `malformed`
  */
-export function jsonObjectOf(response: OutgoingResponse): Record<string, unknown> {
+export function jsonObjectOf(response: OutgoingResponse): JsonObject {
   const value = jsonOf(response);
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new OutgoingFailure('malformed');
-  // Any object has string keys and values of which nothing is known.
-  return value as Record<string, unknown>;
+  if (!isJsonObject(value)) throw new OutgoingFailure('malformed');
+  return value;
 }
 
 /** `Authorization: Basic` of a client (RFC 6749, section 2.3.1). */
