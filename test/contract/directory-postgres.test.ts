@@ -14,17 +14,13 @@ import { MAX_BINDINGS } from '#shared/threepid/threepid-binding.ts';
 import { startFaultProxy } from '#test/faults/fault-proxy.ts';
 import { createDatabase, type TestDatabase } from '#test/support/postgres-server.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
-import { type DurableDirectoryBackend, directoryContract, durableDirectoryContract } from './directory.ts';
+import {
+  DIRECTORY_TABLES,
+  type DurableDirectoryBackend,
+  directoryContract,
+  durableDirectoryContract,
+} from './directory.ts';
 import { newBinding } from './threepid-bindings.ts';
-
-const TABLES = [
-  'account_link',
-  'unlinked_identity',
-  'bind_transaction',
-  'outbox_job',
-  'audit_record',
-  'threepid_binding',
-];
 
 /** One for all tests of the contract: to make one takes as long as ten of them. */
 let database: TestDatabase;
@@ -54,7 +50,7 @@ function createBackend(parameters = ''): DurableDirectoryBackend {
     async dispose() {
       await client.query(`
         DROP FUNCTION IF EXISTS refuse CASCADE;
-        ${TABLES.map((table) => `DELETE FROM ${table};`).join('\n')}
+        ${DIRECTORY_TABLES.map((table) => `DELETE FROM ${table};`).join('\n')}
         INSERT INTO schema_marker (component, version) VALUES ('directory', ${DIRECTORY_SCHEMA.version})
           ON CONFLICT (component) DO UPDATE SET version = excluded.version`);
     },
@@ -64,7 +60,7 @@ function createBackend(parameters = ''): DurableDirectoryBackend {
 /** The rows of all tables. */
 async function rowsOf(client: pg.Client): Promise<unknown[][]> {
   const tables = [];
-  for (const table of TABLES) tables.push((await client.query(`SELECT * FROM ${table} ORDER BY 1`)).rows);
+  for (const table of DIRECTORY_TABLES) tables.push((await client.query(`SELECT * FROM ${table} ORDER BY 1`)).rows);
   return tables;
 }
 

@@ -3,19 +3,15 @@ import { DatabaseSync } from 'node:sqlite';
 import { migrateSqlite } from '#scripts/migrate.ts';
 import { openSqliteDirectory } from '#shared/directory/drivers/sqlite.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
-import { type DurableDirectoryBackend, directoryContract, durableDirectoryContract } from './directory.ts';
+import {
+  DIRECTORY_TABLES,
+  type DurableDirectoryBackend,
+  directoryContract,
+  durableDirectoryContract,
+} from './directory.ts';
 
 directoryContract('sqlite', createBackend);
 durableDirectoryContract('sqlite', createBackend);
-
-const TABLES = [
-  'account_link',
-  'unlinked_identity',
-  'bind_transaction',
-  'outbox_job',
-  'audit_record',
-  'threepid_binding',
-];
 
 function createBackend(): DurableDirectoryBackend {
   const folder = createTemporaryFolder();
@@ -26,7 +22,7 @@ function createBackend(): DurableDirectoryBackend {
   return {
     open: (options) => openSqliteDirectory(path, options),
     auditRecords: async () => rows('audit_record').map(({ record }) => JSON.parse(String(record))),
-    dump: async () => JSON.stringify(TABLES.map(rows)),
+    dump: async () => JSON.stringify(DIRECTORY_TABLES.map(rows)),
     loseMarker: () => database.exec(`DELETE FROM schema_marker WHERE component = 'directory'`),
     ageMarker: () => database.exec(`UPDATE schema_marker SET version = version - 1 WHERE component = 'directory'`),
     failAuditRecords: () =>

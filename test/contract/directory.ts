@@ -14,6 +14,16 @@ import { StoreUnavailable } from '#shared/errors.ts';
 import { JOB_BUDGET_MS, type NewJob, SETTLED_JOB_MS } from '#shared/outbox/outbox.ts';
 import { newBinding, threepidBindingsContract } from './threepid-bindings.ts';
 
+/** The tables of a directory in an SQL database. */
+export const DIRECTORY_TABLES = [
+  'account_link',
+  'unlinked_identity',
+  'bind_transaction',
+  'outbox_job',
+  'audit_record',
+  'threepid_binding',
+];
+
 /** A fresh, migrated backend for one test. */
 export interface DirectoryBackend {
   open(options: { now: () => number }): Promise<Directory>;

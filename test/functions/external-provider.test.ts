@@ -1,7 +1,9 @@
 import { renameSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import type { ExternalIdentity } from '#shared/account-link/account-link.ts';
 import { boundToLink, sealTokens } from '#shared/account-link/provider-tokens.ts';
+import type { Directory } from '#shared/directory/directory.ts';
 import { openSqliteDirectory } from '#shared/directory/drivers/sqlite.ts';
 import { EncryptionKeys } from '#shared/encryption.ts';
 import { type Received, TEST_KEYS } from '#test/support/emulated-project.ts';
@@ -486,20 +488,22 @@ describe('settings', () => {
   });
 });
 
+/** Links an account of `ann` with a token that can be revoked. */
+async function linkOfAnn({ links }: Directory, identity: ExternalIdentity): Promise<void> {
+  const link = { ...identity, subject: 'ann' };
+  await links.link({
+    ...{ ...link, evidence: 'proved' },
+    tokens: sealTokens({ refreshToken: 'r' }, boundToLink(link), EncryptionKeys.parse(TEST_KEYS)),
+    audit: { actor: 'operator', requestId: 'import' },
+  });
+}
+
 test('a link of a provider that is not listed any more is deleted, and its tokens wait for it to come back', async () => {
   const orphaned = await startLinkProject({ local: { PROVIDERS: '[{"type":"tcs","name":"tcs_1"}]' } });
   onTestFinished(() => orphaned.close());
   const directory = await openSqliteDirectory(orphaned.project.database);
   const identity = { fpType: 'gone', fpName: 'gone_1', sid: '1' };
-  await directory.links.link({
-    ...{ ...identity, subject: 'ann', evidence: 'proved' },
-    tokens: sealTokens(
-      { refreshToken: 'r' },
-      boundToLink({ ...identity, subject: 'ann' }),
-      EncryptionKeys.parse(TEST_KEYS),
-    ),
-    audit: { actor: 'operator', requestId: 'import' },
-  });
+  await linkOfAnn(directory, identity);
   const answer = await orphaned.unlink(await user('ann'), 'ann', 'gone/gone_1/1?view=full');
   expect(parsed(answer)).toEqual({ status: 200, body: { revocation: 'pending' } });
   expect(await directory.outbox.list('pending', { limit: 2 })).toHaveLength(1);
@@ -517,15 +521,7 @@ test('A30 of links.md: a grant that another link shares is left alone, and the a
   const directory = await openSqliteDirectory(shared.project.database);
   for (const fpName of ['g_1', 'g_2']) {
     const identity = { fpType: 'google', fpName, sid: '1' };
-    await directory.links.link({
-      ...{ ...identity, subject: 'ann', evidence: 'proved' },
-      tokens: sealTokens(
-        { refreshToken: 'r' },
-        boundToLink({ ...identity, subject: 'ann' }),
-        EncryptionKeys.parse(TEST_KEYS),
-      ),
-      audit: { actor: 'operator', requestId: 'import' },
-    });
+    await linkOfAnn(directory, identity);
   }
   await directory.close();
   const answer = await shared.unlink(await user('ann'), 'ann', 'google/g_1/1?view=full');
