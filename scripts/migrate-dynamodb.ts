@@ -10,7 +10,7 @@ import {
 } from '#shared/databases/dynamodb.ts';
 import type { StoreSchema } from '#shared/databases/store-schema.ts';
 import { DIRECTORY_SCHEMA } from '#shared/directory/directory.ts';
-import { LOOKUP_INDEX } from '#shared/directory/drivers/dynamodb.ts';
+import { LOOKUP_INDEX } from '#shared/directory/dynamodb-lookup.ts';
 import { isStoreUnavailable, StoreUnavailable } from '#shared/errors.ts';
 import { TOKEN_REVOCATION_SCHEMA } from '#shared/token-revocation/store.ts';
 

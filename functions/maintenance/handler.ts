@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
-import { DirectoryEnvironment, openDirectory } from '#shared/directory/open-store.ts';
+import { DirectoryEnvironment } from '#shared/directory/locate-directory.ts';
+import { openDirectory } from '#shared/directory/open-store.ts';
 import { openRevocationJobs, RevocationJobEnvironment } from '#shared/grant-revocation/open-ports.ts';
 import { maintain } from '#shared/maintenance/maintain.ts';
 import { defineTimer } from '#shared/runtime/define-timer.ts';

@@ -2,7 +2,7 @@
 import * as z from 'zod/mini';
 import type { AccountLink } from '#shared/account-link/account-link.ts';
 import { SubjectId, Text } from '#shared/account-link/request.ts';
-import { DirectoryEnvironment } from '#shared/directory/open-store.ts';
+import { DirectoryEnvironment } from '#shared/directory/locate-directory.ts';
 import { ask, isoTime, useDirectory } from './directory.ts';
 import { readSettings } from './settings.ts';
 import { defineVerb, EXIT, formatRows, formatTable, formatTime, readOption } from './verb.ts';

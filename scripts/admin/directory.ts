@@ -1,7 +1,8 @@
 import type * as z from 'zod/mini';
 import { retryWhileUnavailable } from '#shared/databases/retry.ts';
 import type { Directory } from '#shared/directory/directory.ts';
-import { type DirectoryEnvironment, openDirectory } from '#shared/directory/open-store.ts';
+import type { DirectoryEnvironment } from '#shared/directory/locate-directory.ts';
+import { openDirectory } from '#shared/directory/open-store.ts';
 import { LOCAL_PLATFORM } from '#shared/platform.ts';
 import { storeName } from './settings.ts';
 import type { Outcome } from './verb.ts';

@@ -1,7 +1,7 @@
 /** How an operator rotates the keys of what is sealed. */
 import * as z from 'zod/mini';
 import type { SealedText, SealedTexts } from '#shared/directory/directory.ts';
-import { DirectoryEnvironment } from '#shared/directory/open-store.ts';
+import { DirectoryEnvironment } from '#shared/directory/locate-directory.ts';
 import { type EncryptionKey, EncryptionKeys, seal, unseal } from '#shared/encryption.ts';
 import { isStoreUnavailable } from '#shared/errors.ts';
 import { ask, useDirectory } from './directory.ts';

@@ -1,7 +1,7 @@
 /** How an operator brings in where a homeserver knows third-party identifiers to be bound. */
 import { basename } from 'node:path';
 import * as z from 'zod/mini';
-import { DirectoryEnvironment } from '#shared/directory/open-store.ts';
+import { DirectoryEnvironment } from '#shared/directory/locate-directory.ts';
 import { AllowedHosts, parsePublicHost } from '#shared/outgoing/public-host.ts';
 import { canonicalThreepid, isMxid } from '#shared/threepid/threepid.ts';
 import { MAX_BINDINGS, type ThreepidBinding, type ThreepidBindings } from '#shared/threepid/threepid-binding.ts';

@@ -6,7 +6,7 @@ import { type AccountLinks, type LinkOutcome, MAX_LINKS, type NewLink } from '#s
 import { emailIds } from '#shared/account-link/email-digest.ts';
 import { findProvider, type Provider, ProviderEnvironment, readProviders } from '#shared/account-link/provider.ts';
 import { boundToLink, sealTokens } from '#shared/account-link/provider-tokens.ts';
-import { DirectoryEnvironment } from '#shared/directory/open-store.ts';
+import { DirectoryEnvironment } from '#shared/directory/locate-directory.ts';
 import { EncryptionKeys } from '#shared/encryption.ts';
 import { isJsonObject } from '#shared/json.ts';
 import { TokenPeppers } from '#shared/token-revocation/token-id.ts';

@@ -1,6 +1,6 @@
 /** What an operator does with the outbox: list, show, replay. */
 import * as z from 'zod/mini';
-import { DirectoryEnvironment } from '#shared/directory/open-store.ts';
+import { DirectoryEnvironment } from '#shared/directory/locate-directory.ts';
 import { JOB_BUDGET_MS, type Job, type Outbox } from '#shared/outbox/outbox.ts';
 import { ask, isoTime, useDirectory } from './directory.ts';
 import { readSettings } from './settings.ts';

@@ -1,6 +1,6 @@
 /** What an operator sees of the binds of third-party identifiers, and forgets. */
 import * as z from 'zod/mini';
-import { DirectoryEnvironment } from '#shared/directory/open-store.ts';
+import { DirectoryEnvironment } from '#shared/directory/locate-directory.ts';
 import { canonicalThreepid, isMxid } from '#shared/threepid/threepid.ts';
 import type { OwnedThreepid, ThreepidBinding } from '#shared/threepid/threepid-binding.ts';
 import { ask, isoTime, useDirectory } from './directory.ts';

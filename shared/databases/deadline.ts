@@ -29,3 +29,8 @@ export function withinTime<Result>(timeoutMs: number, work: Promise<Result>): Pr
     );
   });
 }
+
+/** When a call that may take `timeoutMs` is to be given up, on the clock of `performance.now()`. */
+export function deadlineIn(timeoutMs = DEFAULT_TIMEOUT_MS): number {
+  return performance.now() + timeoutMs;
+}

@@ -23,6 +23,11 @@ export interface Change<Result> {
   readonly assumed?: Items | undefined;
 }
 
+/** What is assumed of a key that is thought to be new. */
+export function absent(key: string): Items {
+  return new Map([[key, undefined]]);
+}
+
 /** The items of these keys, each read strongly consistent and with the schema marker. */
 export async function readItems(client: DynamodbClient, keys: readonly string[], until: number): Promise<Items> {
   const found = await client.read(keys, until);

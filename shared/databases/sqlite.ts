@@ -168,6 +168,27 @@ export function openSqliteFile<Sql extends Readonly<Record<string, string>>>(
   };
 }
 
+/** The looks at a file and its changes, each of which asserts the schema: an emptied store would answer that nothing is there. */
+export function assertingMigrated({
+  read,
+  write,
+  assertMigrated,
+}: Pick<SqliteFile<string>, 'read' | 'write' | 'assertMigrated'>): Pick<SqliteFile<string>, 'read' | 'write'> {
+  return {
+    read: (work) =>
+      read(() => {
+        const result = work();
+        assertMigrated();
+        return result;
+      }),
+    write: (work) =>
+      write(() => {
+        assertMigrated();
+        return work();
+      }),
+  };
+}
+
 /** Whether a connection stays in this state when the file is mended: it keeps what it has read and how it was opened. */
 function hasStuck(failure: unknown): boolean {
   return failure instanceof StoreUnavailable && (failure.fault === 'corrupt' || failure.fault === 'read_only');

@@ -34,6 +34,12 @@ export interface Outbox {
   replay(id: string): Promise<boolean>;
 }
 
+/** An outbox that is opened alone. */
+export interface OutboxStore extends Outbox {
+  /** Lets go of the connection. May be called twice. */
+  close(): Promise<void>;
+}
+
 /** What is to be done. */
 export interface NewJob {
   readonly id: string;
@@ -98,6 +104,18 @@ export const JOB_BUDGET_MS = 48 * 3_600_000;
 
 /** How long a job is known after its end: longer than a tombstone that tells of it. */
 export const SETTLED_JOB_MS = 7 * 86_400_000;
+
+/** The outbox of a store that is opened at its first use: `use` opens it. */
+export function outboxOnDemand(use: <Result>(work: (outbox: Outbox) => Promise<Result>) => Promise<Result>): Outbox {
+  return {
+    add: (...args) => use((outbox) => outbox.add(...args)),
+    claim: (...args) => use((outbox) => outbox.claim(...args)),
+    settle: (...args) => use((outbox) => outbox.settle(...args)),
+    find: (...args) => use((outbox) => outbox.find(...args)),
+    list: (...args) => use((outbox) => outbox.list(...args)),
+    replay: (...args) => use((outbox) => outbox.replay(...args)),
+  };
+}
 
 /** What has become of a job, and nothing else of it. */
 export function jobStateOf(job: JobState): JobState {

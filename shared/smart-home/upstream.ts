@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto';
 import * as z from 'zod/mini';
 import { EndpointClient, jsonOf } from '../access-token/issuers.ts';
 import { retryWhileUnavailable } from '../databases/retry.ts';
-import { DirectoryEnvironment, openDirectory } from '../directory/open-store.ts';
+import { DirectoryEnvironment } from '../directory/locate-directory.ts';
 import { type EncryptionKey, EncryptionKeys, seal } from '../encryption.ts';
 import { Misconfigured } from '../errors.ts';
 import { createRevocationJobs, revocationClient } from '../grant-revocation/revocation-jobs.ts';
 import { type AlertOfJob, type AttemptPorts, attemptJob } from '../outbox/attempt-job.ts';
+import { openOutbox } from '../outbox/open-store.ts';
 import type { Outbox, OwnedJob } from '../outbox/outbox.ts';
 import { send } from '../outgoing/send.ts';
 import type { Platform } from '../platform.ts';
@@ -42,7 +43,7 @@ export function openUpstream(
   }
   return {
     encryptionKeys,
-    outbox: openDirectory(settings, platform).outbox,
+    outbox: openOutbox(settings, platform),
     doJob: createRevocationJobs({ providers: [], encryptionKeys, send, upstream: revocationClient(upstream) }),
   };
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import * as z from 'zod/mini';
-import { DirectoryEnvironment, openDirectory } from '../directory/open-store.ts';
+import { DirectoryEnvironment } from '../directory/locate-directory.ts';
+import { openDirectory } from '../directory/open-store.ts';
 import { Misconfigured } from '../errors.ts';
 import { AllowedHosts, createPublicSend } from '../outgoing/public-host.ts';
 import { type Send, send } from '../outgoing/send.ts';

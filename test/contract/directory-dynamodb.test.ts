@@ -5,6 +5,7 @@ import { SPENT_BIND_MS } from '#shared/account-link/bind-transaction.ts';
 import { type DynamodbOptions, openDynamodb } from '#shared/databases/dynamodb.ts';
 import { DIRECTORY_SCHEMA, type Directory } from '#shared/directory/directory.ts';
 import { openDynamodbDirectory } from '#shared/directory/drivers/dynamodb.ts';
+import { openDynamodbOutbox } from '#shared/outbox/drivers/dynamodb.ts';
 import type { NewJob } from '#shared/outbox/outbox.ts';
 import { openDynamodbStore } from '#shared/token-revocation/drivers/dynamodb.ts';
 import { DYNAMODB_CREDENTIALS, urlOfNewTable } from '#test/support/dynamodb-server.ts';
@@ -35,7 +36,13 @@ async function createBackend(): Promise<DurableDirectoryBackend> {
   await call('UpdateTimeToLive', { TableName, TimeToLiveSpecification });
   const rows = async () => (await call('Scan', { TableName, ConsistentRead: true }))?.Items ?? [];
   return {
+    settings: {
+      DIRECTORY_URL: url,
+      AWS_ACCESS_KEY_ID: DYNAMODB_CREDENTIALS.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: DYNAMODB_CREDENTIALS.secretAccessKey,
+    },
     open: (more) => openDynamodbDirectory(url, { ...SIGNED, ...more }),
+    openOutbox: (more) => openDynamodbOutbox(url, { ...SIGNED, ...more }),
     auditRecords: async () =>
       (await rows()).filter(({ id }) => id?.S?.startsWith('audit#')).map(({ d }) => JSON.parse(String(d?.S))),
     dump: async () => JSON.stringify(await rows()),

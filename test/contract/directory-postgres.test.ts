@@ -9,6 +9,7 @@ import { readPostgresUrl } from '#shared/databases/postgres.ts';
 import { DIRECTORY_SCHEMA, type Directory } from '#shared/directory/directory.ts';
 import { openPostgresDirectory } from '#shared/directory/drivers/postgres.ts';
 import { openSqliteDirectory } from '#shared/directory/drivers/sqlite.ts';
+import { openPostgresOutbox } from '#shared/outbox/drivers/postgres.ts';
 import type { NewJob } from '#shared/outbox/outbox.ts';
 import { MAX_BINDINGS } from '#shared/threepid/threepid-binding.ts';
 import { startFaultProxy } from '#test/faults/fault-proxy.ts';
@@ -36,7 +37,9 @@ directoryContract('postgres without prepared statements', () => createBackend('?
 function createBackend(parameters = ''): DurableDirectoryBackend {
   const { url, client } = database;
   return {
+    settings: { DIRECTORY_URL: url },
     open: (options) => openPostgresDirectory(`${url}${parameters}`, options),
+    openOutbox: (options) => openPostgresOutbox(`${url}${parameters}`, options),
     auditRecords: async () => (await client.query('SELECT record FROM audit_record')).rows.map(({ record }) => record),
     dump: async () => JSON.stringify(await rowsOf(client)),
     loseMarker: async () => void (await client.query(`DELETE FROM schema_marker WHERE component = 'directory'`)),

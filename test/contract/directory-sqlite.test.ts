@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { migrateSqlite } from '#scripts/migrate.ts';
 import { openSqliteDirectory } from '#shared/directory/drivers/sqlite.ts';
+import { openSqliteOutbox } from '#shared/outbox/drivers/sqlite.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 import {
   DIRECTORY_TABLES,
@@ -20,7 +21,9 @@ function createBackend(): DurableDirectoryBackend {
   const database = new DatabaseSync(path);
   const rows = (table: string) => database.prepare(`SELECT * FROM ${table}`).all();
   return {
+    settings: { DIRECTORY_URL: `sqlite:${path}` },
     open: (options) => openSqliteDirectory(path, options),
+    openOutbox: (options) => openSqliteOutbox(path, options),
     auditRecords: async () => rows('audit_record').map(({ record }) => JSON.parse(String(record))),
     dump: async () => JSON.stringify(DIRECTORY_TABLES.map(rows)),
     loseMarker: () => database.exec(`DELETE FROM schema_marker WHERE component = 'directory'`),

@@ -1,4 +1,5 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import type * as z from 'zod/mini';
 import {
   type ExternalIdentity,
   type LinkQuery,
@@ -10,8 +11,11 @@ import {
 import { SPENT_BIND_MS } from '#shared/account-link/bind-transaction.ts';
 import { boundToLink } from '#shared/account-link/provider-tokens.ts';
 import type { Directory } from '#shared/directory/directory.ts';
+import type { DirectoryEnvironment } from '#shared/directory/locate-directory.ts';
 import { StoreUnavailable } from '#shared/errors.ts';
-import { JOB_BUDGET_MS, type NewJob, SETTLED_JOB_MS } from '#shared/outbox/outbox.ts';
+import { openOutbox } from '#shared/outbox/open-store.ts';
+import { JOB_BUDGET_MS, type NewJob, type OutboxStore, SETTLED_JOB_MS } from '#shared/outbox/outbox.ts';
+import { LOCAL_PLATFORM } from '#shared/platform.ts';
 import { newBinding, threepidBindingsContract } from './threepid-bindings.ts';
 
 /** The tables of a directory in an SQL database. */
@@ -27,11 +31,15 @@ export const DIRECTORY_TABLES = [
 /** A fresh, migrated backend for one test. */
 export interface DirectoryBackend {
   open(options: { now: () => number }): Promise<Directory>;
+  /** The outbox of the same store, with a connection of its own where it has one. */
+  openOutbox(options: { now: () => number }): Promise<OutboxStore>;
   dispose(): void | Promise<void>;
 }
 
 /** A backend that outlives the connection to it. */
 export interface DurableDirectoryBackend extends DirectoryBackend {
+  /** What names it. */
+  readonly settings: z.output<typeof DirectoryEnvironment>;
   /** The audit records as they were written, in any order. */
   auditRecords(): Promise<Record<string, unknown>[]>;
   /** All that it holds, as text, in which to search for what must not be there. */
@@ -398,14 +406,23 @@ export function directoryContract(
       });
     });
 
-    describe('outbox', () => {
-      const claim = (name: string, jobs = 20) => directory.outbox.claim(name, { jobs, leaseMs: 60_000 });
+    describe.each([
+      ['outbox', async (): Promise<OutboxStore> => ({ ...directory.outbox, close: async () => {} })],
+      ['outbox that is opened alone', () => backend.openOutbox({ now: () => timeMs })],
+    ])('%s', (_name, open) => {
+      let outbox: OutboxStore;
+      beforeEach(async () => {
+        outbox = await open();
+      });
+      afterEach(() => outbox.close());
+
+      const claim = (name: string, jobs = 20) => outbox.claim(name, { jobs, leaseMs: 60_000 });
 
       test('a job is added once and found again', async () => {
-        expect(await directory.outbox.add(newJob('a', { secret: 'k1.s' }))).toBe(true);
+        expect(await outbox.add(newJob('a', { secret: 'k1.s' }))).toBe(true);
         timeMs += 5;
-        expect(await directory.outbox.add(newJob('a', { secret: 'k1.other' }))).toBe(false);
-        expect(await directory.outbox.find('a')).toEqual({
+        expect(await outbox.add(newJob('a', { secret: 'k1.other' }))).toBe(false);
+        expect(await outbox.find('a')).toEqual({
           ...newJob('a', { secret: 'k1.s' }),
           state: 'pending',
           attemptsStarted: 0,
@@ -416,12 +433,12 @@ export function directoryContract(
           lastError: undefined,
           finishedAt: undefined,
         });
-        expect(await directory.outbox.find('b')).toBeUndefined();
+        expect(await outbox.find('b')).toBeUndefined();
       });
 
       test('due jobs are claimed, the longest due first, and each attempt is counted', async () => {
         for (const id of ['c', 'a', 'b']) {
-          await directory.outbox.add(newJob(id));
+          await outbox.add(newJob(id));
           timeMs += 1;
         }
         expect((await claim('one', 2)).map(({ id }) => id).sort()).toEqual(['a', 'c']);
@@ -432,7 +449,7 @@ export function directoryContract(
       });
 
       test('a job that is written as claimed is due when its lease ends', async () => {
-        await directory.outbox.add(newJob('a', { claim: { name: 'inline', leaseMs: 1000 } }));
+        await outbox.add(newJob('a', { claim: { name: 'inline', leaseMs: 1000 } }));
         timeMs += 999;
         expect(await claim('one')).toEqual([]);
         timeMs += 1;
@@ -440,22 +457,20 @@ export function directoryContract(
       });
 
       test('a claim that is not settled ends with its lease', async () => {
-        await directory.outbox.add(newJob('a'));
+        await outbox.add(newJob('a'));
         await claim('dead');
         timeMs += 59_999;
         expect(await claim('next')).toEqual([]);
         timeMs += 1;
         expect(await claim('next')).toMatchObject([{ id: 'a', claim: 'next', attemptsStarted: 2 }]);
-        expect(await directory.outbox.settle({ id: 'a', claim: 'dead' }, { state: 'done', result: 'late' })).toBe(
-          false,
-        );
-        expect(await directory.outbox.settle({ id: 'a', claim: 'next' }, { state: 'done', result: 'ok' })).toBe(true);
-        expect(await directory.outbox.settle({ id: 'a', claim: 'next' }, { state: 'done', result: 'x' })).toBe(false);
+        expect(await outbox.settle({ id: 'a', claim: 'dead' }, { state: 'done', result: 'late' })).toBe(false);
+        expect(await outbox.settle({ id: 'a', claim: 'next' }, { state: 'done', result: 'ok' })).toBe(true);
+        expect(await outbox.settle({ id: 'a', claim: 'next' }, { state: 'done', result: 'x' })).toBe(false);
       });
 
       test('claims at once never share a job', async () => {
         const ids = Array.from({ length: 30 }, (_, index) => `job-${index}`);
-        for (const id of ids) await directory.outbox.add(newJob(id));
+        for (const id of ids) await outbox.add(newJob(id));
         const claims = await Promise.all(Array.from({ length: 10 }, (_, index) => claim(`runner-${index}`, 5)));
         const claimed = claims.flat().map(({ id }) => id);
         expect(new Set(claimed).size).toBe(claimed.length);
@@ -467,11 +482,11 @@ export function directoryContract(
       });
 
       test('a job that is put off is due again at its time, with its secret and the reason', async () => {
-        await directory.outbox.add(newJob('a', { secret: 'k1.s' }));
+        await outbox.add(newJob('a', { secret: 'k1.s' }));
         await claim('one');
         const dueAt = timeMs + 5000;
-        await directory.outbox.settle({ id: 'a', claim: 'one' }, { state: 'pending', dueAt, error: 'timed_out' });
-        expect(await directory.outbox.find('a')).toMatchObject({
+        await outbox.settle({ id: 'a', claim: 'one' }, { state: 'pending', dueAt, error: 'timed_out' });
+        expect(await outbox.find('a')).toMatchObject({
           ...{ state: 'pending', dueAt, lastError: 'timed_out', secret: 'k1.s' },
           ...{ attemptsStarted: 1, attemptsFinished: 1 },
         });
@@ -487,50 +502,50 @@ export function directoryContract(
         [{ state: 'done', result: 'revoked' } as const, { lastError: undefined }],
         [{ state: 'dead', result: 'failed', error: 'status 400' } as const, { lastError: 'status 400' }],
       ])('what is settled for good has no secret: %o', async (settlement, rest) => {
-        await directory.outbox.add(newJob('a', { secret: 'k1.s' }));
+        await outbox.add(newJob('a', { secret: 'k1.s' }));
         await claim('one');
         timeMs += 7;
-        await directory.outbox.settle({ id: 'a', claim: 'one' }, settlement);
+        await outbox.settle({ id: 'a', claim: 'one' }, settlement);
         const { state, result } = settlement;
-        expect(await directory.outbox.find('a')).toMatchObject({ state, result, finishedAt: timeMs, ...rest });
-        expect((await directory.outbox.find('a'))?.secret).toBeUndefined();
+        expect(await outbox.find('a')).toMatchObject({ state, result, finishedAt: timeMs, ...rest });
+        expect((await outbox.find('a'))?.secret).toBeUndefined();
         timeMs += JOB_BUDGET_MS;
         expect(await claim('two')).toEqual([]);
-        expect(await directory.outbox.replay('a')).toBe(false);
-        expect(await directory.outbox.add(newJob('a'))).toBe(false);
+        expect(await outbox.replay('a')).toBe(false);
+        expect(await outbox.add(newJob('a'))).toBe(false);
       });
 
       test('a job that is set aside waits for an operator, with its secret', async () => {
-        await directory.outbox.add(newJob('a', { secret: 'k1.s' }));
+        await outbox.add(newJob('a', { secret: 'k1.s' }));
         await claim('one');
-        await directory.outbox.settle({ id: 'a', claim: 'one' }, { state: 'set_aside', error: 'killed its runner' });
+        await outbox.settle({ id: 'a', claim: 'one' }, { state: 'set_aside', error: 'killed its runner' });
         timeMs += JOB_BUDGET_MS;
         expect(await claim('two')).toEqual([]);
-        expect(await directory.outbox.list('set_aside', { limit: 10 })).toMatchObject([{ id: 'a', secret: 'k1.s' }]);
-        expect(await directory.outbox.replay('a')).toBe(true);
-        expect(await directory.outbox.replay('unknown')).toBe(false);
+        expect(await outbox.list('set_aside', { limit: 10 })).toMatchObject([{ id: 'a', secret: 'k1.s' }]);
+        expect(await outbox.replay('a')).toBe(true);
+        expect(await outbox.replay('unknown')).toBe(false);
         expect(await claim('three')).toMatchObject([
           { id: 'a', secret: 'k1.s', attemptsStarted: 1, attemptsFinished: 0, giveUpAt: timeMs + JOB_BUDGET_MS },
         ]);
       });
 
       test('a job that is replayed is taken from whom it was claimed by', async () => {
-        await directory.outbox.add(newJob('a'));
+        await outbox.add(newJob('a'));
         await claim('one');
-        expect(await directory.outbox.replay('a')).toBe(true);
+        expect(await outbox.replay('a')).toBe(true);
         expect(await claim('two')).toMatchObject([{ id: 'a', claim: 'two' }]);
-        expect(await directory.outbox.settle({ id: 'a', claim: 'one' }, { state: 'done', result: 'x' })).toBe(false);
+        expect(await outbox.settle({ id: 'a', claim: 'one' }, { state: 'done', result: 'x' })).toBe(false);
       });
 
       test('jobs are listed by state, the oldest first, a page at a time', async () => {
-        for (const id of ['c', 'a', 'b']) await directory.outbox.add(newJob(id));
+        for (const id of ['c', 'a', 'b']) await outbox.add(newJob(id));
         timeMs += 1;
-        await directory.outbox.add(newJob('0'));
-        const first = await directory.outbox.list('pending', { limit: 3 });
+        await outbox.add(newJob('0'));
+        const first = await outbox.list('pending', { limit: 3 });
         expect(first.map(({ id }) => id)).toEqual(['a', 'b', 'c']);
-        const rest = await directory.outbox.list('pending', { limit: 3, after: first.at(-1) });
+        const rest = await outbox.list('pending', { limit: 3, after: first.at(-1) });
         expect(rest.map(({ id }) => id)).toEqual(['0']);
-        expect(await directory.outbox.list('dead', { limit: 3 })).toEqual([]);
+        expect(await outbox.list('dead', { limit: 3 })).toEqual([]);
       });
     });
 
@@ -610,6 +625,13 @@ export function directoryContract(
       await expect(directory.threepids.forget([])).rejects.toMatchObject({ fault: 'closed' });
       await directory.close();
     });
+
+    test('an outbox that is opened alone rejects once it is closed', async () => {
+      const outbox = await backend.openOutbox({ now: () => timeMs });
+      await outbox.close();
+      await expect(outbox.add(newJob('a'))).rejects.toMatchObject({ fault: 'closed' });
+      await outbox.close();
+    });
   });
 }
 
@@ -645,6 +667,24 @@ export function durableDirectoryContract(
       expect(await next.outbox.find('j')).toMatchObject({ state: 'pending', secret: 'k1.s' });
       expect(await next.threepids.find(newBinding())).toEqual([newBinding()]);
       await next.close();
+    });
+
+    test('the outbox that the settings name is the one that a deletion writes to', async () => {
+      await directory.links.link(newLink({ tokens: 'k1.s' }));
+      await directory.links.unlink(unlinkOf({ job: newJob('j') }));
+      const outbox = openOutbox(backend.settings, LOCAL_PLATFORM);
+      onTestFinished(() => outbox.close());
+      expect(await outbox.find('j')).toMatchObject({ state: 'pending', secret: 'k1.s' });
+      expect(await outbox.list('pending', { limit: 10 })).toMatchObject([{ id: 'j' }]);
+      expect(await outbox.replay('j')).toBe(true);
+      expect(await outbox.claim('me', { jobs: 1, leaseMs: 60_000 })).toMatchObject([{ id: 'j', secret: 'k1.s' }]);
+      expect(await outbox.settle({ id: 'j', claim: 'me' }, { state: 'done', result: 'revoked' })).toBe(true);
+      expect(await outbox.add(newJob('k'))).toBe(true);
+
+      expect(await directory.links.unlink(unlinkOf())).toEqual({
+        ...{ status: 'repeated', revocation: { state: 'done', result: 'revoked' } },
+      });
+      expect(await directory.outbox.find('k')).toMatchObject({ state: 'pending' });
     });
 
     test('each change has one audit record, and what changes nothing has none', async () => {
@@ -707,8 +747,16 @@ export function durableDirectoryContract(
     ])('a store that %s is refused', async (_name, change) => {
       await directory.links.link(newLink());
       await directory.threepids.put(newBinding());
+      const outbox = await backend.openOutbox({ now: () => START_MS });
+      onTestFinished(() => outbox.close());
       await change();
       const attempts = [
+        () => outbox.add(newJob('a')),
+        () => outbox.claim('one', { jobs: 1, leaseMs: 1 }),
+        () => outbox.settle({ id: 'a', claim: 'one' }, { state: 'done', result: 'x' }),
+        () => outbox.find('a'),
+        () => outbox.list('pending', { limit: 1 }),
+        () => outbox.replay('a'),
         () => directory.links.list('ann'),
         () => directory.links.find({ subject: 'ann' }),
         () => directory.links.link(newLink()),

@@ -132,6 +132,17 @@ describe('--store sqlite', () => {
     expect(code.includes('this build leaves out the driver memory')).toBe(true);
   });
 
+  test('a function that uses the outbox alone has nothing else of the directory', () => {
+    const codeOf = (name: string) => readFileSync(join(forSqlite, name, 'index.js'), 'utf8');
+    const ofOutbox = 'INSERT INTO outbox_job';
+    // What the rules of account links decide, and their audit record; then the tables of the other ports.
+    const ofTheRest = ['last_link', 'account_link.', 'unlinked_identity', 'bind_transaction', 'threepid_binding'];
+    const held = (name: string) => [ofOutbox, ...ofTheRest].filter((text) => codeOf(name).includes(text));
+
+    expect(held('smart-home-unlink')).toEqual([ofOutbox]);
+    expect(held('external-provider-delete')).toEqual([ofOutbox, ...ofTheRest]);
+  });
+
   test('it revokes as deployed; a URL of another driver stops the first call, by the name of the variable', async () => {
     const call = { headers: { request_id: 'x', authorization: 'Bearer x' }, request_type: 'unlink', api_version: 1 };
     const deployed = await startProject({ bundles: forSqlite });

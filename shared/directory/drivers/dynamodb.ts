@@ -10,12 +10,13 @@ import type {
 import { type BindTransactions, SPENT_BIND_MS, type TakenTransaction } from '../../account-link/bind-transaction.ts';
 import { boundToLink } from '../../account-link/provider-tokens.ts';
 import { decideLink, decideUnlink, type StoredLink } from '../../account-link/rules.ts';
-import { DEFAULT_TIMEOUT_MS } from '../../databases/deadline.ts';
+import { deadlineIn } from '../../databases/deadline.ts';
 import { createPurge, type DynamodbOptions, type Item, openDynamodb } from '../../databases/dynamodb.ts';
-import { changeItems, type Decision, type Items, readItems } from '../../databases/dynamodb-change.ts';
+import { absent, changeItems, type Decision, type Items, readItems } from '../../databases/dynamodb-change.ts';
 import { StoreUnavailable } from '../../errors.ts';
-import { JOB_BUDGET_MS, type Job, type JobState, jobStateOf, type Outbox, type OwnedJob } from '../../outbox/outbox.ts';
-import { newStoredJob, ownedJob, publicJob, type StoredJob, settledJob } from '../../outbox/stored-job.ts';
+import { createDynamodbOutbox } from '../../outbox/drivers/dynamodb.ts';
+import { type JobState, jobStateOf } from '../../outbox/outbox.ts';
+import type { StoredJob } from '../../outbox/stored-job.ts';
 import { bindingsOf, withBinding, withoutBindings } from '../../threepid/rules.ts';
 import type { ThreepidBindings } from '../../threepid/threepid-binding.ts';
 import { DIRECTORY_SCHEMA, type Directory, type SealedText, type SealedTexts } from '../directory.ts';
@@ -40,7 +41,6 @@ import {
   linkKey,
   linkOf,
   linksIn,
-  orderOf,
   subjectKey,
   type Tombstone,
   textOf,
@@ -49,33 +49,7 @@ import {
   withLink,
   withoutLink,
 } from '../dynamodb-items.ts';
-
-/**
- * The index of jobs by state and of links by e-mail, by the attributes `q` and `n`. It may be behind the table: it only says where to look, and what it
- * does not show yet is found by a later look.
- */
-export const LOOKUP_INDEX = 'lookup';
-
-/** How many entries a look through the index asks for at once, where it needs all of them. */
-const ENTRIES_PER_PAGE = 1000;
-
-/** Before every place. */
-const FIRST = orderOf(0, '');
-
-/** A job in the index. */
-interface Entry {
-  readonly key: string;
-  /** Its place by age. */
-  readonly order: string;
-}
-
-/** Which entries, and how many at once. */
-interface Page {
-  readonly condition: 'n > :n' | 'n < :n';
-  readonly n: string;
-  readonly size: number;
-  readonly until: number;
-}
+import { ENTRIES_PER_PAGE, entriesOf, FIRST } from '../dynamodb-lookup.ts';
 
 /**
  * A directory in one table behind the DynamoDB API: YDB's Document API or DynamoDB.
@@ -90,39 +64,9 @@ export async function openDynamodbDirectory(
   const client = await openDynamodb(url, DIRECTORY_SCHEMA, options);
   const TableName = client.table;
   const purge = createPurge(client, 'x <= :now');
+  const outbox = createDynamodbOutbox(client, now);
 
   const read = (keys: readonly string[], until: number) => readItems(client, keys, until);
-
-  /** The entries of a state in the order of `n`, a page at a time: at least one page. */
-  async function* entriesOf(queue: string, { condition, n, size, until }: Page): AsyncGenerator<Entry[]> {
-    const query = {
-      ...{ TableName, IndexName: LOOKUP_INDEX, ProjectionExpression: 'id, o', Limit: size },
-      KeyConditionExpression: `q = :q AND ${condition}`,
-      ExpressionAttributeValues: { ':q': { S: queue }, ':n': { S: n } },
-    };
-    let start: Item | undefined;
-    do {
-      const answer = await client.call('Query', { ...query, ...(start && { ExclusiveStartKey: start }) }, until);
-      yield (answer?.Items ?? []).map(({ id, o }) => ({ key: textOf(id), order: o?.S ?? '' }));
-      start = answer?.LastEvaluatedKey;
-    } while (start !== undefined);
-  }
-
-  /** The entries of a state by age. The index has pending jobs as they are due: of them all are looked through. */
-  async function* entriesByAge(
-    state: Job['state'],
-    behind: string,
-    { size, until }: Pick<Page, 'size' | 'until'>,
-  ): AsyncGenerator<Entry[]> {
-    const condition = 'n > :n';
-    if (state !== 'pending') return yield* entriesOf(state, { condition, n: behind, size, until });
-    const all: Entry[] = [];
-    for await (const entries of entriesOf(state, { condition, n: FIRST, size: ENTRIES_PER_PAGE, until })) {
-      all.push(...entries.filter(({ order }) => order > behind));
-    }
-    all.sort((a, b) => (a.order < b.order ? -1 : 1));
-    for (let index = 0; index === 0 || index < all.length; index += size) yield all.slice(index, index + size);
-  }
 
   /** Where the links are that are looked for. */
   async function keysOf(by: LinkQuery, until: number): Promise<string[]> {
@@ -131,18 +75,20 @@ export async function openDynamodbDirectory(
     const keys: string[] = [];
     for (const digest of by.emailDigests) {
       const page = { condition: 'n > :n', n: FIRST, size: ENTRIES_PER_PAGE, until } as const;
-      for await (const entries of entriesOf(emailQueue(digest), page)) keys.push(...entries.map(({ key }) => key));
+      for await (const entries of entriesOf(client, emailQueue(digest), page)) {
+        keys.push(...entries.map(({ key }) => key));
+      }
     }
     return keys;
   }
 
   const links: AccountLinks = {
     async list(subject, timeoutMs) {
-      return linksIn(await read([subjectKey(subject)], deadline(timeoutMs)), subject);
+      return linksIn(await read([subjectKey(subject)], deadlineIn(timeoutMs)), subject);
     },
 
     async find(by, timeoutMs) {
-      const until = deadline(timeoutMs);
+      const until = deadlineIn(timeoutMs);
       const items = await read(await keysOf(by, until), until);
       const found = [...items.values()].flatMap((item) => (item === undefined ? [] : linkOf(item)));
       return found.filter((link) => isFound(link, by)).sort((a, b) => a.linkedAt - b.linkedAt);
@@ -156,7 +102,7 @@ export async function openDynamodbDirectory(
         ...(link.begunAt === undefined ? [] : [tombstoneKey(link)]),
       ];
       const decide = (items: Items) => planLink(link, items, time);
-      return changeItems(client, { keys, until: deadline(timeoutMs), decide });
+      return changeItems(client, { keys, until: deadlineIn(timeoutMs), decide });
     },
 
     async unlink(unlink, timeoutMs) {
@@ -164,7 +110,7 @@ export async function openDynamodbDirectory(
       const { subject, job } = unlink;
       const keys = [linkKey(unlink), subjectKey(subject), tombstoneKey(unlink), ...(job ? [jobKey(job.id)] : [])];
       const decide = (items: Items) => planUnlink(unlink, items, time);
-      return changeItems(client, { keys, until: deadline(timeoutMs), decide });
+      return changeItems(client, { keys, until: deadlineIn(timeoutMs), decide });
     },
   };
 
@@ -173,7 +119,7 @@ export async function openDynamodbDirectory(
       const key = bindKey(bind.id);
       const changes = [[key, itemOfBind(bind)]] as const;
       const decide = () => ({ result: undefined, changes });
-      await changeItems(client, { keys: [key], until: deadline(timeoutMs), decide, assumed: absent(key) });
+      await changeItems(client, { keys: [key], until: deadlineIn(timeoutMs), decide, assumed: absent(key) });
     },
 
     async take(id, timeoutMs) {
@@ -187,100 +133,13 @@ export async function openDynamodbDirectory(
         if (expiresAt <= time) return { result: { status: 'expired' } };
         return { result: { status: 'taken', data }, changes: [[key, itemOfBind({ expiresAt })]] };
       };
-      return changeItems(client, { keys: [key], until: deadline(timeoutMs), decide });
-    },
-  };
-
-  /** Changes a job as `next` says; undefined: not at all. */
-  function changeJob(
-    key: string,
-    next: (job: StoredJob) => StoredJob | undefined,
-    until: number,
-    assumed?: Items,
-  ): Promise<StoredJob | undefined> {
-    const decide = (items: Items) => {
-      const job = jobIn(items, key);
-      const result = job && next(job);
-      return result === undefined ? { result } : { result, changes: [jobEntry(result)] };
-    };
-    return changeItems(client, { keys: [key], until, decide, assumed });
-  }
-
-  const outbox: Outbox = {
-    async add(job, timeoutMs) {
-      const entry = jobEntry(newStoredJob(job, now()));
-      const [key] = entry;
-      const decide = (items: Items) => (items.get(key) ? { result: false } : { result: true, changes: [entry] });
-      return changeItems(client, { keys: [key], until: deadline(timeoutMs), decide, assumed: absent(key) });
-    },
-
-    async claim(claim, { jobs, leaseMs }) {
-      const until = deadline();
-      const time = now();
-      const next = (job: StoredJob): StoredJob | undefined =>
-        job.state === 'pending' && job.dueAt <= time
-          ? { ...job, claim, attemptsStarted: job.attemptsStarted + 1, dueAt: time + leaseMs }
-          : undefined;
-      const owned: OwnedJob[] = [];
-      const claimOne = async (key: string, item: Item | undefined) => {
-        const job = await changeJob(key, next, until, new Map([[key, item]]));
-        if (job !== undefined) owned.push(ownedJob(job));
-      };
-      try {
-        const due = { condition: 'n < :n', n: orderOf(time + 1, ''), size: jobs, until } as const;
-        for await (const entries of entriesOf('pending', due)) {
-          const keys = entries.map(({ key }) => key);
-          const items = await read(keys, until);
-          const some = keys.slice(0, jobs - owned.length);
-          const tries = await Promise.allSettled(some.map((key) => claimOne(key, items.get(key))));
-          const failed = tries.find((one) => one.status === 'rejected');
-          if (failed !== undefined) throw failed.reason;
-          if (owned.length >= jobs) break;
-        }
-      } catch (error) {
-        // What was claimed before has to be given out: it counts as an attempt.
-        if (owned.length === 0) throw error;
-      }
-      return owned;
-    },
-
-    async settle({ id, claim }, settlement, timeoutMs) {
-      const time = now();
-      const next = (job: StoredJob) =>
-        job.state === 'pending' && job.claim === claim ? settledJob(job, settlement, time) : undefined;
-      return (await changeJob(jobKey(id), next, deadline(timeoutMs))) !== undefined;
-    },
-
-    async find(id) {
-      const job = jobIn(await read([jobKey(id)], deadline()), jobKey(id));
-      return job && publicJob(job);
-    },
-
-    async list(state, { limit, after }) {
-      const page = { size: limit, until: deadline() };
-      const behind = after === undefined ? FIRST : orderOf(after.createdAt, after.id);
-      const found: StoredJob[] = [];
-      for await (const entries of entriesByAge(state, behind, page)) {
-        const keys = entries.map(({ key }) => key);
-        const items = await read(keys, page.until);
-        found.push(...keys.flatMap((key) => jobIn(items, key) ?? []).filter((job) => job.state === state));
-        if (found.length >= limit) break;
-      }
-      return found.slice(0, limit).map(publicJob);
-    },
-
-    async replay(id) {
-      const time = now();
-      const budget = { dueAt: time, giveUpAt: time + JOB_BUDGET_MS, attemptsStarted: 0, attemptsFinished: 0 };
-      const next = (job: StoredJob): StoredJob | undefined =>
-        'result' in job ? undefined : { ...job, ...budget, state: 'pending', claim: undefined };
-      return (await changeJob(jobKey(id), next, deadline())) !== undefined;
+      return changeItems(client, { keys: [key], until: deadlineIn(timeoutMs), decide });
     },
   };
 
   const sealed: SealedTexts = {
     async find(keyName, limit) {
-      await read([], deadline());
+      await read([], deadlineIn());
       const scan = {
         ...{ TableName, ConsistentRead: true, FilterExpression: 'attribute_exists(s) AND NOT begins_with(s, :key)' },
         ExpressionAttributeValues: { ':key': { S: `${keyName}.` } },
@@ -289,7 +148,7 @@ export async function openDynamodbDirectory(
       let start: Item | undefined;
       do {
         // The time is for each page: the table may be large, and this is an operator's call.
-        const answer = await client.call('Scan', { ...scan, ...(start && { ExclusiveStartKey: start }) }, deadline());
+        const answer = await client.call('Scan', { ...scan, ...(start && { ExclusiveStartKey: start }) }, deadlineIn());
         found.push(...(answer?.Items ?? []).map(sealedText));
         start = answer?.LastEvaluatedKey;
       } while (start !== undefined && found.length < limit);
@@ -302,14 +161,14 @@ export async function openDynamodbDirectory(
         if (item?.s?.S !== text.sealed) return { result: false };
         return { result: true, changes: [[text.key, { ...item, s: { S: by } }]] };
       };
-      return changeItems(client, { keys: [text.key], until: deadline(), decide });
+      return changeItems(client, { keys: [text.key], until: deadlineIn(), decide });
     },
   };
 
   const threepids: ThreepidBindings = {
     async find(threepid, timeoutMs) {
       const { mxid } = threepid;
-      return bindingsOf(bindingsIn(await read([bindingsKey(mxid)], deadline(timeoutMs)), mxid), threepid);
+      return bindingsOf(bindingsIn(await read([bindingsKey(mxid)], deadlineIn(timeoutMs)), mxid), threepid);
     },
 
     async put(binding, timeoutMs) {
@@ -321,7 +180,7 @@ export async function openDynamodbDirectory(
         const item = itemOfBindings(put);
         return isStorable(item) ? { result: true, changes: [[key, item]] } : { result: false };
       };
-      return changeItems(client, { keys: [key], until: deadline(timeoutMs), decide });
+      return changeItems(client, { keys: [key], until: deadlineIn(timeoutMs), decide });
     },
 
     async forget(bindings, timeoutMs) {
@@ -334,7 +193,7 @@ export async function openDynamodbDirectory(
         });
         return { result: undefined, changes: changes.length === 0 ? undefined : changes };
       };
-      await changeItems(client, { keys: mxids.map(bindingsKey), until: deadline(timeoutMs), decide });
+      await changeItems(client, { keys: mxids.map(bindingsKey), until: deadlineIn(timeoutMs), decide });
     },
   };
 
@@ -343,14 +202,6 @@ export async function openDynamodbDirectory(
     purgeExpired: (limit) => purge(now(), limit),
     close: async () => client.close(),
   };
-}
-
-function deadline(timeoutMs = DEFAULT_TIMEOUT_MS): number {
-  return performance.now() + timeoutMs;
-}
-
-function absent(key: string): Items {
-  return new Map([[key, undefined]]);
 }
 
 function planLink(link: NewLink, items: Items, time: number): Decision<LinkOutcome> {

@@ -10,8 +10,8 @@ import { type BindTransactions, SPENT_BIND_MS } from '../../account-link/bind-tr
 import { boundToLink } from '../../account-link/provider-tokens.ts';
 import { decideLink, decideUnlink, type StoredLink } from '../../account-link/rules.ts';
 import { StoreUnavailable } from '../../errors.ts';
-import { JOB_BUDGET_MS, type Job, jobStateOf, type Outbox, SETTLED_JOB_MS } from '../../outbox/outbox.ts';
-import { newStoredJob, ownedJob, publicJob, type StoredJob, settledJob } from '../../outbox/stored-job.ts';
+import { createMemoryOutbox } from '../../outbox/drivers/memory.ts';
+import { jobStateOf, SETTLED_JOB_MS } from '../../outbox/outbox.ts';
 import { bindingsOf, withBinding, withoutBindings } from '../../threepid/rules.ts';
 import type { ThreepidBinding, ThreepidBindings } from '../../threepid/threepid-binding.ts';
 import type { Directory, SealedTexts } from '../directory.ts';
@@ -21,22 +21,15 @@ type WithoutJobOrId = { readonly without: 'unsupported' | 'no_token' } | { reado
 type StoredBind = { readonly data: string | undefined; readonly expiresAt: number };
 
 /** A directory in this process, lost with it, and without audit records: for tests and first tries. */
-export function openMemoryDirectory({ now = Date.now }: { now?: () => number } = {}): Directory {
+export function openMemoryDirectory(options: { now?: () => number } = {}): Directory {
+  const { outbox, jobs, currentTime, close } = createMemoryOutbox(options);
   /** By identity, in the order of linking. */
   const links = new Map<string, StoredLink>();
   /** By identity, then by subject. */
   const tombstones = new Map<string, Map<string, Tombstone>>();
   const binds = new Map<string, StoredBind>();
-  const jobs = new Map<string, StoredJob>();
   /** By user, in the order of being told. */
   const bindings = new Map<string, readonly ThreepidBinding[]>();
-  let isClosed = false;
-
-  function currentTime(): number {
-    if (isClosed) throw new StoreUnavailable('closed');
-    return now();
-  }
-
   function linksOf(subject: string): StoredLink[] {
     return [...links.values()].filter((link) => link.subject === subject).sort((a, b) => a.linkedAt - b.linkedAt);
   }
@@ -127,61 +120,6 @@ export function openMemoryDirectory({ now = Date.now }: { now?: () => number } =
     },
   };
 
-  const outbox: Outbox = {
-    async add(job) {
-      const time = currentTime();
-      if (jobs.has(job.id)) return false;
-      jobs.set(job.id, newStoredJob(job, time));
-      return true;
-    },
-
-    async claim(claim, limits) {
-      const time = currentTime();
-      const due = [...jobs.values()]
-        .filter(({ state, dueAt }) => state === 'pending' && dueAt <= time)
-        .sort((a, b) => a.dueAt - b.dueAt)
-        .slice(0, limits.jobs);
-      return due.map((job) => {
-        const claimed = { ...job, claim, attemptsStarted: job.attemptsStarted + 1, dueAt: time + limits.leaseMs };
-        jobs.set(job.id, claimed);
-        return ownedJob(claimed);
-      });
-    },
-
-    async settle({ id, claim }, settlement) {
-      const time = currentTime();
-      const job = jobs.get(id);
-      if (job === undefined || job.state !== 'pending' || job.claim !== claim) return false;
-      jobs.set(id, settledJob(job, settlement, time));
-      return true;
-    },
-
-    async find(id) {
-      currentTime();
-      const job = jobs.get(id);
-      return job && publicJob(job);
-    },
-
-    async list(state, { limit, after }) {
-      currentTime();
-      return [...jobs.values()]
-        .filter((job) => job.state === state && (after === undefined || compareJobs(job, after) > 0))
-        .sort(compareJobs)
-        .slice(0, limit)
-        .map(publicJob);
-    },
-
-    async replay(id) {
-      const time = currentTime();
-      const job = jobs.get(id);
-      if (job === undefined || job.state === 'done' || job.state === 'dead') return false;
-      const budget = { dueAt: time, giveUpAt: time + JOB_BUDGET_MS };
-      const counts = { attemptsStarted: 0, attemptsFinished: 0 };
-      jobs.set(id, { ...job, ...budget, ...counts, state: 'pending', claim: undefined });
-      return true;
-    },
-  };
-
   const sealed: SealedTexts = {
     async find(keyName, limit) {
       currentTime();
@@ -256,9 +194,7 @@ export function openMemoryDirectory({ now = Date.now }: { now?: () => number } =
       return expired.length;
     },
 
-    async close() {
-      isClosed = true;
-    },
+    close,
   };
 }
 
@@ -268,10 +204,6 @@ function keyOf({ fpType, fpName, sid }: ExternalIdentity): string {
 
 function publicLink({ fpType, fpName, sid, userName, evidence, linkedAt }: StoredLink): AccountLink {
   return { fpType, fpName, sid, userName, evidence, linkedAt };
-}
-
-function compareJobs(a: Job, b: Job): number {
-  return a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 }
 
 function isFound(link: StoredLink, by: LinkQuery): boolean {

@@ -14,20 +14,18 @@ import {
 import { type BindTransactions, SPENT_BIND_MS, type TakenTransaction } from '../../account-link/bind-transaction.ts';
 import { boundToLink } from '../../account-link/provider-tokens.ts';
 import type { StoredLink } from '../../account-link/rules.ts';
-import { openPostgres, type Statement } from '../../databases/postgres.ts';
-import { migrated, schemaMarker } from '../../databases/store-schema.ts';
+import { openPostgres } from '../../databases/postgres.ts';
+import { migrated } from '../../databases/store-schema.ts';
 import { StoreUnavailable } from '../../errors.ts';
-import { JOB_BUDGET_MS, type Job, jobStateOf, type Outbox, SETTLED_JOB_MS } from '../../outbox/outbox.ts';
-import { newStoredJob, ownedJob, publicJob, type StoredJob } from '../../outbox/stored-job.ts';
+import { createPostgresOutbox, jobColumns } from '../../outbox/drivers/postgres.ts';
+import { type Job, SETTLED_JOB_MS } from '../../outbox/outbox.ts';
+import { newStoredJob, ownedJob, type StoredJob } from '../../outbox/stored-job.ts';
 import { MAX_BINDINGS, type ThreepidBinding, type ThreepidBindings } from '../../threepid/threepid-binding.ts';
 import { DIRECTORY_SCHEMA, type Directory, type SealedText, type SealedTexts } from '../directory.ts';
-import { accountLink, optional, type Row, threepidBinding } from '../sql-rows.ts';
+import { changing, looking, MARKER, withMarker } from '../postgres-statements.ts';
+import { accountLink, jobState, optional, type Row, threepidBinding } from '../sql-rows.ts';
 
-const MARKER = schemaMarker(DIRECTORY_SCHEMA);
 const { version: VERSION } = DIRECTORY_SCHEMA;
-
-const JOB = `id, kind, details, secret, bound_to, request_id, state, result, claim, attempts_started, attempts_finished,
-  due_at, created_at, give_up_at, last_error, finished_at`;
 
 const LIST_LINKS = looking('list_links', {
   select: `
@@ -72,57 +70,6 @@ const TAKE_BIND = {
   name: 'take_bind',
   text: `SELECT status, taken FROM take_bind(${VERSION}, $1, ${SPENT_BIND_MS}, $2)`,
 };
-
-const ADD_JOB = changing(
-  'add_job',
-  `INSERT INTO outbox_job (${JOB})
-    SELECT ${JOB} FROM marker, jsonb_populate_record(NULL::outbox_job, $1)
-    ON CONFLICT (id) DO NOTHING`,
-);
-
-const CLAIM_JOBS = {
-  name: 'claim_jobs',
-  text: `WITH
-    marker AS (SELECT FROM ${MARKER}),
-    -- Those of this statement, when it is repeated because its answer was lost.
-    held AS (SELECT ${JOB} FROM outbox_job WHERE claim = $1 AND state = 'pending' AND due_at > $2),
-    due AS (
-      SELECT id FROM outbox_job
-      WHERE state = 'pending' AND due_at <= $2 AND EXISTS (SELECT FROM marker) AND NOT EXISTS (SELECT FROM held)
-      ORDER BY due_at LIMIT $3
-      FOR UPDATE SKIP LOCKED
-    ),
-    claimed AS (
-      UPDATE outbox_job SET claim = $1, attempts_started = attempts_started + 1, due_at = $2 + $4
-      WHERE id IN (SELECT id FROM due)
-      RETURNING ${JOB}
-    )
-    SELECT job.* FROM marker
-    LEFT JOIN (SELECT true AS found, * FROM (SELECT * FROM held UNION ALL SELECT * FROM claimed) AS job) AS job ON true`,
-};
-
-const SETTLE_JOB = changing(
-  'settle_job',
-  `UPDATE outbox_job SET state = $3, result = $4, due_at = coalesce($5, due_at), last_error = coalesce($6, last_error),
-      finished_at = $7, secret = CASE WHEN $7::bigint IS NULL THEN secret END, claim = NULL,
-      attempts_finished = attempts_finished + 1
-    WHERE id = $1 AND claim = $2 AND state = 'pending' AND EXISTS (SELECT FROM marker)`,
-);
-
-const FIND_JOB = looking('find_job', { select: `SELECT ${JOB} FROM outbox_job WHERE id = $1` });
-
-const LIST_JOBS = looking('list_jobs', {
-  select: `
-    SELECT ${JOB} FROM outbox_job WHERE state = $1 AND (created_at, id) > ($2, $3) ORDER BY created_at, id LIMIT $4`,
-  orderBy: 'created_at, id',
-});
-
-const REPLAY_JOB = changing(
-  'replay_job',
-  `UPDATE outbox_job SET state = 'pending', claim = NULL, due_at = $2, give_up_at = $3, attempts_started = 0,
-      attempts_finished = 0
-    WHERE id = $1 AND state IN ('pending', 'set_aside') AND EXISTS (SELECT FROM marker)`,
-);
 
 const FIND_SEALED = looking('find_sealed', {
   select: `
@@ -202,8 +149,8 @@ const PURGE = {
 /**
  * A directory in a PostgreSQL database, of as many instances as it has connections for. The URL: `readPostgresUrl`.
  *
- * A statement whose answer is lost may be repeated, and no harm is done: a link, a deletion and a claim are known again
- * as their own; a transaction that was taken is `used`, a job that was added is not new, one that was settled is nobody's.
+ * A statement whose answer is lost may be repeated, and no harm is done: a link and a deletion are known again as their
+ * own; a transaction that was taken is `used`; of jobs {@link createPostgresOutbox} tells.
  *
  * @throws {Misconfigured}
  */
@@ -212,17 +159,8 @@ export async function openPostgresDirectory(
   { now = Date.now }: { now?: () => number } = {},
 ): Promise<Directory> {
   const database = openPostgres(url);
-
-  async function look(statement: Statement, values: unknown[], timeoutMs?: number): Promise<Row[]> {
-    const rows = await database.query<Row>(statement, values, timeoutMs);
-    migrated(rows[0]);
-    return rows.filter(({ found }) => found === true);
-  }
-
-  async function change(statement: Statement, values: unknown[], timeoutMs?: number): Promise<boolean> {
-    const rows = await database.query<{ changed: boolean }>(statement, values, timeoutMs);
-    return migrated(rows[0]).changed;
-  }
+  const { look, change } = withMarker(database);
+  const outbox = createPostgresOutbox(database, now);
 
   function found(by: LinkQuery, timeoutMs: number | undefined): Promise<Row[]> {
     if ('subject' in by) return look(FIND_BY_SUBJECT, [by.subject], timeoutMs);
@@ -280,41 +218,6 @@ export async function openPostgresDirectory(
     },
   };
 
-  const outbox: Outbox = {
-    add: (job, timeoutMs) => change(ADD_JOB, [jobColumns(newStoredJob(job, now()))], timeoutMs),
-
-    async claim(claim, { jobs, leaseMs }) {
-      const rows = await look(CLAIM_JOBS, [claim, now(), jobs, leaseMs]);
-      return rows.map((row) => ownedJob(storedJob(row)));
-    },
-
-    settle({ id, claim }, settlement, timeoutMs) {
-      const values = [
-        ...[id, claim, settlement.state],
-        'result' in settlement ? settlement.result : null,
-        'dueAt' in settlement ? settlement.dueAt : null,
-        'error' in settlement ? settlement.error : null,
-        settlement.state === 'done' || settlement.state === 'dead' ? now() : null,
-      ];
-      return change(SETTLE_JOB, values, timeoutMs);
-    },
-
-    async find(id) {
-      const [row] = await look(FIND_JOB, [id]);
-      return row && publicJob(storedJob(row));
-    },
-
-    async list(state, { limit, after }) {
-      const rows = await look(LIST_JOBS, [state, after?.createdAt ?? -1, after?.id ?? '', limit]);
-      return rows.map((row) => publicJob(storedJob(row)));
-    },
-
-    replay(id) {
-      const time = now();
-      return change(REPLAY_JOB, [id, time, time + JOB_BUDGET_MS]);
-    },
-  };
-
   const sealed: SealedTexts = {
     async find(keyName, limit) {
       const rows = await look(FIND_SEALED, [`${keyName}.`, limit]);
@@ -358,25 +261,6 @@ export async function openPostgresDirectory(
     },
 
     close: () => database.close(),
-  };
-}
-
-/** A look at the database: what it has found, or one row of nulls. */
-function looking(name: string, { select, orderBy }: { select: string; orderBy?: string }): Statement {
-  return {
-    name,
-    text: `SELECT hit.* FROM (SELECT FROM ${MARKER}) AS marker
-      LEFT JOIN (SELECT true AS found, * FROM (${select}) AS hit) AS hit ON true
-      ${orderBy === undefined ? '' : `ORDER BY ${orderBy}`}`,
-  };
-}
-
-/** A change, and whether it was one. It has to ask for the `marker` itself. */
-function changing(name: string, change: string): Statement {
-  return {
-    name,
-    text: `WITH marker AS (SELECT FROM ${MARKER}), changed AS (${change} RETURNING 1)
-      SELECT EXISTS (SELECT FROM changed) AS changed FROM marker`,
   };
 }
 
@@ -435,10 +319,6 @@ function knownRevocation(row: UnlinkRow & { readonly status: 'repeated' }): Know
   return jobState(row.job_state, row.job_result);
 }
 
-function jobState(state: Job['state'], result: string | null) {
-  return state === 'done' || state === 'dead' ? jobStateOf({ state, result: result ?? '' }) : jobStateOf({ state });
-}
-
 /** What is to be written of an audit record that is not of the link. */
 function auditOf({ actor, requestId }: AuditContext, at: number): string {
   return JSON.stringify({ id: randomUUID(), at, actor, requestId });
@@ -450,35 +330,6 @@ function linkColumns(link: ExternalIdentity & Partial<StoredLink>): string {
     ...{ subject, fp_type: fpType, fp_name: fpName, sid, user_name: userName, evidence, linked_at: linkedAt },
     ...{ tokens, email_digest: emailDigest },
   });
-}
-
-function jobColumns(job: StoredJob): string {
-  const { id, kind, details, secret, boundTo, requestId, state, claim } = job;
-  return JSON.stringify({
-    ...{ id, kind, details, secret, bound_to: boundTo, request_id: requestId, state, claim },
-    ...{ attempts_started: job.attemptsStarted, attempts_finished: job.attemptsFinished },
-    ...{ due_at: job.dueAt, created_at: job.createdAt, give_up_at: job.giveUpAt },
-  });
-}
-
-function storedJob(row: Row): StoredJob {
-  // As `jobColumns` and `settle` have written it.
-  const { kind, details, state, result } = row as Pick<Job, 'kind' | 'details' | 'state'> & { result: string | null };
-  return {
-    ...{ id: String(row.id), kind, details },
-    secret: optional(row.secret, String),
-    boundTo: String(row.bound_to),
-    requestId: String(row.request_id),
-    ...jobState(state, result),
-    claim: optional(row.claim, String),
-    attemptsStarted: Number(row.attempts_started),
-    attemptsFinished: Number(row.attempts_finished),
-    dueAt: Number(row.due_at),
-    createdAt: Number(row.created_at),
-    giveUpAt: Number(row.give_up_at),
-    lastError: optional(row.last_error, String),
-    finishedAt: optional(row.finished_at, Number),
-  };
 }
 
 function sealedText(row: Row): SealedText {

@@ -8,21 +8,20 @@ import {
 import { type BindTransactions, SPENT_BIND_MS } from '../../account-link/bind-transaction.ts';
 import { boundToLink } from '../../account-link/provider-tokens.ts';
 import { type AuditRecord, decideLink, decideUnlink, type StoredLink } from '../../account-link/rules.ts';
-import { openSqliteFile } from '../../databases/sqlite.ts';
+import { assertingMigrated, openSqliteFile } from '../../databases/sqlite.ts';
 import { migrated, schemaMarker } from '../../databases/store-schema.ts';
 import { StoreUnavailable } from '../../errors.ts';
-import { JOB_BUDGET_MS, type Job, jobStateOf, type NewJob, type Outbox, SETTLED_JOB_MS } from '../../outbox/outbox.ts';
-import { newStoredJob, ownedJob, publicJob, type StoredJob } from '../../outbox/stored-job.ts';
+import { createSqliteOutbox, findJob, insertJob, OUTBOX_SQL } from '../../outbox/drivers/sqlite.ts';
+import { jobStateOf, SETTLED_JOB_MS } from '../../outbox/outbox.ts';
 import { MAX_BINDINGS, type ThreepidBindings } from '../../threepid/threepid-binding.ts';
 import { DIRECTORY_SCHEMA, type Directory, type SealedTexts } from '../directory.ts';
 import { accountLink, optional, type Row, threepidBinding } from '../sql-rows.ts';
 
 const MARKER = schemaMarker(DIRECTORY_SCHEMA);
 const LINK = 'subject, fp_type, fp_name, sid, user_name, evidence, linked_at, tokens, email_digest';
-const JOB = `id, kind, details, secret, bound_to, request_id, state, result, claim, attempts_started, attempts_finished,
-  due_at, created_at, give_up_at, last_error, finished_at`;
-
 const SQL = {
+  ...OUTBOX_SQL,
+
   // With one row of nothing when the subject has none, and no row at all without the marker.
   listLinks: `
     SELECT fp_type, fp_name, sid, user_name, evidence, linked_at
@@ -54,28 +53,8 @@ const SQL = {
   findBind: 'SELECT data, expires_at FROM bind_transaction WHERE id = ?',
   spendBind: 'UPDATE bind_transaction SET data = NULL WHERE id = ?',
 
-  insertJob: `
-    INSERT INTO outbox_job (${JOB}) VALUES (?, ?, ?, ?, ?, ?, 'pending', NULL, ?, ?, 0, ?, ?, ?, NULL, NULL)
-    ON CONFLICT (id) DO NOTHING`,
-  findJob: `SELECT ${JOB} FROM outbox_job WHERE id = ?`,
-  claimJobs: `
-    UPDATE outbox_job SET claim = ?, attempts_started = attempts_started + 1, due_at = ?
-    WHERE id IN (SELECT id FROM outbox_job WHERE state = 'pending' AND due_at <= ? ORDER BY due_at LIMIT ?)
-    RETURNING ${JOB}`,
-  settleJob: `
-    UPDATE outbox_job SET state = ?, result = ?, due_at = coalesce(?, due_at), last_error = coalesce(?, last_error),
-      finished_at = ?, secret = CASE WHEN ? IS NULL THEN secret END, claim = NULL,
-      attempts_finished = attempts_finished + 1
-    WHERE id = ? AND claim = ? AND state = 'pending'`,
-  listJobs: `
-    SELECT ${JOB} FROM outbox_job WHERE state = ? AND (created_at, id) > (?, ?) ORDER BY created_at, id LIMIT ?`,
-  replayJob: `
-    UPDATE outbox_job SET state = 'pending', claim = NULL, due_at = ?, give_up_at = ?, attempts_started = 0,
-      attempts_finished = 0
-    WHERE id = ? AND state IN ('pending', 'set_aside')`,
-
   sealedLinks: `SELECT ${LINK} FROM account_link WHERE tokens IS NOT NULL AND substr(tokens, 1, ?) <> ? LIMIT ?`,
-  sealedJobs: `SELECT ${JOB} FROM outbox_job WHERE secret IS NOT NULL AND substr(secret, 1, ?) <> ? LIMIT ?`,
+  sealedJobs: `SELECT id, bound_to, secret FROM outbox_job WHERE secret IS NOT NULL AND substr(secret, 1, ?) <> ? LIMIT ?`,
   resealLink: 'UPDATE account_link SET tokens = ? WHERE fp_type = ? AND fp_name = ? AND sid = ? AND tokens = ?',
   resealJob: 'UPDATE outbox_job SET secret = ? WHERE id = ? AND secret = ?',
 
@@ -112,24 +91,10 @@ export async function openSqliteDirectory(
   path: string,
   { now = Date.now }: { now?: () => number } = {},
 ): Promise<Directory> {
-  const { statement, read, write: change, assertMigrated, close } = openSqliteFile(path, DIRECTORY_SCHEMA, SQL);
-
-  /** A look at the store, which must have its schema: an emptied one would answer that nothing is linked. */
-  function look<Result>(work: () => Result): Result {
-    return read(() => {
-      const result = work();
-      assertMigrated();
-      return result;
-    });
-  }
-
-  /** A change of the store, which must have its schema. */
-  function write<Result>(work: () => Result): Promise<Result> {
-    return change(() => {
-      assertMigrated();
-      return work();
-    });
-  }
+  const file = openSqliteFile(path, DIRECTORY_SCHEMA, SQL);
+  const { statement, read, write: change, close } = file;
+  const { read: look, write } = assertingMigrated(file);
+  const outbox = createSqliteOutbox(file, now);
 
   function findLink(identity: ExternalIdentity): StoredLink | undefined {
     const row = statement('findLink').get(...keyOf(identity));
@@ -155,16 +120,6 @@ export async function openSqliteDirectory(
     statement('putAudit').run(record.id, record.at, JSON.stringify(record));
   }
 
-  function insertJob(job: StoredJob): boolean {
-    const { id, kind, details, secret = null, boundTo, requestId, claim = null } = job;
-    const { attemptsStarted, dueAt, createdAt, giveUpAt } = job;
-    const { changes } = statement('insertJob').run(
-      ...[id, kind, JSON.stringify(details), secret, boundTo, requestId],
-      ...[claim, attemptsStarted, dueAt, createdAt, giveUpAt],
-    );
-    return Number(changes) === 1;
-  }
-
   /** @param known The identity's link before, whoever had it. */
   function putLink(link: StoredLink, known: StoredLink | undefined): void {
     const { subject, evidence, linkedAt, userName = null, tokens = null, emailDigest = null } = link;
@@ -176,17 +131,12 @@ export async function openSqliteDirectory(
     statement('insertLink').run(subject, ...keyOf(link), userName, evidence, linkedAt, tokens, emailDigest);
   }
 
-  function findJob(id: string): StoredJob | undefined {
-    const row = statement('findJob').get(id);
-    return row && storedJob(row);
-  }
-
   /** What is known of the grant of a link that the subject has deleted. */
   function tombstoneOf(identity: ExternalIdentity, subject: string, time: number): KnownRevocation | undefined {
     const row = statement('findTombstone').get(...keyOf(identity), subject, time);
     if (row === undefined) return undefined;
     if (row.revocation === 'unsupported' || row.revocation === 'no_token') return row.revocation;
-    const job = findJob(String(row.job_id));
+    const job = findJob(file, String(row.job_id));
     // A job is known for longer than a tombstone.
     if (job === undefined) throw new StoreUnavailable('corrupt');
     return jobStateOf(job);
@@ -231,7 +181,7 @@ export async function openSqliteDirectory(
         const { outcome, job, audit } = decideUnlink(unlink, { known, count, repeated, now: time });
         if (outcome.status !== 'unlinked') return outcome;
         statement('deleteLink').run(...keyOf(unlink));
-        if (job !== undefined && !insertJob(job)) throw new RangeError('the id of the job is taken');
+        if (job !== undefined && !insertJob(file, job)) throw new RangeError('the id of the job is taken');
         statement('putTombstone').run(
           ...[...keyOf(unlink), unlink.subject, time],
           ...[outcome.revocation, job?.id ?? null, time + TOMBSTONE_MS],
@@ -260,63 +210,12 @@ export async function openSqliteDirectory(
     },
   };
 
-  const outbox: Outbox = {
-    async add(job) {
-      return write(() => insertJob(newStoredJob(job, now())));
-    },
-
-    async claim(claim, { jobs, leaseMs }) {
-      return write(() => {
-        const time = now();
-        const rows = statement('claimJobs').all(claim, time + leaseMs, time, jobs);
-        return rows.map((row) => ownedJob(storedJob(row)));
-      });
-    },
-
-    async settle({ id, claim }, settlement) {
-      return write(() => {
-        const finishedAt = settlement.state === 'done' || settlement.state === 'dead' ? now() : null;
-        const { changes } = statement('settleJob').run(
-          settlement.state,
-          'result' in settlement ? settlement.result : null,
-          'dueAt' in settlement ? settlement.dueAt : null,
-          'error' in settlement ? settlement.error : null,
-          ...[finishedAt, finishedAt, id, claim],
-        );
-        return Number(changes) === 1;
-      });
-    },
-
-    async find(id) {
-      return look(() => {
-        const job = findJob(id);
-        return job && publicJob(job);
-      });
-    },
-
-    async list(state, { limit, after }) {
-      return look(() => {
-        const rows = statement('listJobs').all(state, after?.createdAt ?? -1, after?.id ?? '', limit);
-        return rows.map((row) => publicJob(storedJob(row)));
-      });
-    },
-
-    async replay(id) {
-      return write(() => {
-        const time = now();
-        return Number(statement('replayJob').run(time, time + JOB_BUDGET_MS, id).changes) === 1;
-      });
-    },
-  };
-
   const sealed: SealedTexts = {
     async find(keyName, limit) {
       return look(() => {
         const prefix = `${keyName}.`;
         const ofLinks = statement('sealedLinks').all(prefix.length, prefix, limit).map(storedLink);
-        const ofJobs = statement('sealedJobs')
-          .all(prefix.length, prefix, limit - ofLinks.length)
-          .map(storedJob);
+        const ofJobs = statement('sealedJobs').all(prefix.length, prefix, limit - ofLinks.length);
         return [
           ...ofLinks.map((link) => ({
             of: 'link' as const,
@@ -324,7 +223,12 @@ export async function openSqliteDirectory(
             boundTo: boundToLink(link),
             sealed: link.tokens ?? '',
           })),
-          ...ofJobs.map((job) => ({ of: 'job' as const, key: job.id, boundTo: job.boundTo, sealed: job.secret ?? '' })),
+          ...ofJobs.map((job) => ({
+            of: 'job' as const,
+            key: String(job.id),
+            boundTo: String(job.bound_to),
+            sealed: String(job.secret),
+          })),
         ];
       });
     },
@@ -393,27 +297,5 @@ function storedLink(row: Row): StoredLink {
     subject: String(row.subject),
     tokens: optional(row.tokens, String),
     emailDigest: optional(row.email_digest, String),
-  };
-}
-
-function storedJob(row: Row): StoredJob {
-  // As `insertJob` and `settle` have written it.
-  const { state, result } = row as { state: Job['state']; result: string };
-  return {
-    id: String(row.id),
-    kind: row.kind as NewJob['kind'], // as above
-    details: JSON.parse(String(row.details)),
-    secret: optional(row.secret, String),
-    boundTo: String(row.bound_to),
-    requestId: String(row.request_id),
-    ...(state === 'done' || state === 'dead' ? { state, result } : { state }),
-    claim: optional(row.claim, String),
-    attemptsStarted: Number(row.attempts_started),
-    attemptsFinished: Number(row.attempts_finished),
-    dueAt: Number(row.due_at),
-    createdAt: Number(row.created_at),
-    giveUpAt: Number(row.give_up_at),
-    lastError: optional(row.last_error, String),
-    finishedAt: optional(row.finished_at, Number),
   };
 }

@@ -1,0 +1,44 @@
+import type { PostgresDatabase, Statement } from '../databases/postgres.ts';
+import { migrated, schemaMarker } from '../databases/store-schema.ts';
+import { DIRECTORY_SCHEMA } from './directory.ts';
+import type { Row } from './sql-rows.ts';
+
+/** What a statement of a directory is joined to. */
+export const MARKER = schemaMarker(DIRECTORY_SCHEMA);
+
+/** A look at the database: what it has found, or one row of nulls. */
+export function looking(name: string, { select, orderBy }: { select: string; orderBy?: string }): Statement {
+  return {
+    name,
+    text: `SELECT hit.* FROM (SELECT FROM ${MARKER}) AS marker
+      LEFT JOIN (SELECT true AS found, * FROM (${select}) AS hit) AS hit ON true
+      ${orderBy === undefined ? '' : `ORDER BY ${orderBy}`}`,
+  };
+}
+
+/** A change, and whether it was one. It has to ask for the `marker` itself. */
+export function changing(name: string, change: string): Statement {
+  return {
+    name,
+    text: `WITH marker AS (SELECT FROM ${MARKER}), changed AS (${change} RETURNING 1)
+      SELECT EXISTS (SELECT FROM changed) AS changed FROM marker`,
+  };
+}
+
+/** What runs such statements. */
+export function withMarker({ query }: PostgresDatabase) {
+  return {
+    /** The rows that a {@link looking} statement has found. */
+    async look(statement: Statement, values: unknown[], timeoutMs?: number): Promise<Row[]> {
+      const rows = await query<Row>(statement, values, timeoutMs);
+      migrated(rows[0]);
+      return rows.filter(({ found }) => found === true);
+    },
+
+    /** Whether a {@link changing} statement was a change. */
+    async change(statement: Statement, values: unknown[], timeoutMs?: number): Promise<boolean> {
+      const rows = await query<{ changed: boolean }>(statement, values, timeoutMs);
+      return migrated(rows[0]).changed;
+    },
+  };
+}
