@@ -1,6 +1,4 @@
 import { writeSync } from 'node:fs';
-import { Logger, LogItem } from '@aws-lambda-powertools/logger';
-import type { LogItemExtraInput, LogItemMessage } from '@aws-lambda-powertools/logger/types';
 
 /** Writes one structured line: a JSON object with `level`, `message` and the fields given. */
 export interface LineLogger {
@@ -15,37 +13,34 @@ export type LogFields = Readonly<Record<string, unknown>>;
 
 /** A logger of a function: https://yandex.cloud/en/docs/functions/operations/function/logs-write */
 export function createLogger(functionName: string): LineLogger {
-  // Level and sampling are given, or an environment variable could take away the lines that revocations are rebuilt from.
-  const logger = new WholeLineLogger({ serviceName: functionName, logLevel: 'INFO', sampleRateValue: 0 });
   return {
     log(level, message, fields) {
-      const line = { level, message, timestamp: new Date().toISOString(), function: functionName, ...fields };
-      if (level === 'ERROR') logger.error(message, line);
-      else if (level === 'WARN') logger.warn(message, line);
-      else logger.info(message, line);
+      const timestamp = new Date().toISOString();
+      writeLine(toJson({ level, message, timestamp, function: functionName, ...fields }));
     },
   };
 }
 
-/** A Logger that takes a line as it is: looking for keys kept for later lines costs as much as writing this one. */
-class WholeLineLogger extends Logger {
-  protected override createAndPopulateLogItem(
-    _level: number,
-    message: LogItemMessage,
-    [line]: LogItemExtraInput,
-  ): LogItem {
-    // What the Logger itself has to say comes without.
-    return new LogItem({ attributes: typeof line === 'object' && !(line instanceof Error) ? line : { message } });
+/** A line is written of any fields: it tells of what is done already, and must not make a failure of it. */
+function toJson(line: LogFields): string {
+  try {
+    return JSON.stringify(line);
+  } catch {
+    return JSON.stringify(
+      Object.fromEntries(Object.entries(line).map(([name, value]) => [name, isJson(value) ? value : 'not JSON'])),
+    );
   }
 }
 
-// The Logger makes itself a Console on both standard streams, which costs a cold start several milliseconds before a
-// line is written. It needs no more of it than these methods; there is no option for it (docs/decisions/0005).
-Object.defineProperty(Logger.prototype, 'setConsole', {
-  value: function setConsole(this: { console: object }) {
-    this.console = { info: writeLine, warn: writeLine, error: writeLine };
-  },
-});
+/** Whether JSON can say it, which it cannot of a BigInt, or of what holds itself. */
+function isJson(value: unknown): boolean {
+  try {
+    JSON.stringify(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** Writes to standard output, all of the line before it returns: what is not out when a call ends may never be. */
 function writeLine(line: string): void {
