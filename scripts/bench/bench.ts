@@ -65,8 +65,9 @@ interface Plan extends GrowthSizes {
 
 const WHOLE: Plan = {
   coldRuns: 20,
-  calls: { warmUps: 3, rounds: 11, roundMs: 200 },
-  growth: { warmUps: 3, rounds: 11, roundMs: 200 },
+  // A call is compiled to its end after some thousands.
+  calls: { warmUps: 12, rounds: 9, roundMs: 150 },
+  growth: { warmUps: 8, rounds: 9, roundMs: 150 },
   sizes: [1000, 100_000, 1_000_000],
   linkCounts: LINK_COUNTS,
   memoryCalls: 20_000,
@@ -74,7 +75,7 @@ const WHOLE: Plan = {
 
 const SHORT: Plan = {
   coldRuns: 2,
-  calls: { warmUps: 2, rounds: 3, roundMs: 25 },
+  calls: { warmUps: 4, rounds: 3, roundMs: 30 },
   growth: { warmUps: 1, rounds: 2, roundMs: 20 },
   sizes: [1000, 10_000],
   linkCounts: [1, 10],

@@ -11,6 +11,7 @@ import type { Surroundings } from './surroundings.ts';
 
 /** How long calls are measured. */
 export interface Effort {
+  /** Rounds before the first that counts. Over HTTP the last of them are enough: the code is the same. */
   readonly warmUps: number;
   readonly rounds: number;
   readonly roundMs: number;
@@ -40,8 +41,10 @@ const PARTICIPANTS: Readonly<Record<Store, readonly SideName[]>> = {
 
 const IN_PROCESS_ALONE: ReadonlySet<SideName> = new Set(['library', 'raw', 'idempotency']);
 
-/** So many callers at once share what a store does for all of them. */
+/** So many callers at once share what a store does for all of them … */
 const TOGETHER = 32;
+/** … where it must write. */
+const WRITES: readonly Operation[] = ['revoke', 'link', 'delete'];
 
 /** A side that was opened in a process of its own. */
 export interface OpenedSide {
@@ -118,7 +121,9 @@ function cellsOf(of: OpenedSide, load: Child<LoadOrder>): Cell[] {
   const known = OPERATIONS.filter((operation) => opened.operations.includes(operation));
   return [
     ...known.map((operation) => inProcess(of, operation)),
-    ...(side === 'product' && store !== 'memory' ? [inProcess(of, 'revoke', TOGETHER)] : []),
+    ...(store === 'memory' || side === 'raw'
+      ? []
+      : known.filter((name) => WRITES.includes(name)).map((name) => inProcess(of, name, TOGETHER))),
     ...(IN_PROCESS_ALONE.has(side)
       ? []
       : known.filter((name) => name !== 'sign').map((name) => overHttp(of, name, load))),
@@ -134,7 +139,8 @@ export async function measureCells(cells: readonly Cell[], { warmUps, rounds, ro
   const counts = new Map(cells.map((cell): [Cell, number] => [cell, WARM_UP_CALLS]));
   const numbers = createNumbers();
   for (let round = -warmUps; round < rounds; round += 1) {
-    for (const cell of inTurns(cells)) {
+    const isEarly = round < -HTTP_WARM_UPS;
+    for (const cell of inTurns(cells.filter(({ transport }) => transport === 'in process' || !isEarly))) {
       const calls = numbers.next(cell, counts.get(cell) ?? WARM_UP_CALLS);
       const result = await cell.run(calls);
       if (round >= 0) measured.get(cell)?.push(result);
@@ -155,6 +161,7 @@ export async function measureCells(cells: readonly Cell[], { warmUps, rounds, ro
 }
 
 const WARM_UP_CALLS = 40;
+const HTTP_WARM_UPS = 3;
 const MIN_CALLS = 10;
 const MAX_CALLS = 100_000;
 
@@ -168,18 +175,18 @@ function inTurns(cells: readonly Cell[]): Cell[] {
   );
 }
 
-/** Gives each process numbers of its own, and a `delete` those of the latest `link`. */
+/** Gives each process numbers of its own, and a `delete` those of the latest `link` by as many callers. */
 function createNumbers() {
-  const next = new Map<OpenedSide, number>();
-  const linked = new Map<OpenedSide, Calls>();
+  const processes = new Map<OpenedSide, { next: number; readonly linked: Map<number, Calls> }>();
   return {
-    next({ of, operation }: Cell, count: number): Calls {
-      const links = linked.get(of);
+    next({ of, operation, callers }: Cell, count: number): Calls {
+      const process = processes.get(of) ?? { next: 0, linked: new Map() };
+      processes.set(of, process);
+      const links = process.linked.get(callers);
       if (operation === 'delete' && links !== undefined) return { ...links, operation };
-      const from = next.get(of) ?? 0;
-      next.set(of, from + count);
-      const calls = { operation, from, count };
-      if (operation === 'link') linked.set(of, calls);
+      const calls = { operation, from: process.next, count };
+      process.next += count;
+      if (operation === 'link') process.linked.set(callers, calls);
       return calls;
     },
   };
@@ -187,7 +194,7 @@ function createNumbers() {
 
 /** The ratios that the calls are judged by, each the median of what it was round by round. */
 export function callFigures(calls: readonly CallRow[]): Figure[] {
-  const ours = calls.filter((row) => row.side === 'product' && row.callers !== TOGETHER);
+  const ours = calls.filter(({ side }) => side === 'product');
   return ours.flatMap((row) => calls.filter((other) => isYardstick(row, other)).map((other) => compare(row, other)));
 }
 
@@ -196,7 +203,11 @@ const IN_MEMORY: ReadonlySet<SideName> = new Set(['jmondi', 'oidc-provider', 'id
 
 function isYardstick(row: CallRow, other: CallRow): boolean {
   if (other.operation !== row.operation || other.transport !== row.transport) return false;
-  if (other.side === 'product') return other.store === row.store && other.callers === TOGETHER;
+  if (other.side === 'product') return other.store === row.store && row.callers === 1 && other.callers === TOGETHER;
+  return other.callers === row.callers && isSameStore(row, other);
+}
+
+function isSameStore(row: CallRow, other: CallRow): boolean {
   return other.store === row.store || (IN_MEMORY.has(other.side) && row.store === 'sqlite');
 }
 
@@ -229,11 +240,11 @@ const GOALS: Partial<Record<SideName, (row: CallRow & { readonly isInProcess: bo
   'limit + logger': () => 0.6,
   library: ({ operation }) => (operation === 'sign' ? 0.85 : 0.8),
   raw: () => 0.7,
-  product: ({ store }) => (store === 'sqlite' ? 1.5 : undefined),
+  product: ({ operation, store }) => (operation === 'revoke' && store === 'sqlite' ? 1.5 : undefined),
 };
 
-function nameOf({ operation, store, transport }: CallRow): string {
-  return `${operation}, ${store}, ${transport}`;
+function nameOf({ operation, store, transport, callers }: CallRow): string {
+  return `${operation}, ${store}, ${transport}${callers === TOGETHER ? `, ${callers} callers` : ''}`;
 }
 
 /** Round by round, since what disturbs a round disturbs both. */
