@@ -13,21 +13,17 @@ export type Driver = (typeof DRIVERS)[number];
 
 /** The most minified bytes of a function with one driver. */
 const BUDGET_BYTES: Readonly<Partial<Record<Driver, number>>> = {
-  sqlite: 132_000,
-  postgres: 210_000,
-  redis: 244_000,
-  dynamodb: 146_000,
+  sqlite: 110_000,
+  postgres: 190_000,
+  redis: 230_000,
+  dynamodb: 124_000,
 };
 
-/**
- * What a function may have besides: the OAuth client of binds in the browser, how each provider revokes, and how the
- * authorization server of a skill does.
- */
+/** What a function may have besides: the OAuth client of binds in the browser, and how each provider revokes. */
 const EXTRA_BYTES: Readonly<Record<string, number>> = {
-  'external-provider-bind': 77_000,
-  'external-provider-delete': 29_000,
-  'smart-home-unlink': 8_000,
-  'social-unlink': 32_000,
+  'external-provider-bind': 74_000,
+  'external-provider-delete': 27_000,
+  'social-unlink': 30_000,
 };
 
 /** What pages of others load: its source, and the declarations of what it adds to a page. */

@@ -22,15 +22,15 @@ const RANDOM = 0x02;
  */
 export function startTrace(given: string | undefined, random: () => string = randomUUID): Trace {
   const parent = given === undefined ? undefined : parseTraceparent(given);
-  const { traceId, flags } = parent ?? { traceId: hexadecimal(random()), flags: RANDOM };
-  const spanId = hexadecimal(random()).slice(16);
+  const { traceId, flags } = parent ?? { traceId: random().replaceAll('-', ''), flags: RANDOM };
+  const spanId = endOf(random());
   const traceparent = `${CURRENT_VERSION}-${traceId}-${spanId}-${flags.toString(16).padStart(2, '0')}`;
   return { traceId, spanId, traceparent };
 }
 
-/** A UUID's digits, of which all but the version and two bits are random: the last 7 bytes are, as {@link RANDOM} says. */
-function hexadecimal(uuid: string): string {
-  return uuid.replaceAll('-', '');
+/** The last 16 digits of a UUID, of which all but two bits are random. Its last 7 bytes all are, as {@link RANDOM} says of a trace id. */
+function endOf(uuid: string): string {
+  return uuid.slice(19, 23) + uuid.slice(24);
 }
 
 function parseTraceparent(text: string): { traceId: string; flags: number } | undefined {
