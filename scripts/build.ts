@@ -249,7 +249,8 @@ function driverPlugin(stores: readonly Driver[], separate: Map<string, string>):
         const source = await resolve(path, { importer, resolveDir, kind, pluginData: 'resolved' });
         const [, domain, driver] = DRIVER_SOURCE.exec(source.path) ?? [];
         if (!stores.some((store) => store === driver)) return { path: `${driver}`, namespace: 'absent-driver' };
-        if (stores.length === 1) return source;
+        // The same file may also be reached by a driver that is built on it: both ways must read it alike.
+        if (stores.length === 1) return undefined;
         separate.set(`drivers/${domain}-${driver}`, source.path);
         return { path: `./drivers/${domain}-${driver}.js`, external: true };
       });

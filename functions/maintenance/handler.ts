@@ -4,7 +4,7 @@ import { openDirectory } from '#shared/directory/open-store.ts';
 import { openRevocationJobs, RevocationJobEnvironment } from '#shared/grant-revocation/open-ports.ts';
 import { maintain } from '#shared/maintenance/maintain.ts';
 import { defineTimer } from '#shared/runtime/define-timer.ts';
-import { UpstreamEnvironment } from '#shared/smart-home/upstream.ts';
+import { UpstreamEnvironment } from '#shared/smart-home/upstream-environment.ts';
 import { openTokenRevocationStore, TokenRevocationStoreEnvironment } from '#shared/token-revocation/open-store.ts';
 import providers from '../../providers.json' with { type: 'json' };
 

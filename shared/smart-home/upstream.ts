@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import * as z from 'zod/mini';
-import { EndpointClient, jsonOf } from '../access-token/issuers.ts';
 import { retryWhileUnavailable } from '../databases/retry.ts';
 import { DirectoryEnvironment } from '../directory/locate-directory.ts';
 import { type EncryptionKey, EncryptionKeys, seal } from '../encryption.ts';
@@ -11,14 +10,7 @@ import { openOutbox } from '../outbox/open-store.ts';
 import type { Outbox, OwnedJob } from '../outbox/outbox.ts';
 import { send } from '../outgoing/send.ts';
 import type { Platform } from '../platform.ts';
-
-/** Where the provider's own authorization server revokes tokens. */
-export const UpstreamEnvironment = z.object({
-  /** Its revocation endpoint (RFC 7009). */
-  REVOKE_UPSTREAM: z.optional(
-    jsonOf(EndpointClient, 'must be JSON: {"endpoint", "client_id", "client_secret"}, the endpoint by https'),
-  ),
-});
+import { UpstreamEnvironment } from './upstream-environment.ts';
 
 /** What revoking a token upstream is told. */
 export const UpstreamRevocationEnvironment = z.object({
