@@ -241,16 +241,21 @@ function driversIn(metafiles: readonly Metafile[]): string[] {
  * @param separate Receives the drivers that need a file of their own: file name without extension → source.
  */
 function driverPlugin(stores: readonly Driver[], separate: Map<string, string>): Plugin {
+  const [only] = stores.length === 1 ? stores : [];
   return {
     name: 'drivers',
     setup({ onResolve, onLoad, resolve }) {
+      if (only !== undefined) {
+        onLoad({ filter: /\/open-store\.ts$/ }, ({ path }) => ({
+          contents: importStatically(readFileSync(path, 'utf8'), only),
+          loader: 'ts',
+        }));
+      }
       onResolve({ filter: /\/drivers\/[a-z]+\.ts$/ }, async ({ path, importer, resolveDir, kind, pluginData }) => {
         if (kind !== 'dynamic-import' || pluginData === 'resolved') return undefined;
         const source = await resolve(path, { importer, resolveDir, kind, pluginData: 'resolved' });
         const [, domain, driver] = DRIVER_SOURCE.exec(source.path) ?? [];
         if (!stores.some((store) => store === driver)) return { path: `${driver}`, namespace: 'absent-driver' };
-        // The same file may also be reached by a driver that is built on it: both ways must read it alike.
-        if (stores.length === 1) return undefined;
         separate.set(`drivers/${domain}-${driver}`, source.path);
         return { path: `./drivers/${domain}-${driver}.js`, external: true };
       });
@@ -260,6 +265,18 @@ function driverPlugin(stores: readonly Driver[], separate: Map<string, string>):
       }));
     },
   };
+}
+
+/**
+ * The one driver that there is need not wait for its first use. Behind an `import()` the bundler would put it, and all
+ * that it shares with the rest, into functions, whose code costs a cold start to be read twice.
+ */
+function importStatically(source: string, driver: Driver): string {
+  const [before, after, ...more] = source.split(`await import('./drivers/${driver}.ts')`);
+  // A store that has no such driver.
+  if (after === undefined && !source.includes(`/drivers/${driver}.ts`)) return source;
+  if (after === undefined || more.length > 0) throw new Error(`the driver ${driver} is not imported once, on demand`);
+  return `import * as onlyDriver from './drivers/${driver}.ts';\n${before}onlyDriver${after}`;
 }
 
 /**

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { basicAuthorization, jsonObjectOf } from '../outgoing/json.ts';
 import { OutgoingFailure } from '../outgoing/send.ts';
 import { CLOCK_SKEW_S, readClaims } from './claims.ts';
-import type { EndpointClient } from './issuers.ts';
+import type { EndpointClient, Issuer } from './issuers.ts';
 import type { IssuerSettings, Verification, VerifyAccessToken, VerifyOptions } from './verify.ts';
 
 /** How long an issuer's "active" is believed, in milliseconds. A revocation is never kept back by it. */
@@ -11,8 +11,7 @@ const MAX_KEPT = 1000;
 
 /** Verifies tokens by asking the issuer's introspection endpoint (RFC 7662). */
 export function createIntrospectionVerifier(
-  issuer: string,
-  audience: string | string[] | undefined,
+  { issuer, audience }: Pick<Issuer, 'issuer' | 'audience'>,
   { endpoint, client_id, client_secret }: EndpointClient,
   { grantClaim, send, now }: IssuerSettings,
 ): VerifyAccessToken {

@@ -1,9 +1,8 @@
 import { hash, subtle } from 'node:crypto';
 import type { CryptoKey, JSONWebKeySet, JWSHeaderParameters } from 'jose';
-import { createLocalJWKSet } from 'jose/jwks/local';
-import { jwtVerify } from 'jose/jwt/verify';
 import { isFailure } from '../errors.ts';
 import { hasDuplicateKeys, isJsonObject } from '../json.ts';
+import { once } from '../once.ts';
 import { jsonObjectOf } from '../outgoing/json.ts';
 import { OutgoingFailure } from '../outgoing/send.ts';
 import { CLOCK_SKEW_S, readClaims } from './claims.ts';
@@ -24,7 +23,7 @@ interface RememberedToken {
   readonly expiresAt: number;
 }
 
-/** Verifies the JWTs of one issuer (RFC 9068, RFC 8725). */
+/** Verifies the JWTs of one issuer (RFC 9068, RFC 8725). Loads jose at the first: it costs a function that meets none nothing. */
 export function createJwtVerifier(row: Issuer, settings: IssuerSettings): VerifyAccessToken {
   const keys = openKeys(row, settings);
   const algorithms = algorithmsOf(row);
@@ -45,6 +44,7 @@ export function createJwtVerifier(row: Issuer, settings: IssuerSettings): Verify
   }
 
   async function verifyAnew(token: string, textHash: string, options: VerifyOptions): Promise<Verification> {
+    const { jwtVerify } = await import('jose/jwt/verify');
     let used: KeySet | undefined;
     const findKey = async (header: JWSHeaderParameters) => {
       const found = await keys.find(header, options);
@@ -125,7 +125,7 @@ interface IssuerKeys {
 function openKeys({ secret, jwks, jwks_uri }: Issuer, settings: IssuerSettings): IssuerKeys {
   if (secret !== undefined) return fixedKeys(secretKeyFinder(secret));
   // What a key looks like is jose's to check when it is used.
-  if (jwks !== undefined) return fixedKeys(createLocalJWKSet(jwks as JSONWebKeySet));
+  if (jwks !== undefined) return fixedKeys(localKeyFinder(jwks as JSONWebKeySet));
   return remoteKeys(jwks_uri ?? '', settings);
 }
 
@@ -135,6 +135,12 @@ function fixedKeys(find: KeySet['find']): IssuerKeys {
     current: async () => keys,
     find: async (header) => ({ key: await keys.find(header), of: keys }),
   };
+}
+
+/** The key of a set that a token asks for. */
+function localKeyFinder(jwks: JSONWebKeySet): KeySet['find'] {
+  const load = once(async () => (await import('jose/jwks/local')).createLocalJWKSet(jwks));
+  return async (header) => (await load())(header);
 }
 
 /** A secret as the key of each algorithm that it signs with, imported once. */
@@ -180,7 +186,7 @@ function remoteKeys(url: string, { send, now }: IssuerSettings): IssuerKeys {
     const { keys: all } = jsonObjectOf(response);
     if (response.status !== 200 || !Array.isArray(all) || all.length > MAX_KEYS) throw new OutgoingFailure('malformed');
     // One that is no key at all is not to take the others with it.
-    keys = { find: createLocalJWKSet({ keys: all.filter(isJsonObject) as JSONWebKeySet['keys'] }) };
+    keys = { find: localKeyFinder({ keys: all.filter(isJsonObject) as JSONWebKeySet['keys'] }) };
     fetchedAt = now();
     isDown = false;
   }

@@ -1,10 +1,11 @@
 import type * as z from 'zod/mini';
 import { Misconfigured } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
-import { once } from '../once.ts';
 import type { Send } from '../outgoing/send.ts';
 import { jwtSigningInput } from '../token-revocation/token-id.ts';
-import { type AccessTokenEnvironment, type EndpointClient, hasKeys, type Issuer } from './issuers.ts';
+import { createIntrospectionVerifier } from './introspection.ts';
+import { type AccessTokenEnvironment, hasKeys } from './issuers.ts';
+import { createJwtVerifier } from './jwt.ts';
 
 /** An access token of which its issuer, or its issuer's signature, has spoken. */
 export interface VerifiedToken {
@@ -77,10 +78,12 @@ export function createAccessTokenVerifier(
   if (ISSUERS === undefined) return async () => ({ status: 'unverified' });
 
   const settings = { grantClaim: GRANT_CLAIM, send, now };
-  const byKeys = new Map(ISSUERS.filter(hasKeys).map((row) => [row.issuer, loadJwtVerifier(row, settings)]));
+  const byKeys = new Map(ISSUERS.filter(hasKeys).map((row) => [row.issuer, createJwtVerifier(row, settings)]));
   const byAsking = new Map(
-    ISSUERS.flatMap(({ introspection, ...row }) =>
-      introspection === undefined ? [] : [[row.issuer, loadIntrospection(row, introspection, settings)] as const],
+    ISSUERS.flatMap((row) =>
+      row.introspection === undefined
+        ? []
+        : [[row.issuer, createIntrospectionVerifier(row, row.introspection, settings)] as const],
     ),
   );
 
@@ -107,23 +110,6 @@ export interface IssuerSettings {
   readonly grantClaim: string | undefined;
   readonly send: Send;
   readonly now: () => number;
-}
-
-/** Loads jose at the first JWT: it costs a function that meets none nothing. */
-function loadJwtVerifier(row: Issuer, settings: IssuerSettings): VerifyAccessToken {
-  const load = once(async () => (await import('./jwt.ts')).createJwtVerifier(row, settings));
-  return async (token, options) => (await load())(token, options);
-}
-
-function loadIntrospection(
-  { issuer, audience }: Issuer,
-  endpoint: EndpointClient,
-  settings: IssuerSettings,
-): VerifyAccessToken {
-  const load = once(async () =>
-    (await import('./introspection.ts')).createIntrospectionVerifier(issuer, audience, endpoint, settings),
-  );
-  return async (token, options) => (await load())(token, options);
 }
 
 /** The `iss` of what looks like a JWT, unverified: '' when it has none, undefined when the token is no JWT. */

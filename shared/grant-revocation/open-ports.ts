@@ -4,6 +4,7 @@ import type { EndpointClient } from '../access-token/issuers.ts';
 import type { AccountLinks } from '../account-link/account-link.ts';
 import { ProviderEnvironment, readProviders } from '../account-link/provider.ts';
 import { type ProviderSecrets, readKey, readVariable } from '../account-link/provider-secrets.ts';
+import { clientAuthOf } from '../bind/client-authentication.ts';
 import { EncryptionKeys } from '../encryption.ts';
 import { Misconfigured } from '../errors.ts';
 import type { DoJob } from '../outbox/attempt-job.ts';
@@ -105,8 +106,6 @@ function createSecretSigner(
   clientId: string,
 ): NonNullable<RevocationClient['signSecret']> {
   return async (now) => {
-    // Loaded where it is used: few have such a provider.
-    const { clientAuthOf } = await import('../bind/client-authentication.ts');
     const body = new URLSearchParams();
     const authenticate = clientAuthOf({ method: 'signed_secret', key, keyId, teamId }, now);
     await authenticate({ issuer: '' }, { client_id: clientId }, body, new Headers());
