@@ -4,7 +4,7 @@ import { openSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { build as esbuild } from 'esbuild';
+import { type BuildOptions, build as esbuild } from 'esbuild';
 import { SignJWT } from 'jose';
 import { BUNDLE_OPTIONS, bundleFunction, functionNames } from '../build.ts';
 import { AUDIENCE } from './events.ts';
@@ -187,11 +187,15 @@ async function prepareStore(store: ColdStore, { folder, openStore, dynamodbStub 
     ...(store === 'dynamodb' ? [['usual stack', 'peers/usual-dynamodb.js']] : []),
   ].map(async ([name = '', source = '']): Promise<Entry> => {
     const bundle = join(outDir, name.replace(' ', '-'), 'index.js');
-    await esbuild({ ...BUNDLE_OPTIONS, entryPoints: [join(import.meta.dirname, source)], outfile: bundle });
+    const options = name === 'usual stack' ? USUAL_OPTIONS : BUNDLE_OPTIONS;
+    await esbuild({ ...options, entryPoints: [join(import.meta.dirname, source)], outfile: bundle });
     return { store, name, bundle, bytes: statSync(bundle).size, event: UNLINK.event, env, refusal: undefined };
   });
   return Promise.all([...references, ...functions]);
 }
+
+/** How the usual stack is bundled: as esbuild does it for Node when nothing else is asked for. */
+const USUAL_OPTIONS: BuildOptions = { bundle: true, minify: true, platform: 'node', target: 'node22', format: 'cjs' };
 
 /** In milliseconds and megabytes. */
 interface ColdStart {
