@@ -6,6 +6,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { FunctionDefinition } from './functions-file.ts';
 import type { InstanceCall, InstanceMessage, InstanceSettings } from './instance.ts';
 import { StartError } from './start-error.ts';
+import { keepStripped } from './stripped-program.ts';
 
 /** How a call ended. `body` is the JSON of the result, empty for none; `error` the JSON that tells of the failure. */
 export type Outcome =
@@ -49,7 +50,7 @@ interface Instance {
   retired: boolean;
 }
 
-const INSTANCE_PROGRAM = join(import.meta.dirname, 'instance.ts');
+const INSTANCE_PROGRAM = await keepStripped(join(import.meta.dirname, 'instance.ts'));
 
 export function createInstancePool(options: InstancePoolOptions): InstancePool {
   const { definition, onOutput } = options;
