@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    globalSetup: ['test/support/build-bundles.ts', 'test/support/services.ts'],
+    globalSetup: ['test/support/stripped-modules.ts', 'test/support/build-bundles.ts', 'test/support/services.ts'],
     pool: 'forks',
     // Tests wait for servers more than they compute: one worker on two cores would leave half of them idle.
     maxWorkers: 2,

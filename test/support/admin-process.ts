@@ -9,7 +9,7 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** The whole environment of the command, but for the PATH. */
+/** The whole environment of the command, but for the PATH and how the tests have Node started. */
 export type Settings = Readonly<Record<string, string>>;
 
 const PROGRAM = 'scripts/admin.ts';
@@ -38,7 +38,8 @@ async function run(
   input: string,
   prompt?: RegExp,
 ): Promise<Ended> {
-  const child = spawn(program, args, { env: { PATH: process.env.PATH, ...settings } });
+  const { PATH, NODE_OPTIONS } = process.env;
+  const child = spawn(program, args, { env: { PATH, NODE_OPTIONS, ...settings } });
   if (prompt === undefined) child.stdin.end(input);
   else {
     let printed = '';

@@ -15,9 +15,10 @@ export interface ScriptProcess {
 
 /** Starts `scripts/<script>.ts` with arguments. */
 export function startScript(script: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): ScriptProcess {
+  const { NODE_OPTIONS = '' } = process.env;
   const child = spawn(process.execPath, [`scripts/${script}.ts`, ...args], {
     detached: true,
-    env: { ...process.env, NODE_OPTIONS: '--disable-warning=ExperimentalWarning', ...env },
+    env: { ...process.env, NODE_OPTIONS: `${NODE_OPTIONS} --disable-warning=ExperimentalWarning`, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const printed = { stdout: '', stderr: '' };
