@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { Server as TlsServer } from 'node:https';
@@ -32,10 +33,25 @@ export async function closeServer(server: Server | TlsServer): Promise<void> {
   await closed;
 }
 
-/** A port that is free now: for what must be known by its URL before it listens. */
+/** Where no system takes the ports from that it gives to whoever asks for any, or to outgoing connections. */
+const FIRST_PORT = 10_000;
+const LAST_PORT = 32_767;
+const MAX_ATTEMPTS = 50;
+
+/**
+ * A port that is free now, and given to nobody who does not name it: for what must be known before it listens.
+ *
+ * @throws {StartError}
+ */
 export async function findFreePort(): Promise<number> {
-  const server = createServer();
-  const port = await listenOnLoopback(server, 0);
-  await closeServer(server);
-  return port;
+  for (let attempt = 1; ; attempt += 1) {
+    const server = createServer();
+    try {
+      const port = await listenOnLoopback(server, randomInt(FIRST_PORT, LAST_PORT + 1));
+      await closeServer(server);
+      return port;
+    } catch (error) {
+      if (attempt === MAX_ATTEMPTS) throw error;
+    }
+  }
 }

@@ -5,9 +5,9 @@ import { once } from 'node:events';
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { findFreePort } from '#scripts/authorization-server/listen.ts';
 import { dynamodbLocal } from '#test/support/dynamodb-server.ts';
 import { ordinaryUser, program } from '#test/support/postgres-server.ts';
-import { freePort } from '#test/support/private-server.ts';
 import { findProgram } from '#test/support/test-services.ts';
 import { migrate } from '../migrate.ts';
 
@@ -57,7 +57,7 @@ export const BACKENDS = {
   },
 
   async postgres(folder) {
-    const port = await freePort();
+    const port = await findFreePort();
     const data = join(folder, 'postgres');
     const user = ordinaryUser();
     const password = createCluster(data, user);
@@ -73,7 +73,7 @@ export const BACKENDS = {
   },
 
   async redis(folder) {
-    const port = await freePort();
+    const port = await findFreePort();
     return withServer({
       storeUrl: `redis://127.0.0.1:${port}`,
       command: redisServer(port, folder, '--appendonly', 'yes', '--appendfsync', 'always'),
@@ -82,7 +82,7 @@ export const BACKENDS = {
   },
 
   async dynamodb(folder) {
-    const port = await freePort();
+    const port = await findFreePort();
     const backend = withServer({
       storeUrl: `dynamodb+http://127.0.0.1:${port}/?region=local&auth=sigv4&table=check-durability`,
       command: [
@@ -98,7 +98,7 @@ export const BACKENDS = {
   },
 
   async 'redis-without-disk'(folder) {
-    const port = await freePort();
+    const port = await findFreePort();
     return withServer({
       // Its settings cannot be read, so the driver cannot know; the URL says that it need not.
       storeUrl: `redis://127.0.0.1:${port}?accept-loss=unknown`,

@@ -1,8 +1,8 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { findFreePort } from '#scripts/authorization-server/listen.ts';
 import { startForwarder } from '#test/support/forwarder.ts';
 import { type LinkedShop, startLinkedShop } from '#test/support/linked-shop.ts';
-import { freePort } from '#test/support/private-server.ts';
 import { launchChromium } from './chromium.ts';
 import { consentButton, type DemoBrowser, goToConsent, resultOf, startDemoBrowser } from './demo-browser.ts';
 import { eventually, openShopPage, RECORDER, SEED_EMAIL, type Situation, testSeedSnippet } from './shop-page.ts';
@@ -17,7 +17,7 @@ let browser: Browser;
 let pagePort = 0;
 beforeAll(async () => {
   browser = await launchChromium();
-  pagePort = await freePort();
+  pagePort = await findFreePort();
 }, 60_000);
 afterAll(() => browser.close());
 

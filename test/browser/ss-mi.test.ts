@@ -5,8 +5,8 @@ import { text } from 'node:stream/consumers';
 import { transform } from 'esbuild';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { findFreePort } from '#scripts/authorization-server/listen.ts';
 import { startHttpServer } from '#test/support/http-server.ts';
-import { freePort } from '#test/support/private-server.ts';
 import { launchChromium } from './chromium.ts';
 import { eventually, openShopPage, RECORDER, SEED_EMAIL, type Situation, testSeedSnippet } from './shop-page.ts';
 
@@ -225,7 +225,7 @@ describe('the answer', () => {
   });
 
   test('the network is down: a processing error', async () => {
-    const endpoint = `http://127.0.0.1:${await freePort()}/social/unlink`;
+    const endpoint = `http://127.0.0.1:${await findFreePort()}/social/unlink`;
 
     const answer = await callOnce(await startStandIn(), { init: initialised(`{ endpoint: '${endpoint}' }`) });
 

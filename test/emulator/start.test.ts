@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
+import { findFreePort } from '#scripts/authorization-server/listen.ts';
 import { type EmulatorOptions, startEmulator } from '#scripts/emulator/emulator.ts';
 import { StartError } from '#scripts/emulator/start-error.ts';
 import { fixtureOptions, send, startFixture } from '#test/support/emulator-fixture/start-fixture.ts';
@@ -146,7 +147,7 @@ it('is healthy only once every function has loaded', async () => {
   const isShut = `!require('fs').existsSync(${JSON.stringify(gate)})`;
   writeBundle(bundles, 'one', `while (${isShut}) ${wait}; exports.handler = async () => null`);
   const functionsFile = fileOf('functions: { one: {} }');
-  const port = await freePort();
+  const port = await findFreePort();
   const health = () => send(`http://127.0.0.1:${port}/healthz`, { method: 'GET' });
 
   const starting = startFixture({ functionsFile, gatewayFile: noPaths, bundles, port });
@@ -174,13 +175,6 @@ it('a reload that fails says so and keeps the old bundle', async () => {
   expect((await emulator.call('one', null)).text).toBe('"new"');
   await emulator.close();
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  const port = await listenOnFreePort(server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function listenOnFreePort(server: Server): Promise<number> {
   server.listen(0, '127.0.0.1');

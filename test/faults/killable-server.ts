@@ -4,7 +4,7 @@ import { chownSync } from 'node:fs';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
-import { freePort } from '#test/support/private-server.ts';
+import { findFreePort } from '#scripts/authorization-server/listen.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 
 /** A server that keeps its files when it is killed, and can be started again on the same port. */
@@ -59,7 +59,7 @@ export async function startKillableServer(program: KillableProgram): Promise<Kil
   const { path: folder, remove } = createTemporaryFolder();
   if (program.user !== undefined) chownSync(folder, program.user.uid, program.user.gid);
   program.prepare?.(folder);
-  const port = await freePort();
+  const port = await findFreePort();
   let running: { child: ChildProcess; processId: number } | undefined;
 
   /** Resolves to what it printed when it ended before it served. */

@@ -7,10 +7,10 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { findFreePort } from '#scripts/authorization-server/listen.ts';
 import { randomFrom } from '#scripts/seeded-random.ts';
 import { JOB_BUDGET_MS } from '#shared/outbox/outbox.ts';
 import { type OutboxRun, revocationJob, START_MS, startOutbox } from '#test/support/outbox-run.ts';
-import { freePort } from '#test/support/private-server.ts';
 import { type RevocationProvider, startRevocationProvider } from '#test/support/revocation-provider.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 
@@ -49,7 +49,7 @@ const FAULTS: readonly Fault[] = [
   {
     name: 'R02 it refuses connections',
     begin: async (_provider, outbox) => {
-      outbox.endpoint = `http://127.0.0.1:${await freePort()}/`;
+      outbox.endpoint = `http://127.0.0.1:${await findFreePort()}/`;
     },
     error: 'outgoing: unreachable',
   },

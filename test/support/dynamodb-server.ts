@@ -5,8 +5,8 @@ import { request } from 'node:http';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { findFreePort } from '#scripts/authorization-server/listen.ts';
 import type { AwsCredentials } from '#shared/databases/dynamodb.ts';
-import { freePort } from './private-server.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -32,7 +32,7 @@ export async function startDynamodbServer(): Promise<{ url: string; stop: () => 
   const given = process.env.TEST_DYNAMODB_URL;
   if (given !== undefined) return { url: given, stop: async () => {} };
 
-  const port = await freePort();
+  const port = await findFreePort();
   const child = spawn('java', [...JVM_OPTIONS, '-jar', 'DynamoDBLocal.jar', ...OPTIONS, '-port', `${port}`], {
     cwd: dynamodbLocal(),
     stdio: ['ignore', 'ignore', 'inherit'],

@@ -1,10 +1,10 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chownSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { findFreePort } from '#scripts/authorization-server/listen.ts';
 
 /** A server in a temporary folder of its own. */
 export interface PrivateServer {
@@ -57,7 +57,7 @@ export async function startPrivateServer(program: ServerProgram): Promise<Privat
   const folder = mkdtempSync(join(tmpdir(), 'unlink-server-'));
   if (program.user !== undefined) chownSync(folder, program.user.uid, program.user.gid);
   program.prepare?.(folder);
-  const port = await freePort();
+  const port = await findFreePort();
   const child = spawn('sh', ['-c', WATCH, 'sh', folder, ...program.command(port, folder)], {
     cwd: folder,
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -79,15 +79,4 @@ export async function startPrivateServer(program: ServerProgram): Promise<Privat
     return { port, folder, stop };
   }
   throw new Error(`the server did not start:\n${output.join('\n')}`);
-}
-
-/** A port of this machine that nobody listened on a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
