@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { inject } from 'vitest';
@@ -140,17 +140,31 @@ async function send(url: string, init: RequestInit): Promise<Received> {
 /** What `local:` of functions.yaml says of tokens where there is no authorization server. */
 const UNVERIFIED = { ISSUERS: null, ISSUER: null, GRANT_CLAIM: null, PROVIDERS: null, UNVERIFIED_TOKENS: '1' };
 
-/** Writes what the emulator reads of the project, so changed that no tokens are verified, and returns its root. */
-export function writeUnverifiedProject(root: string): string {
+/**
+ * Writes what the emulator reads of the project, so changed that no tokens are verified, and returns its root.
+ *
+ * @param only The functions that there are, with the paths that need no others; all, if not given.
+ */
+export function writeUnverifiedProject(root: string, only?: readonly string[]): string {
   const infra = join(root, 'infra');
   mkdirSync(infra, { recursive: true });
-  copyFileSync('infra/openapi.yaml', join(infra, 'openapi.yaml'));
+  // The shape that the emulator checks when it reads the file.
+  const gateway = yaml.parse(readFileSync('infra/openapi.yaml', 'utf8')) as { paths: Record<string, object> };
+  for (const [path, item] of Object.entries(gateway.paths)) {
+    const named = [...JSON.stringify(item).matchAll(/\$\{functions\.([a-z-]+)\}/g)].map(([, name = '']) => name);
+    if (only !== undefined && !named.every((name) => only.includes(name))) delete gateway.paths[path];
+  }
+  writeFileSync(join(infra, 'openapi.yaml'), JSON.stringify(gateway));
   // Without it there are no servers to start either.
-  changedFunctionsFile(infra, { local: { ID_SERVER_ALLOW: null } });
+  changedFunctionsFile(infra, { local: { ID_SERVER_ALLOW: null } }, only);
   return root;
 }
 
-function changedFunctionsFile(folder: string, { timeout, authUrl, local = {} }: Changes): string {
+function changedFunctionsFile(
+  folder: string,
+  { timeout, authUrl, local = {} }: Changes,
+  only?: readonly string[],
+): string {
   // The shape that the emulator checks when it reads the file.
   const file = yaml.parse(readFileSync('infra/functions.yaml', 'utf8')) as {
     local: Record<string, string | null>;
@@ -159,7 +173,8 @@ function changedFunctionsFile(folder: string, { timeout, authUrl, local = {} }: 
       { timeout?: number; variables?: string[]; secrets?: string[]; local?: Record<string, string> }
     >;
   };
-  for (const row of Object.values(file.functions)) {
+  for (const [name, row] of Object.entries(file.functions)) {
+    if (only !== undefined && !only.includes(name)) delete file.functions[name];
     if (timeout !== undefined) row.timeout = timeout;
     row.variables = [...(row.variables ?? []), ...Object.keys(local)];
     for (const name of Object.keys(local)) delete row.local?.[name];
