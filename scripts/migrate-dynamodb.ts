@@ -1,3 +1,4 @@
+import { deadlineIn } from '#shared/databases/deadline.ts';
 import {
   type DynamodbClient,
   type DynamodbOptions,
@@ -40,7 +41,7 @@ export async function migrateDynamodb(url: string, options: DynamodbOptions = {}
   // Which schema makes no difference: it is for reading and writing rows.
   const client = await openDynamodb(url, TOKEN_REVOCATION_SCHEMA, options);
   try {
-    const until = performance.now() + TIMEOUT_MS;
+    const until = deadlineIn(TIMEOUT_MS);
     await createTable(client, until);
     for (const schema of SCHEMAS) await assertNotNewer(client, schema, until);
     await createIndex(client, until);

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { expect, inject, onTestFinished, test } from 'vitest';
+import { deadlineIn } from '#shared/databases/deadline.ts';
 import { openDynamodb } from '#shared/databases/dynamodb.ts';
 import { openDynamodbStore } from '#shared/token-revocation/drivers/dynamodb.ts';
 import { openPostgresStore } from '#shared/token-revocation/drivers/postgres.ts';
@@ -35,7 +36,7 @@ async function createDynamodb() {
     open: () => openDynamodbStore(url, { credentials: DYNAMODB_CREDENTIALS }),
     remove: async () => {
       const client = await openDynamodb(url, TOKEN_REVOCATION_SCHEMA, { credentials: DYNAMODB_CREDENTIALS });
-      await client.call('DeleteTable', { TableName: client.table }, performance.now() + 10_000);
+      await client.call('DeleteTable', { TableName: client.table }, deadlineIn(10_000));
       client.close();
     },
   };

@@ -1,3 +1,4 @@
+import { monotonicMs } from '../clock.ts';
 import { StoreUnavailable } from '../errors.ts';
 
 /** How long a call at a network store may take that says nothing of it, in milliseconds. */
@@ -30,7 +31,7 @@ export function withinTime<Result>(timeoutMs: number, work: Promise<Result>): Pr
   });
 }
 
-/** When a call that may take `timeoutMs` is to be given up, on the clock of `performance.now()`. */
+/** When a call that may take `timeoutMs` is to be given up, on the clock of {@link monotonicMs}. */
 export function deadlineIn(timeoutMs = DEFAULT_TIMEOUT_MS): number {
-  return performance.now() + timeoutMs;
+  return monotonicMs() + timeoutMs;
 }

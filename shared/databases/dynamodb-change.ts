@@ -16,7 +16,7 @@ export type Decision<Result> =
 /** What a change is about. */
 export interface Change<Result> {
   readonly keys: readonly string[];
-  /** When to give up, on the clock of `performance.now()`. */
+  /** When to give up, on the clock of `monotonicMs`. */
   readonly until: number;
   readonly decide: (items: Items) => Decision<Result>;
   /** Decided of at first, instead of a read: the conditions of the write prove it. */

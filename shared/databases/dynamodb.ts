@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { monotonicMs } from '../clock.ts';
 import { Failure, Misconfigured, type StoreFault, StoreUnavailable } from '../errors.ts';
-import { DEFAULT_TIMEOUT_MS } from './deadline.ts';
+import { deadlineIn } from './deadline.ts';
 import type { StoreSchema } from './store-schema.ts';
 
 /** How a client of the DynamoDB API says who it is. */
@@ -25,7 +26,7 @@ export interface DynamodbClient {
   /**
    * Calls one action. What was throttled or failed on the server's side is tried again with full jitter.
    *
-   * @param until When to give up, on the clock of `performance.now()`.
+   * @param until When to give up, on the clock of {@link monotonicMs}.
    * @returns The answer, or undefined when a condition did not hold or another transaction was in the way: then
    *   nothing was written.
    * @throws {StoreUnavailable} After a write it is not known whether it was done.
@@ -164,10 +165,7 @@ export async function openDynamodb(
         reject(new StoreUnavailable(fault, { cause }));
         outgoing.destroy();
       };
-      const timer = setTimeout(
-        () => fail(new Error(`${action} took too long`), 'timed_out'),
-        until - performance.now(),
-      );
+      const timer = setTimeout(() => fail(new Error(`${action} took too long`), 'timed_out'), until - monotonicMs());
       outgoing.on('close', () => clearTimeout(timer));
       outgoing.on('error', (error) => {
         if (isGivenUp) return; // we have ended it ourselves
@@ -184,7 +182,7 @@ export async function openDynamodb(
     let failure: StoreUnavailable | undefined;
     for (let attempt = 0; ; attempt += 1) {
       if (isClosed) throw new StoreUnavailable('closed');
-      if (performance.now() >= until) throw failure ?? new StoreUnavailable('timed_out');
+      if (monotonicMs() >= until) throw failure ?? new StoreUnavailable('timed_out');
       const outcome = interpret(action, await send(action, text, until));
       if (!('fault' in outcome)) return outcome.answer;
       failure = new StoreUnavailable(outcome.fault, { cause: outcome.cause });
@@ -265,7 +263,7 @@ export function createPurge(
 ): (now: number, limit: number) => Promise<number> {
   let nextPage: Item | undefined;
   return async (now, limit) => {
-    const until = performance.now() + DEFAULT_TIMEOUT_MS;
+    const until = deadlineIn();
     const atThatTime = { TableName, ExpressionAttributeValues: { ':now': numberValue(now) } };
     await read([], until);
     let deleted = 0;
@@ -306,7 +304,7 @@ export async function pauseBeforeRetry(
   failure = new StoreUnavailable('busy'),
 ): Promise<void> {
   const pauseMs = Math.random() * Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt);
-  if (performance.now() + pauseMs + MIN_ATTEMPT_MS >= until) throw failure;
+  if (monotonicMs() + pauseMs + MIN_ATTEMPT_MS >= until) throw failure;
   await sleep(pauseMs);
 }
 

@@ -1,6 +1,7 @@
 import pg from 'pg';
+import { monotonicMs } from '../clock.ts';
 import { type StoreFault, StoreUnavailable } from '../errors.ts';
-import { CONNECT_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, MAX_IDLE_MS, withinTime } from './deadline.ts';
+import { CONNECT_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, deadlineIn, MAX_IDLE_MS, withinTime } from './deadline.ts';
 import { isLoopback, readStoreUrl, tlsOptions } from './store-url.ts';
 
 /** Connections of one instance: it serves one call, or a few, at a time. */
@@ -64,19 +65,15 @@ export function openPostgres(url: string): PostgresDatabase {
   }
 
   return {
-    async query<Row extends pg.QueryResultRow>(
-      { name, text }: Statement,
-      values: unknown[],
-      timeoutMs = DEFAULT_TIMEOUT_MS,
-    ) {
-      const deadline = performance.now() + timeoutMs;
+    async query<Row extends pg.QueryResultRow>({ name, text }: Statement, values: unknown[], timeoutMs?: number) {
+      const deadline = deadlineIn(timeoutMs);
       for (;;) {
         if (pool.ending) throw new StoreUnavailable('closed');
         let client: pg.PoolClient | undefined;
         try {
-          client = await connectInTime(deadline - performance.now());
+          client = await connectInTime(deadline - monotonicMs());
           const query = client.query<Row>({ ...(isPrepared && { name }), text, values });
-          const { rows } = await withinTime(deadline - performance.now(), query);
+          const { rows } = await withinTime(deadline - monotonicMs(), query);
           usedAt.set(client, Date.now());
           client.release();
           return rows;

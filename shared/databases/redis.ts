@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { Redis, type RedisOptions } from 'iovalkey';
+import { monotonicMs } from '../clock.ts';
 import { Misconfigured, type StoreFault, StoreUnavailable } from '../errors.ts';
-import { CONNECT_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, MAX_IDLE_MS, withinTime } from './deadline.ts';
+import { CONNECT_TIMEOUT_MS, deadlineIn, MAX_IDLE_MS, withinTime } from './deadline.ts';
 import { readStoreUrl, tlsOptions } from './store-url.ts';
 
 /** A Redis 7 or Valkey server on which what is acknowledged survives a crash of its machine, or a named loss is accepted. */
@@ -89,9 +90,9 @@ export function openRedis(url: string, warn: (sentence: string) => void): RedisD
 
   async function attempt<Result>(command: (redis: Redis) => Promise<Result>, deadline: number): Promise<Result> {
     const connection = connected();
-    const redis = connection.redis ?? (await withinTime(deadline - performance.now(), connection.opening));
+    const redis = connection.redis ?? (await withinTime(deadline - monotonicMs(), connection.opening));
     try {
-      return await withinTime(deadline - performance.now(), command(redis));
+      return await withinTime(deadline - monotonicMs(), command(redis));
     } catch (error) {
       const failure = redisFailure(error);
       if (failure instanceof StoreUnavailable && LEAVES.has(failure.fault)) drop(connection);
@@ -100,8 +101,8 @@ export function openRedis(url: string, warn: (sentence: string) => void): RedisD
   }
 
   return {
-    async run(command, timeoutMs = DEFAULT_TIMEOUT_MS) {
-      const deadline = performance.now() + timeoutMs;
+    async run(command, timeoutMs) {
+      const deadline = deadlineIn(timeoutMs);
       const wasConnected = current !== undefined;
       try {
         return await attempt(command, deadline);

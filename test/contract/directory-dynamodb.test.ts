@@ -2,6 +2,7 @@ import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { migrateDynamodb } from '#scripts/migrate-dynamodb.ts';
 import type { ExternalIdentity, NewLink, Unlink } from '#shared/account-link/account-link.ts';
 import { SPENT_BIND_MS } from '#shared/account-link/bind-transaction.ts';
+import { deadlineIn } from '#shared/databases/deadline.ts';
 import { type DynamodbOptions, openDynamodb } from '#shared/databases/dynamodb.ts';
 import { DIRECTORY_SCHEMA, type Directory } from '#shared/directory/directory.ts';
 import { openDynamodbDirectory } from '#shared/directory/drivers/dynamodb.ts';
@@ -67,7 +68,7 @@ async function createBackend(): Promise<DurableDirectoryBackend> {
 /** The raw API of a table. */
 async function openTable(url: string) {
   const client = await openDynamodb(url, DIRECTORY_SCHEMA, SIGNED);
-  const call = (action: string, body: object) => client.call(action, body, performance.now() + 10_000);
+  const call = (action: string, body: object) => client.call(action, body, deadlineIn(10_000));
   return { call, close: client.close, table: client.table };
 }
 

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { migrateDynamodb } from '#scripts/migrate-dynamodb.ts';
+import { deadlineIn } from '#shared/databases/deadline.ts';
 import { type DynamodbOptions, openDynamodb } from '#shared/databases/dynamodb.ts';
 import { DIRECTORY_SCHEMA } from '#shared/directory/directory.ts';
 import { openDynamodbDirectory } from '#shared/directory/drivers/dynamodb.ts';
@@ -68,7 +69,7 @@ async function createBackend(serverUrl: string, options: DynamodbOptions): Promi
 /** The raw API of a table. */
 async function openTable(url: string, options: DynamodbOptions = SIGNED) {
   const client = await openDynamodb(url, TOKEN_REVOCATION_SCHEMA, options);
-  const call = (action: string, body: object) => client.call(action, body, performance.now() + 10_000);
+  const call = (action: string, body: object) => client.call(action, body, deadlineIn(10_000));
   return { call, close: client.close, table: client.table };
 }
 

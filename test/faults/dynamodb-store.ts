@@ -1,5 +1,6 @@
 import { inject } from 'vitest';
 import { migrateDynamodb } from '#scripts/migrate-dynamodb.ts';
+import { deadlineIn } from '#shared/databases/deadline.ts';
 import { type Item, openDynamodb, schemaKey } from '#shared/databases/dynamodb.ts';
 import { DIRECTORY_SCHEMA } from '#shared/directory/directory.ts';
 import { subjectKey } from '#shared/directory/dynamodb-items.ts';
@@ -32,7 +33,7 @@ export async function startDynamodbStore(): Promise<NetworkStore> {
   async function call(url: string, action: string, body: object) {
     const client = await openDynamodb(url, TOKEN_REVOCATION_SCHEMA, SIGNED);
     try {
-      return await client.call(action, { TableName: TABLE, ...body }, performance.now() + 10_000);
+      return await client.call(action, { TableName: TABLE, ...body }, deadlineIn(10_000));
     } finally {
       client.close();
     }

@@ -1,4 +1,4 @@
-import { DEFAULT_TIMEOUT_MS } from '../../databases/deadline.ts';
+import { deadlineIn } from '../../databases/deadline.ts';
 import {
   type Action,
   createPurge,
@@ -78,9 +78,9 @@ export async function openDynamodbStore(
   }
 
   return {
-    async revoke(revocation, timeoutMs = DEFAULT_TIMEOUT_MS) {
+    async revoke(revocation, timeoutMs) {
       assertRevocation(revocation);
-      const until = performance.now() + timeoutMs;
+      const until = deadlineIn(timeoutMs);
       const time = timeOfRevocation(revocation, currentTime());
       const keys = keysOfRevocation(revocation);
       const isUnderWay = keys.some((key) => underWay.has(key));
@@ -94,8 +94,8 @@ export async function openDynamodbStore(
       }
     },
 
-    async check(token, timeoutMs = DEFAULT_TIMEOUT_MS) {
-      return status(token, await read(keysOfToken(token), currentTime(), performance.now() + timeoutMs));
+    async check(token, timeoutMs) {
+      return status(token, await read(keysOfToken(token), currentTime(), deadlineIn(timeoutMs)));
     },
 
     purgeExpired: (limit) => purge(currentTime(), limit),
