@@ -68,10 +68,18 @@ export function readFunctionsFile(path: string, values: Record<string, string>):
   });
 }
 
-/** Parses a YAML file with anchors and merge keys. */
+/** What was parsed last, by path: one process may start many emulators on the same files. */
+const lastParsed = new Map<string, { readonly text: string; readonly value: unknown }>();
+
+/** Parses a YAML file with anchors and merge keys. What is returned may be returned again: it is not to be changed. */
 export function readYaml(path: string): unknown {
   try {
-    return parse(readFileSync(path, 'utf8'), { merge: true });
+    const text = readFileSync(path, 'utf8');
+    const last = lastParsed.get(path);
+    if (last?.text === text) return last.value;
+    const value: unknown = parse(text, { merge: true });
+    lastParsed.set(path, { text, value });
+    return value;
   } catch (error) {
     // Only Errors come from these two.
     throw new StartError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
