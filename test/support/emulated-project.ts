@@ -1,10 +1,9 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { inject } from 'vitest';
-import * as yaml from 'yaml';
 import { type Emulator, startEmulator } from '#scripts/emulator/emulator.ts';
-import { migrateSqlite } from '#scripts/migrate.ts';
+import { readYaml } from '#scripts/emulator/functions-file.ts';
 import { createTemporaryFolder } from './temporary-folder.ts';
 
 /** An answer as its receiver reads it. */
@@ -69,7 +68,7 @@ export const UNUSED_URLS = {
 export async function startProject(changes: Changes = {}): Promise<EmulatedProject> {
   const folder = createTemporaryFolder();
   const database = join(folder.path, 'unlink.sqlite');
-  if (changes.migrate !== false) migrateSqlite(database);
+  if (changes.migrate !== false) copyFileSync(inject('sqliteTemplate'), database);
   const output: string[] = [];
   const emulator = await startEmulator({
     functionsFile: changedFunctionsFile(folder.path, changes),
@@ -149,12 +148,12 @@ export function writeUnverifiedProject(root: string, only?: readonly string[]): 
   const infra = join(root, 'infra');
   mkdirSync(infra, { recursive: true });
   // The shape that the emulator checks when it reads the file.
-  const gateway = yaml.parse(readFileSync('infra/openapi.yaml', 'utf8')) as { paths: Record<string, object> };
-  for (const [path, item] of Object.entries(gateway.paths)) {
+  const gateway = readYaml('infra/openapi.yaml') as { paths: Record<string, object> };
+  const paths = Object.entries(gateway.paths).filter(([, item]) => {
     const named = [...JSON.stringify(item).matchAll(/\$\{functions\.([a-z-]+)\}/g)].map(([, name = '']) => name);
-    if (only !== undefined && !named.every((name) => only.includes(name))) delete gateway.paths[path];
-  }
-  writeFileSync(join(infra, 'openapi.yaml'), JSON.stringify(gateway));
+    return named.every((name) => only?.includes(name) ?? true);
+  });
+  writeFileSync(join(infra, 'openapi.yaml'), JSON.stringify({ ...gateway, paths: Object.fromEntries(paths) }));
   // Without it there are no servers to start either.
   changedFunctionsFile(infra, { local: { ID_SERVER_ALLOW: null } }, only);
   return root;
@@ -166,7 +165,7 @@ function changedFunctionsFile(
   only?: readonly string[],
 ): string {
   // The shape that the emulator checks when it reads the file.
-  const file = yaml.parse(readFileSync('infra/functions.yaml', 'utf8')) as {
+  const file = structuredClone(readYaml('infra/functions.yaml')) as {
     local: Record<string, string | null>;
     functions: Record<
       string,
@@ -184,6 +183,6 @@ function changedFunctionsFile(
     else file.local[name] = value;
   }
   const path = join(folder, 'functions.yaml');
-  writeFileSync(path, yaml.stringify(file));
+  writeFileSync(path, JSON.stringify(file)); // which is YAML
   return path;
 }
