@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { basicAuthorization, jsonObjectOf } from '../outgoing/json.ts';
 import { OutgoingFailure } from '../outgoing/send.ts';
 import { CLOCK_SKEW_S, readClaims } from './claims.ts';
@@ -52,7 +52,7 @@ export function createIntrospectionVerifier(
   }
 
   return async (token, options) => {
-    const key = createHash('sha256').update(token).digest('base64');
+    const key = hash('sha256', token, 'base64');
     const known = kept.get(key);
     if (known !== undefined && known.until > now()) return known.verification;
     kept.delete(key);

@@ -105,14 +105,14 @@ export function createInvocations(functionName: string): Invocations {
       },
       end: ({ outcome, code, error }) => {
         const level = outcome === 'error' ? 'ERROR' : isWarning ? 'WARN' : 'INFO';
-        getLogger().log(level, `${functionName}: ${outcome}`, {
-          ...fields,
+        Object.assign(fields, {
           outcome,
-          ...(code !== undefined && { code }),
+          code,
           ...(error !== undefined && { error: describeFailure(error), ...describeFault(error) }),
           duration_ms: Math.round((monotonicMs() - startedAt) * 1000) / 1000,
           remaining_ms: Math.round(context.getRemainingTimeInMillis()),
         });
+        getLogger().log(level, `${functionName}: ${outcome}`, fields);
       },
     };
   }
