@@ -1,9 +1,10 @@
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { inject } from 'vitest';
 import { type Emulator, startEmulator } from '#scripts/emulator/emulator.ts';
 import { readYaml } from '#scripts/emulator/functions-file.ts';
+import { migrateSqlite } from '#scripts/migrate.ts';
 import { createTemporaryFolder } from './temporary-folder.ts';
 
 /** An answer as its receiver reads it. */
@@ -68,7 +69,7 @@ export const UNUSED_URLS = {
 export async function startProject(changes: Changes = {}): Promise<EmulatedProject> {
   const folder = createTemporaryFolder();
   const database = join(folder.path, 'unlink.sqlite');
-  if (changes.migrate !== false) copyFileSync(inject('sqliteTemplate'), database);
+  if (changes.migrate !== false) migrateSqlite(database);
   const output: string[] = [];
   const emulator = await startEmulator({
     functionsFile: changedFunctionsFile(folder.path, changes),

@@ -1,11 +1,8 @@
-import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
-import { migrateSqlite } from '#scripts/migrate.ts';
 import { migratePostgres } from '#scripts/migrate-postgres.ts';
 import { startDynamodbServer } from './dynamodb-server.ts';
 import { createDatabase, startPostgresServer } from './postgres-server.ts';
 import { startRedisServer } from './redis-server.ts';
-import { createTemporaryFolder } from './temporary-folder.ts';
 import { ensureServices } from './test-services.ts';
 
 declare module 'vitest' {
@@ -14,8 +11,6 @@ declare module 'vitest' {
     readonly postgresUrl: string;
     /** A migrated database on it, to be copied. */
     readonly postgresTemplate: string;
-    /** The file of a migrated SQLite database, to be copied. */
-    readonly sqliteTemplate: string;
     /** A Redis or Valkey server with many databases. */
     readonly redisUrl: string;
   }
@@ -32,15 +27,8 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     TEST_REDIS_URL === undefined ? startRedisServer() : { url: TEST_REDIS_URL, stop: NOTHING_TO_STOP },
     startDynamodbServer(),
   ]);
-  const folder = createTemporaryFolder();
-  const stop = async () => {
-    folder.remove();
-    await Promise.all([postgres.stop(), redis.stop(), dynamodb.stop()]);
-  };
+  const stop = async () => void (await Promise.all([postgres.stop(), redis.stop(), dynamodb.stop()]));
   try {
-    const sqliteTemplate = join(folder.path, 'template.sqlite');
-    migrateSqlite(sqliteTemplate);
-    project.provide('sqliteTemplate', sqliteTemplate);
     const template = await createDatabase(postgres.url);
     await migratePostgres(template.url);
     await template.client.end(); // a database that somebody is connected to cannot be copied
