@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, styleText } from 'node:util';
 import { gzipSync } from 'node:zlib';
@@ -163,15 +163,15 @@ export async function bundleFunction(name: string, settings: BuildSettings = {})
   const handler = await esbuild({
     ...options,
     entryPoints: { index: join(root, 'functions', name, 'handler.ts') },
-    plugins: [driverPlugin(stores, separate), scriptPlugin(root, scripts)],
+    plugins: [driverPlugin(stores, separate), packagePlugin(separate), scriptPlugin(root, scripts)],
   });
   const metafiles: Metafile[] = [handler.metafile];
-  const driverFiles = [...separate.keys()].sort();
-  if (driverFiles.length > 0) {
-    const drivers = await esbuild({ ...options, entryPoints: Object.fromEntries(separate) });
-    metafiles.push(drivers.metafile);
+  const onDemand = [...separate.keys()].sort();
+  if (onDemand.length > 0) {
+    const { metafile } = await esbuild({ ...options, entryPoints: Object.fromEntries(separate) });
+    metafiles.push(metafile);
   }
-  const paths = ['index', ...driverFiles].map((path) => `${path}.js`);
+  const paths = ['index', ...onDemand].map((path) => `${path}.js`);
   return {
     name,
     files: Object.fromEntries(paths.map((path) => [path, readFileSync(join(outDir, name, path))])),
@@ -277,6 +277,24 @@ function importStatically(source: string, driver: Driver): string {
   if (after === undefined && !source.includes(`/drivers/${driver}.ts`)) return source;
   if (after === undefined || more.length > 0) throw new Error(`the driver ${driver} is not imported once, on demand`);
   return `import * as onlyDriver from './drivers/${driver}.ts';\n${before}onlyDriver${after}`;
+}
+
+/**
+ * Makes of packages that are loaded on demand files of their own, too: few calls need them.
+ *
+ * @param separate As of {@link driverPlugin}.
+ */
+function packagePlugin(separate: Map<string, string>): Plugin {
+  return {
+    name: 'packages',
+    setup({ onResolve }) {
+      onResolve({ filter: /\/packages\/[a-z0-9-]+\.ts$/ }, ({ path, resolveDir }) => {
+        const name = `packages/${basename(path, '.ts')}`;
+        separate.set(name, join(resolveDir, path));
+        return { path: `./${name}.js`, external: true };
+      });
+    },
+  };
 }
 
 /**

@@ -44,7 +44,7 @@ export function createJwtVerifier(row: Issuer, settings: IssuerSettings): Verify
   }
 
   async function verifyAnew(token: string, textHash: string, options: VerifyOptions): Promise<Verification> {
-    const { jwtVerify } = await import('jose/jwt/verify');
+    const { jwtVerify } = await import('../packages/jose.ts');
     let used: KeySet | undefined;
     const findKey = async (header: JWSHeaderParameters) => {
       const found = await keys.find(header, options);
@@ -139,7 +139,7 @@ function fixedKeys(find: KeySet['find']): IssuerKeys {
 
 /** The key of a set that a token asks for. */
 function localKeyFinder(jwks: JSONWebKeySet): KeySet['find'] {
-  const load = once(async () => (await import('jose/jwks/local')).createLocalJWKSet(jwks));
+  const load = once(async () => (await import('../packages/jose.ts')).createLocalJWKSet(jwks));
   return async (header) => (await load())(header);
 }
 

@@ -32,7 +32,7 @@ async function signSecret(
   clientId: string,
   now: () => number,
 ): Promise<string> {
-  const { SignJWT } = await import('jose/jwt/sign');
+  const { SignJWT } = await import('../packages/jose.ts');
   const issuedAt = Math.floor(now() / 1000);
   return new SignJWT()
     .setProtectedHeader({ alg: 'ES256', kid: keyId })

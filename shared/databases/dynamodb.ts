@@ -330,7 +330,7 @@ async function signer({ credentials }: DynamodbOptions, region: string): Promise
   if (credentials === undefined) {
     throw new Misconfigured('auth=sigv4 of the store URL needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY');
   }
-  const { default: aws4 } = await import('aws4');
+  const { aws4 } = await import('../packages/aws4.ts');
   return (request) => aws4.sign({ ...request, method: 'POST', service: 'dynamodb', region }, credentials).headers ?? {};
 }
 

@@ -31,7 +31,7 @@ export async function retryWhileUnavailable<Result>(
     if (!isStoreUnavailable(error) || monotonicMs() >= endsAt) throw error;
   }
   // Loaded only now: a cold start that meets a working store does without.
-  const { default: pRetry } = await import('p-retry');
+  const { pRetry } = await import('../packages/p-retry.ts');
   return await pRetry(attempt, {
     retries: Number.POSITIVE_INFINITY,
     minTimeout: 20,

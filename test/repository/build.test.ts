@@ -102,7 +102,7 @@ describe.each([
 
     expect(paths).toContain('index.js');
     // The platform's loader cuts the path of the entry point at its first dot.
-    expect(paths.filter((path) => !/^(index|drivers\/[a-z]+(-[a-z]+)*)\.js$/.test(path))).toEqual([]);
+    expect(paths.filter((path) => !/^(index|(drivers|packages)\/[a-z0-9]+(-[a-z]+)*)\.js$/.test(path))).toEqual([]);
   });
 
   test.each(names)('%s.zip is what runs in the emulator', (name) => {
@@ -113,14 +113,21 @@ describe.each([
 });
 
 describe('--store sqlite', () => {
-  test.each(names)('%s.zip is one file of code, with no other driver in it', (name) => {
-    const manifest = JSON.parse(readFileSync(join(forSqlite, 'manifest.json'), 'utf8'));
-    const files = unzipCode(join(forSqlite, `${name}.zip`));
+  test.each(names)(
+    '%s.zip is one file of code and the packages that few calls need, with no other driver in it',
+    (name) => {
+      const manifest = JSON.parse(readFileSync(join(forSqlite, 'manifest.json'), 'utf8'));
+      const files = unzipCode(join(forSqlite, `${name}.zip`));
 
-    expect(Object.keys(files)).toEqual(['index.js']);
-    expect(['sqlite', undefined]).toContain(manifest[`${name}.zip`].drivers[0]);
-    expect(manifest[`${name}.zip`].drivers.length).toBeLessThan(2);
-  });
+      expect(Object.keys(files)[0]).toBe('index.js');
+      expect(Object.keys(files).slice(1)).toEqual([
+        ...(name.startsWith('threepid-') ? [] : ['packages/jose.js']),
+        'packages/p-retry.js',
+      ]);
+      expect(['sqlite', undefined]).toContain(manifest[`${name}.zip`].drivers[0]);
+      expect(manifest[`${name}.zip`].drivers.length).toBeLessThan(2);
+    },
+  );
 
   test('the driver is in the functions that use it, its statements included; the others leave only a refusal', () => {
     const manifest = JSON.parse(readFileSync(join(forSqlite, 'manifest.json'), 'utf8'));
@@ -130,6 +137,39 @@ describe('--store sqlite', () => {
     // Not toContain: it would print the whole bundle.
     expect(code.includes('INSERT INTO revoked_id')).toBe(true);
     expect(code.includes('this build leaves out the driver memory')).toBe(true);
+  });
+
+  test('what verifies JWTs is loaded for the first JWT, and not by a first call without one', () => {
+    const loaded = (authorization: string) => {
+      const source = `
+        const { handler } = require(${JSON.stringify(join(forSqlite, 'token-authorize', 'index.js'))});
+        const context = { requestId: 'a', functionName: 'a', getRemainingTimeInMillis: () => 5000 };
+        const event = { headers: { Authorization: ${JSON.stringify(authorization)} }, requestContext: {} };
+        handler(event, context).then(({ isAuthorized }) => {
+          const paths = Object.keys(require.cache).map((path) => path.slice(path.indexOf('token-authorize')));
+          require('node:fs').writeSync(3, JSON.stringify({ isAuthorized, paths }));
+        });`;
+      const secret = 'obviously-fake-secret-of-an-issuer';
+      const env = {
+        TOKEN_PEPPERS: `k1:${Buffer.alloc(32, 'p').toString('base64')}`,
+        STORE_URL: 'sqlite:/nowhere',
+        ISSUERS: JSON.stringify([{ issuer: 'https://auth.example', audience: 'a', secret }]),
+      };
+      const { output } = spawnSync(process.execPath, ['-e', source], {
+        env,
+        stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+      });
+      return JSON.parse(String(output[3]));
+    };
+    const jwt = ['{"alg":"HS256"}', '{"iss":"https://auth.example"}', 'a'].map((part) =>
+      Buffer.from(part).toString('base64url'),
+    );
+
+    expect(loaded('Bearer opaque')).toEqual({ isAuthorized: false, paths: ['token-authorize/index.js'] });
+    expect(loaded(`Bearer ${jwt.join('.')}`)).toEqual({
+      isAuthorized: false,
+      paths: ['token-authorize/index.js', 'token-authorize/packages/jose.js'],
+    });
   });
 
   test('a function that uses the outbox alone has nothing else of the directory', () => {
