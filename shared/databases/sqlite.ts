@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { type Stats, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
@@ -144,7 +144,8 @@ export function openSqliteFile<Sql extends Readonly<Record<string, string>>>(
   /** Whether the file is not gone or replaced. */
   function isSameFile(): boolean {
     try {
-      return identifyFile(path) === file;
+      const { dev, ino } = identifyFile(path);
+      return dev === file.dev && ino === file.ino;
     } catch {
       return false;
     }
@@ -200,10 +201,9 @@ function hasStuck(failure: unknown): boolean {
  *
  * @throws {StoreUnavailable} There is no file.
  */
-function identifyFile(path: string): string {
+function identifyFile(path: string): Pick<Stats, 'dev' | 'ino'> {
   try {
-    const { dev, ino } = statSync(path);
-    return `${dev}:${ino}`;
+    return statSync(path);
   } catch (error) {
     throw new StoreUnavailable('unreachable', { cause: error });
   }
