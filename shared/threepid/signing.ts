@@ -74,7 +74,10 @@ export function signText(text: string, { privateKey }: SigningKey): string {
   return sign(null, Buffer.from(text), privateKey).toString('base64').replace(/=+$/, '');
 }
 
-/** UTF-16 sorts what is above U+FFFF before what is above U+DFFF; UTF-8 sorts as code points do. */
+const SURROGATE = /[\uD800-\uDFFF]/;
+
+/** UTF-16 sorts what is above U+FFFF before what is above U+DFFF; UTF-8 sorts as code points do, and takes longer. */
 function compareCodePoints(a: string, b: string): number {
+  if (!SURROGATE.test(a) && !SURROGATE.test(b)) return a < b ? -1 : Number(a > b);
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
