@@ -64,10 +64,10 @@ interface Plan extends GrowthSizes {
 }
 
 const WHOLE: Plan = {
-  coldRuns: 20,
+  coldRuns: 15,
   // A call is compiled to its end after some thousands.
-  calls: { warmUps: 12, rounds: 9, roundMs: 150 },
-  growth: { warmUps: 8, rounds: 9, roundMs: 150 },
+  calls: { warmUps: 9, rounds: 7, roundMs: 150 },
+  growth: { warmUps: 6, rounds: 7, roundMs: 150 },
   sizes: [1000, 100_000, 1_000_000],
   linkCounts: LINK_COUNTS,
   memoryCalls: 20_000,

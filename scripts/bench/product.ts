@@ -81,8 +81,12 @@ export async function openProduct({ store, url, bundles, introspection }: SideSe
     };
   }
 
+  const introspectedAt = new Map<string, number>();
+
   /** Lets each subject's token be known to a function: by a call that changes nothing after the first time. */
   async function introspectAll(operation: 'list' | 'link' | 'delete'): Promise<void> {
+    if (Date.now() - (introspectedAt.get(operation) ?? 0) < KNOWN_MS) return;
+    introspectedAt.set(operation, Date.now());
     for (let subject = 0; subject < SUBJECTS; subject += 1) {
       await handlers.get(operation)?.(eventOf(operation, FIRST_OF_TOKENS[operation] - subject), CONTEXT);
     }
@@ -164,6 +168,9 @@ const FIRST_OF_GROWTH = -1_000_000_000;
 
 /** Numbers of links from here on down are made once, to have a call for each subject's token, or never. */
 const FIRST_OF_TOKENS = { list: 0, link: -2 * SUBJECTS * 10, delete: -3 * SUBJECTS * 10 } as const;
+
+/** For so long an introspected token need not be asked about again: a third of what the product itself allows. */
+const KNOWN_MS = 10_000;
 
 function hasStatus(answer: unknown): answer is { status: number } {
   return typeof answer === 'object' && answer !== null && 'status' in answer && typeof answer.status === 'number';

@@ -9,6 +9,8 @@ const CLIENT = {
   response_types: [],
 };
 const KNOWN = 1000;
+/** Longer than any run. */
+const TTL_S = 86_400;
 
 /** Revocation and introspection of oidc-provider, whose opaque tokens are rows of a Map. In process by light-my-request. */
 export async function openPeer() {
@@ -33,11 +35,12 @@ export async function openPeer() {
   const provider = new Provider('http://127.0.0.1', {
     adapter: MapAdapter,
     clients: [CLIENT],
+    ttl: { ClientCredentials: TTL_S },
     features: { clientCredentials: { enabled: true }, introspection: { enabled: true }, revocation: { enabled: true } },
   });
   Object.assign(console, quiet);
   const client = await provider.Client.find(CLIENT.client_id);
-  const issue = () => new provider.ClientCredentials({ client }).save(3600);
+  const issue = () => new provider.ClientCredentials({ client }).save(TTL_S);
   const listener = provider.callback();
 
   const authorization = `Basic ${Buffer.from(`${CLIENT.client_id}:${CLIENT.client_secret}`).toString('base64')}`;
