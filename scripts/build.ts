@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, styleText } from 'node:util';
 import { gzipSync } from 'node:zlib';
@@ -94,7 +94,8 @@ export interface Build {
 export async function build(settings: BuildSettings = {}): Promise<Build> {
   const { outDir, root } = withDefaults(settings);
   rmSync(outDir, { recursive: true, force: true });
-  const bundled = await Promise.all(functionNames(root).map((name) => bundleFunction(name, settings)));
+  const built = new Map<string, Promise<OnDemandFile>>();
+  const bundled = await Promise.all(functionNames(root).map((name) => bundleFunction(name, settings, built)));
   const notices = readNotices(root);
   const functions = bundled.map((bundle) => zipFunction(bundle, notices, outDir));
   const browserFiles = await buildBrowserFiles(root, outDir);
@@ -151,8 +152,16 @@ export function functionNames(root = ROOT): string[] {
   return entries.flatMap((entry) => (entry.isDirectory() ? entry.name : [])).sort();
 }
 
-/** Writes one function's files into `<outDir>/<name>/`, without a zip. Rejects, and keeps what is there, when it does not compile. */
-export async function bundleFunction(name: string, settings: BuildSettings = {}): Promise<BundledFunction> {
+/**
+ * Writes one function's files into `<outDir>/<name>/`, without a zip. Rejects, and keeps what is there, when it does not compile.
+ *
+ * @param built What other functions of the same build load on demand: each is built once.
+ */
+export async function bundleFunction(
+  name: string,
+  settings: BuildSettings = {},
+  built = new Map<string, Promise<OnDemandFile>>(),
+): Promise<BundledFunction> {
   const { stores, outDir, root } = withDefaults(settings);
   mkdirSync(outDir, { recursive: true });
   // In this repository `.js` means ESM; what is deployed has no package.json and is CommonJS.
@@ -166,18 +175,45 @@ export async function bundleFunction(name: string, settings: BuildSettings = {})
     plugins: [driverPlugin(stores, separate), packagePlugin(separate), scriptPlugin(root, scripts)],
   });
   const metafiles: Metafile[] = [handler.metafile];
-  const onDemand = [...separate.keys()].sort();
-  if (onDemand.length > 0) {
-    const { metafile } = await esbuild({ ...options, entryPoints: Object.fromEntries(separate) });
+  for (const [path, source] of separate) {
+    const building = built.get(path) ?? buildOnDemandFile(path, source, options);
+    built.set(path, building);
+    const { outputs, metafile } = await building;
+    for (const [output, content] of Object.entries(outputs)) {
+      mkdirSync(dirname(join(outDir, name, output)), { recursive: true });
+      writeFileSync(join(outDir, name, output), content);
+    }
     metafiles.push(metafile);
   }
-  const paths = ['index', ...onDemand].map((path) => `${path}.js`);
+  const paths = ['index', ...[...separate.keys()].sort()].map((path) => `${path}.js`);
   return {
     name,
     files: Object.fromEntries(paths.map((path) => [path, readFileSync(join(outDir, name, path))])),
     drivers: driversIn(metafiles),
     sources: [...metafiles, ...scripts].flatMap(({ inputs }) => Object.keys(inputs).map((path) => resolve(root, path))),
   };
+}
+
+/** What functions load on demand, as built: the same for all of them. */
+interface OnDemandFile {
+  /** The code and its source map: path inside the function's folder → content. */
+  readonly outputs: Readonly<Record<string, Uint8Array>>;
+  readonly metafile: Metafile;
+}
+
+async function buildOnDemandFile(
+  path: string,
+  source: string,
+  options: BuildOptions & { readonly outdir: string },
+): Promise<OnDemandFile> {
+  const { outputFiles, metafile } = await esbuild({
+    ...options,
+    entryPoints: { [path]: source },
+    metafile: true,
+    write: false,
+  });
+  const outputs = outputFiles.map((file) => [relative(options.outdir, file.path), file.contents]);
+  return { outputs: Object.fromEntries(outputs), metafile };
 }
 
 function withDefaults({ stores = DRIVERS, outDir, root = ROOT }: BuildSettings): Required<BuildSettings> {
