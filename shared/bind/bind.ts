@@ -151,8 +151,8 @@ export async function takeStep<Kind extends Step['kind']>(
 ): Promise<TakenStep<Kind>> {
   if (secret === undefined || !/^[A-Za-z0-9_-]{43}$/.test(secret)) return { error: 'state_missing' };
   const id = digestOf(secret);
-  // Once, without a retry: after an answer that was lost, the second try would find it used.
-  const taken = await binds.take(id, remainingMs());
+  // Again only where it was not taken for sure: after an answer that was lost, the second try would find it used.
+  const taken = await retryWhileUnavailable(remainingMs(), (timeoutMs) => binds.take(id, timeoutMs), 'busy');
   switch (taken.status) {
     case 'used':
       return { error: 'state_used' };

@@ -29,3 +29,19 @@ test('what is no trouble of the store is not tried again', async () => {
   await expect(retryWhileUnavailable(300, fail)).rejects.toThrow(TypeError);
   expect(calls).toBe(1);
 });
+
+test.each<[StoreFault[], number]>([
+  [['unreachable'], 1],
+  [['busy', 'timed_out'], 2],
+  [['busy', 'busy', 'unreachable'], 3],
+])('of %j, where busy alone is worth another try, it comes to %i calls', async (faults, expected) => {
+  const fail = failing(...faults);
+  let calls = 0;
+  const count = () => {
+    calls += 1;
+    return fail();
+  };
+
+  await expect(retryWhileUnavailable(2000, count, 'busy')).rejects.toThrow();
+  expect(calls).toBe(expected);
+});
