@@ -25,9 +25,9 @@ async function startOutbox() {
   }
 
   /** Tries the job once, when it is due, with this result. */
-  async function attempt(result: RevocationAttempt | DoJob, store: Outbox = outbox) {
+  async function attempt(result: RevocationAttempt | DoJob, store: Outbox = outbox, timeoutMs = 100) {
     const job = await claim();
-    return attemptJob(job, 100, {
+    return attemptJob(job, timeoutMs, {
       outbox: store,
       doJob: typeof result === 'function' ? result : async () => result,
       alert: (...alert) => alerts.push(alert),
@@ -196,7 +196,7 @@ describe('a store that fails at the record', () => {
   test('is asked again while there is time: it is no crash of the job', async () => {
     const { outbox, attempt } = await startOutbox();
     const store = failing(outbox, [new StoreUnavailable('busy'), new StoreUnavailable('unreachable')]);
-    await attempt({ status: 'done', result: 'revoked' }, store);
+    await attempt({ status: 'done', result: 'revoked' }, store, 5000);
     expect(await outbox.find('j')).toMatchObject({ state: 'done', attemptsStarted: 1, attemptsFinished: 1 });
   });
 
