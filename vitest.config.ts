@@ -5,6 +5,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/stripped-modules.ts', 'test/support/build-bundles.ts', 'test/support/services.ts'],
     pool: 'forks',
+    isolate: false,
     // Tests wait for servers more than they compute: one worker on two cores would leave half of them idle.
     maxWorkers: 2,
     execArgv: ['--disable-warning=ExperimentalWarning'],

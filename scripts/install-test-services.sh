@@ -12,7 +12,7 @@ ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/d
 command -v redis-server >/dev/null || command -v valkey-server >/dev/null || need redis-server
 command -v curl >/dev/null || need curl
 command -v openssl >/dev/null || need openssl
-command -v chromium >/dev/null || need chromium
+command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || need chromium-headless-shell
 command -v java >/dev/null || need openjdk-17-jre-headless
 [ -n "$packages" ] || exit 0
 

@@ -127,7 +127,7 @@ export function testSeedSnippet(
       const [kind, response] = SITUATIONS[situation];
       await eventually(() => shop.answers).toEqual([[kind, response]]);
       expect(shop.uncaught).toEqual([]);
-      if (kind === 'failure') expect(shop.consoleTexts).toContain(response.reason);
+      if (kind === 'failure') await eventually(() => shop.consoleTexts).toContain(response.reason);
       else if (response.is_unlinked) {
         // The sample's own function has run: that is where it puts it.
         expect(await shop.page.evaluate('is_revoked')).toBe(response.is_permissions_revoked);

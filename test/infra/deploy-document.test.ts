@@ -26,7 +26,7 @@ describe('docs/deploy.md', () => {
     writeFileSync(join(folder, 'yc'), `#!/bin/sh\necho "$*" > '${folder}/arguments'\ncat > '${folder}/payload'\n`);
     chmodSync(join(folder, 'yc'), 0o755);
 
-    const { status, stdout, stderr } = spawnSync('bash', ['-eu', '-c', commandsAt('secrets')], {
+    const { status, stdout, stderr } = spawnSync('bash', ['--norc', '-eu', '-c', commandsAt('secrets')], {
       encoding: 'utf8',
       env: { ...process.env, PATH: `${folder}${delimiter}${process.env.PATH}` },
     });
