@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
@@ -5,9 +6,10 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/stripped-modules.ts', 'test/support/build-bundles.ts', 'test/support/services.ts'],
     pool: 'forks',
+    // A process for each file would spend a sixth of the time on starting and loading.
     isolate: false,
-    // Tests wait for servers more than they compute: one worker on two cores would leave half of them idle.
-    maxWorkers: 2,
+    // Tests also wait for servers: as many workers as cores would leave the cores idle for a fifth of the time.
+    maxWorkers: availableParallelism() + 1,
     execArgv: ['--disable-warning=ExperimentalWarning'],
     testTimeout: 20_000,
     hookTimeout: 30_000,

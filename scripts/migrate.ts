@@ -1,9 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import type { DynamodbOptions } from '#shared/databases/dynamodb.ts';
 import { inTransaction, openSqliteDatabase } from '#shared/databases/sqlite.ts';
-import { migrateDynamodb } from './migrate-dynamodb.ts';
-import { migratePostgres } from './migrate-postgres.ts';
-import { migrateRedis } from './migrate-redis.ts';
 import { pendingMigrations } from './migration-files.ts';
 
 /**
@@ -13,18 +11,25 @@ import { pendingMigrations } from './migration-files.ts';
  */
 export async function migrate(url: string): Promise<void> {
   const [, scheme, location = ''] = /^([a-z+]+):(.*)$/s.exec(url) ?? [];
+  // Each server's client is loaded only for its own stores.
   switch (scheme) {
     case 'postgres':
-    case 'postgresql':
+    case 'postgresql': {
+      const { migratePostgres } = await import('./migrate-postgres.ts');
       return migratePostgres(url);
+    }
     case 'redis':
-    case 'rediss':
+    case 'rediss': {
+      const { migrateRedis } = await import('./migrate-redis.ts');
       return migrateRedis(url);
+    }
     case 'sqlite':
       return migrateSqlite(location);
     case 'dynamodb+https':
-    case 'dynamodb+http':
+    case 'dynamodb+http': {
+      const { migrateDynamodb } = await import('./migrate-dynamodb.ts');
       return migrateDynamodb(url, operatorIdentity());
+    }
     default:
       throw new Error('--store must be sqlite:<path>, postgres://…, redis://… or dynamodb+https://…');
   }
@@ -52,7 +57,7 @@ export function migrateSqlite(path: string): void {
 }
 
 /** Who an operator is at the DynamoDB API: `YC_TOKEN` (from `yc iam create-token`), or the AWS variables. */
-function operatorIdentity(): Parameters<typeof migrateDynamodb>[1] {
+function operatorIdentity(): DynamodbOptions {
   const { YC_TOKEN, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN } = process.env;
   if (AWS_ACCESS_KEY_ID === undefined || AWS_SECRET_ACCESS_KEY === undefined) return { iamToken: () => YC_TOKEN };
   const sessionToken = AWS_SESSION_TOKEN === undefined ? {} : { sessionToken: AWS_SESSION_TOKEN };

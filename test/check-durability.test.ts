@@ -17,17 +17,18 @@ describe('acknowledged revocations outlive kill -9 of server and writers', {
   timeout: 120_000,
 }, () => {
   test.each([
-    ['sqlite', '–'],
-    ['postgres', '2'],
-    ['redis', '2'],
-    ['dynamodb', '2'],
-  ])('on %s', async (store, serverKills) => {
-    const { status, stdout, stderr } = await checkDurability('--store', store, '--revocations', '1000');
+    ['sqlite', 1000, '–'],
+    ['postgres', 1000, '2'],
+    ['redis', 1000, '2'],
+    // The slowest by far. What is lost is lost at a kill, of which there are as many.
+    ['dynamodb', 250, '2'],
+  ])('on %s', async (store, revocations, serverKills) => {
+    const { status, stdout, stderr } = await checkDurability('--store', store, '--revocations', String(revocations));
     expect(stderr).toBe('');
     expect(stdout).toMatch(/^seed \d+\n/);
     const [name, acknowledged, , ofServer, ofWriters, lost] = row(stdout);
     expect([name, ofServer, lost]).toEqual([store, serverKills, '0']);
-    expect(Number(acknowledged)).toBeGreaterThanOrEqual(1000);
+    expect(Number(acknowledged)).toBeGreaterThanOrEqual(revocations);
     expect(Number(ofWriters)).toBeGreaterThanOrEqual(4);
     expect(status).toBe(0);
   });

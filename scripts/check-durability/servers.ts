@@ -6,7 +6,7 @@ import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { findFreePort } from '#scripts/authorization-server/listen.ts';
-import { dynamodbLocal } from '#test/support/dynamodb-server.ts';
+import { dynamodbCommand, dynamodbLocal } from '#test/support/dynamodb-server.ts';
 import { ordinaryUser, program } from '#test/support/postgres-server.ts';
 import { findProgram } from '#test/support/test-services.ts';
 import { migrate } from '../migrate.ts';
@@ -85,11 +85,7 @@ export const BACKENDS = {
     const port = await findFreePort();
     const backend = withServer({
       storeUrl: `dynamodb+http://127.0.0.1:${port}/?region=local&auth=sigv4&table=check-durability`,
-      command: [
-        ...['java', '-Xmx384m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'],
-        ...['-Djava.library.path=DynamoDBLocal_lib', '-jar', 'DynamoDBLocal.jar'],
-        ...['-sharedDb', '-disableTelemetry', '-dbPath', folder, '-port', `${port}`],
-      ],
+      command: dynamodbCommand(port, '-dbPath', folder),
       cwd: dynamodbLocal(),
     });
     // DynamoDB Local leaves the COMMIT of a transaction to a queue and answers (`SQLiteDBAccess.commitTransaction` of

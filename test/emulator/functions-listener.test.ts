@@ -110,7 +110,7 @@ describe('the context', () => {
       payload: '',
     });
     expect(context.remaining).toBeGreaterThan(0);
-    expect(context.remaining).toBeLessThanOrEqual(1500);
+    expect(context.remaining).toBeLessThanOrEqual(10_000);
   });
 });
 

@@ -71,9 +71,9 @@ describe('an instance', () => {
     ['waits', 'hang'],
     ['spins', 'spin'],
   ])('that %s beyond its timeout is killed', async (_, what) => {
-    const before = await emulator.call('probe', { do: 'pid' });
-    const late = await emulator.call('probe', { do: what });
-    const after = await emulator.call('probe', { do: 'pid' });
+    const before = await emulator.call('together', { do: 'pid' });
+    const late = await emulator.call('together', { do: what });
+    const after = await emulator.call('together', { do: 'pid' });
 
     expect(late.status).toBe(504);
     expect(JSON.parse(late.text)).toMatchObject({ errorCode: 504 });
@@ -137,7 +137,9 @@ describe('a reload', () => {
 
   it('lets a call in flight end in the old instance', async () => {
     const old = await emulator.call('small', {});
+    emulator.output.length = 0;
     const inFlight = emulator.call('small', { ms: 600 });
+    await vi.waitFor(() => expect(emulator.output).toEqual(['small: waits']));
 
     await emulator.reload();
 

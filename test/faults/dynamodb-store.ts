@@ -5,9 +5,8 @@ import { type Item, openDynamodb, schemaKey } from '#shared/databases/dynamodb.t
 import { DIRECTORY_SCHEMA } from '#shared/directory/directory.ts';
 import { subjectKey } from '#shared/directory/dynamodb-items.ts';
 import { TOKEN_REVOCATION_SCHEMA } from '#shared/token-revocation/store.ts';
-import { DYNAMODB_CREDENTIALS, dynamodbLocal } from '#test/support/dynamodb-server.ts';
+import { DYNAMODB_CREDENTIALS, dynamodbCommand, dynamodbLocal } from '#test/support/dynamodb-server.ts';
 import { apiError, type Handle, startDynamodbProxy } from '#test/support/iam-proxy.ts';
-import { findProgram } from '#test/support/test-services.ts';
 import { startKillableServer } from './killable-server.ts';
 import { createNetworkStore, type End, leadAstray, type NetworkStore } from './network-store.ts';
 
@@ -19,11 +18,7 @@ const MARKERS = [TOKEN_REVOCATION_SCHEMA, DIRECTORY_SCHEMA].map(schemaKey);
 export async function startDynamodbStore(): Promise<NetworkStore> {
   const server = await startKillableServer({
     cwd: dynamodbLocal(),
-    command: (port, folder) => [
-      findProgram('java') ?? 'java',
-      ...['-Xmx384m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Djava.library.path=DynamoDBLocal_lib'],
-      ...['-jar', 'DynamoDBLocal.jar', '-sharedDb', '-disableTelemetry', '-dbPath', folder, '-port', String(port)],
-    ],
+    command: (port, folder) => dynamodbCommand(port, '-dbPath', folder),
     stopSignal: 'KILL',
   });
   const urlAt = (port: number) => `dynamodb+http://127.0.0.1:${port}/?region=local&auth=sigv4&table=${TABLE}`;

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { findFreePort } from '#scripts/authorization-server/listen.ts';
 import type { AwsCredentials } from '#shared/databases/dynamodb.ts';
+import { findProgram } from './test-services.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -33,7 +34,8 @@ export async function startDynamodbServer(): Promise<{ url: string; stop: () => 
   if (given !== undefined) return { url: given, stop: async () => {} };
 
   const port = await findFreePort();
-  const child = spawn('java', [...JVM_OPTIONS, '-jar', 'DynamoDBLocal.jar', ...OPTIONS, '-port', `${port}`], {
+  const [program, ...args] = dynamodbCommand(port, '-inMemory');
+  const child = spawn(program, args, {
     cwd: dynamodbLocal(),
     stdio: ['ignore', 'ignore', 'inherit'],
   });
@@ -53,15 +55,18 @@ export async function startDynamodbServer(): Promise<{ url: string; stop: () => 
   };
 }
 
-/** Small and quick to start. */
-const JVM_OPTIONS = [
-  '-Xmx384m',
-  '-XX:+UseSerialGC',
-  '-XX:TieredStopAtLevel=1',
-  '-Djava.library.path=DynamoDBLocal_lib',
-];
-/** One set of tables for all keys and regions; nothing is sent to the vendor. */
-const OPTIONS = ['-inMemory', '-sharedDb', '-disableTelemetry'];
+/** The command line of a small DynamoDB Local, to be run in {@link dynamodbLocal}. */
+export function dynamodbCommand(port: number, ...options: readonly string[]): [program: string, ...string[]] {
+  return [
+    findProgram('java') ?? 'java',
+    // Quick to start: without optimizing much, and without verifying its own classes.
+    ...['-Xmx384m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'],
+    ...['-XX:+UnlockDiagnosticVMOptions', '-XX:-BytecodeVerificationRemote'],
+    ...['-Djava.library.path=DynamoDBLocal_lib', '-jar', 'DynamoDBLocal.jar', '-port', `${port}`],
+    // One set of tables for all keys and regions; nothing is sent to the vendor.
+    ...['-sharedDb', '-disableTelemetry', ...options],
+  ];
+}
 
 /** The folder of DynamoDB Local, as its npm package unpacked it. */
 export function dynamodbLocal(): string {

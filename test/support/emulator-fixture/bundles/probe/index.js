@@ -31,9 +31,6 @@ const results = {
     for (;;) kept.push(new Array(100_000).fill(kept.length));
   },
   hang: () => new Promise(() => {}),
-  spin: () => {
-    for (;;);
-  },
   pid: () => process.pid,
   environment: () => process.env,
   contextKeys: (_, context) => Object.keys(context),

@@ -3,6 +3,7 @@ const waiting = [];
 exports.handler = async (event) => {
   if (event.do === 'pid') return process.pid;
   if (event.do === 'hang') return new Promise(() => {});
+  while (event.do === 'spin');
   // biome-ignore lint/nursery/noFloatingPromises: the point of it
   if (event.do === 'floatingRejection') Promise.reject(new Error('nobody awaits this'));
   if (event.do === 'uncaught')
