@@ -100,14 +100,22 @@ export async function startKillableServer(program: KillableProgram): Promise<Kil
     running = undefined;
   }
 
+  const otherProcesses = async () => (await program.otherProcesses?.(port)) ?? [];
+
   await start();
   return {
     port,
     folder,
     start,
-    end: (signal) => whileEnding(({ processId }) => process.kill(processId, signal)),
+    async end(signal) {
+      // Those of PostgreSQL that are left alone by a SIGKILL would go on serving until they notice.
+      const others = signal === 'SIGKILL' ? await otherProcesses() : [];
+      await whileEnding(({ processId }) => {
+        for (const id of [processId, ...others]) signalIfThere(id, signal);
+      });
+    },
     async freeze() {
-      const processes = [running?.processId, ...((await program.otherProcesses?.(port)) ?? [])];
+      const processes = [running?.processId, ...(await otherProcesses())];
       const signal = (name: NodeJS.Signals) => {
         for (const id of processes) if (id !== undefined) signalIfThere(id, name);
       };
