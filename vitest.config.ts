@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    globalSetup: ['test/support/stripped-modules.ts', 'test/support/build-bundles.ts', 'test/support/services.ts'],
+    globalSetup: 'test/support/set-up.ts',
     pool: 'forks',
     // A process for each file would spend a sixth of the time on starting and loading.
     isolate: false,

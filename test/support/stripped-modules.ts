@@ -11,7 +11,7 @@ const FOLDERS = ['scripts', 'shared', 'test'];
  * Strips the types of the project's modules once for the whole test run, as Node does it, and has Node keep what it
  * compiles: else each process that a test starts spends most of its start on that.
  */
-export function setup(): () => void {
+export function stripModules(): () => void {
   const folder = mkdtempSync(join(tmpdir(), 'unlink-stripped-'));
   for (const path of FOLDERS.flatMap(modulesIn)) writeStripped(path, join(folder, resolve(path)));
   const loader = join(folder, 'load-stripped.mjs');

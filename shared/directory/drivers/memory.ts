@@ -25,17 +25,35 @@ export function openMemoryDirectory(options: { now?: () => number } = {}): Direc
   const { outbox, jobs, currentTime, close } = createMemoryOutbox(options);
   /** By identity, in the order of linking. */
   const links = new Map<string, StoredLink>();
+  /** Which of them a subject has, in the order of linking. */
+  const owned = new Map<string, Set<string>>();
   /** By identity, then by subject. */
   const tombstones = new Map<string, Map<string, Tombstone>>();
   const binds = new Map<string, StoredBind>();
   /** By user, in the order of being told. */
   const bindings = new Map<string, readonly ThreepidBinding[]>();
   function linksOf(subject: string): StoredLink[] {
-    return [...links.values()].filter((link) => link.subject === subject).sort((a, b) => a.linkedAt - b.linkedAt);
+    const all = [...(owned.get(subject) ?? [])].flatMap((key) => links.get(key) ?? []);
+    return all.sort((a, b) => a.linkedAt - b.linkedAt);
   }
 
-  function liveTombstones(identity: ExternalIdentity, time: number): [subject: string, Tombstone][] {
-    return [...(tombstones.get(keyOf(identity)) ?? [])].filter(([, { expiresAt }]) => expiresAt > time);
+  function keep(key: string, link: StoredLink): void {
+    // What has become another subject's stands behind all of theirs.
+    if (links.get(key)?.subject !== link.subject) forget(key);
+    links.set(key, link);
+    const keys = owned.get(link.subject) ?? new Set();
+    owned.set(link.subject, keys.add(key));
+  }
+
+  function forget(key: string): void {
+    const { subject = '' } = links.get(key) ?? {};
+    links.delete(key);
+    owned.get(subject)?.delete(key);
+    if (owned.get(subject)?.size === 0) owned.delete(subject);
+  }
+
+  function liveTombstones(key: string, time: number): [subject: string, Tombstone][] {
+    return [...(tombstones.get(key) ?? [])].filter(([, { expiresAt }]) => expiresAt > time);
   }
 
   function told(tombstone: Tombstone | undefined): KnownRevocation | undefined {
@@ -61,35 +79,33 @@ export function openMemoryDirectory(options: { now?: () => number } = {}): Direc
 
     async link(link) {
       const time = currentTime();
-      const unlinkedAt = liveTombstones(link, time).map(([, tombstone]) => tombstone.unlinkedAt);
+      const key = keyOf(link);
+      const unlinkedAt = liveTombstones(key, time).map(([, tombstone]) => tombstone.unlinkedAt);
       const decision = decideLink(link, {
-        known: links.get(keyOf(link)),
-        count: linksOf(link.subject).length,
+        known: links.get(key),
+        count: owned.get(link.subject)?.size ?? 0,
         unlinkedAt: unlinkedAt.length === 0 ? undefined : Math.max(...unlinkedAt),
         now: time,
       });
-      if (decision.put !== undefined) {
-        // What has become another subject's stands behind all of theirs.
-        if (decision.outcome.status === 'linked' && decision.outcome.change === 'created') links.delete(keyOf(link));
-        links.set(keyOf(link), decision.put);
-      }
+      if (decision.put !== undefined) keep(key, decision.put);
       return decision.outcome;
     },
 
     async unlink(unlink) {
       const time = currentTime();
-      const tombstone = liveTombstones(unlink, time).find(([subject]) => subject === unlink.subject)?.[1];
+      const key = keyOf(unlink);
+      const tombstone = liveTombstones(key, time).find(([subject]) => subject === unlink.subject)?.[1];
       const decision = decideUnlink(unlink, {
-        known: links.get(keyOf(unlink)),
-        count: linksOf(unlink.subject).length,
+        known: links.get(key),
+        count: owned.get(unlink.subject)?.size ?? 0,
         repeated: told(tombstone),
         now: time,
       });
       if (decision.outcome.status !== 'unlinked') return decision.outcome;
-      links.delete(keyOf(unlink));
+      forget(key);
       const { job } = decision;
       if (job !== undefined) jobs.set(job.id, job);
-      const left = tombstones.get(keyOf(unlink)) ?? new Map<string, Tombstone>();
+      const left = tombstones.get(key) ?? new Map<string, Tombstone>();
       left.set(unlink.subject, {
         unlinkedAt: time,
         told:
@@ -98,7 +114,7 @@ export function openMemoryDirectory(options: { now?: () => number } = {}): Direc
             : { without: decision.outcome.revocation },
         expiresAt: time + TOMBSTONE_MS,
       });
-      tombstones.set(keyOf(unlink), left);
+      tombstones.set(key, left);
       return decision.outcome;
     },
   };
