@@ -5,19 +5,21 @@ import type { VerifiedToken } from './verify.ts';
 /** Clocks differ: how much, in seconds, is let pass in `exp` and `nbf`. */
 export const CLOCK_SKEW_S = 60;
 
-const Seconds = z.number().check(z.nonnegative(), z.lte(Number.MAX_SAFE_INTEGER));
-const Text = z.string().check(z.minLength(1), z.maxLength(1024));
-
 /** What is read of a token: RFC 7519, section 4.1, RFC 9068, section 2.2, RFC 7662, section 2.2. */
-const Claims = z.object({
-  sub: Text,
-  client_id: z.optional(Text),
-  azp: z.optional(Text),
-  scope: z.optional(z.union([z.string(), z.array(z.string())])),
-  scp: z.optional(z.union([z.string(), z.array(z.string())])),
-  iat: z.optional(Seconds),
-  exp: z.optional(Seconds),
-  jti: z.optional(Text),
+const Claims = z.lazy(() => {
+  const seconds = z.number().check(z.nonnegative(), z.lte(Number.MAX_SAFE_INTEGER));
+  const text = z.string().check(z.minLength(1), z.maxLength(1024));
+  const words = z.union([z.string(), z.array(z.string())]);
+  return z.object({
+    sub: text,
+    client_id: z.optional(text),
+    azp: z.optional(text),
+    scope: z.optional(words),
+    scp: z.optional(words),
+    iat: z.optional(seconds),
+    exp: z.optional(seconds),
+    jti: z.optional(text),
+  });
 });
 
 /** A token's claims in our words, or undefined when one of them has no meaning. */

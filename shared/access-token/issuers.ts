@@ -9,36 +9,46 @@ const SYMMETRIC = ['HS256', 'HS384', 'HS512'];
 
 const Text = z.string().check(z.minLength(1));
 
+// Here and elsewhere z.lazy is for what a first call may do without: zod takes up to a millisecond to make a schema.
+
 /** An OAuth client at an authorization server, and the endpoint it calls there. */
-export const EndpointClient = z.strictObject({ endpoint: ServiceUrl, client_id: Text, client_secret: Text });
+export const EndpointClient = z.lazy(() =>
+  z.strictObject({ endpoint: ServiceUrl, client_id: Text, client_secret: Text }),
+);
 export type EndpointClient = z.output<typeof EndpointClient>;
 
-const Issuer = z
-  .strictObject({
-    /** As in `iss`, byte for byte. */
-    issuer: Text,
-    /** Of which audiences one must be in the token. */
-    audience: z.optional(z.union([Text, z.array(Text).check(z.minLength(1))])),
-    jwks_uri: z.optional(ServiceUrl),
-    jwks: z.optional(z.object({ keys: z.array(z.looseObject({ kty: Text })) })),
-    /** The secret that the issuer signs with by HMAC, at least 32 characters. */
-    secret: z.optional(z.string().check(z.minLength(32))),
-    introspection: z.optional(EndpointClient),
-    /** Which signature algorithms are accepted; all that fit the keys if not given. */
-    algorithms: z.optional(z.array(Text).check(z.minLength(1))),
-  })
-  .check(
-    z.refine((row) => [row.jwks_uri, row.jwks, row.secret].filter(Boolean).length <= 1),
-    z.refine((row) => row.introspection !== undefined || hasKeys(row)),
-    z.refine((row) => !hasKeys(row) || row.audience !== undefined),
-    z.refine(({ algorithms, secret }) =>
-      (algorithms ?? []).every((name) => (secret === undefined ? ASYMMETRIC : SYMMETRIC).includes(name)),
+const Issuer = z.lazy(() =>
+  z
+    .strictObject({
+      /** As in `iss`, byte for byte. */
+      issuer: Text,
+      /** Of which audiences one must be in the token. */
+      audience: z.optional(z.union([Text, z.array(Text).check(z.minLength(1))])),
+      jwks_uri: z.optional(ServiceUrl),
+      jwks: z.optional(z.object({ keys: z.array(z.looseObject({ kty: Text })) })),
+      /** The secret that the issuer signs with by HMAC, at least 32 characters. */
+      secret: z.optional(z.string().check(z.minLength(32))),
+      introspection: z.optional(EndpointClient),
+      /** Which signature algorithms are accepted; all that fit the keys if not given. */
+      algorithms: z.optional(z.array(Text).check(z.minLength(1))),
+    })
+    .check(
+      z.refine((row) => [row.jwks_uri, row.jwks, row.secret].filter(Boolean).length <= 1),
+      z.refine((row) => row.introspection !== undefined || hasKeys(row)),
+      z.refine((row) => !hasKeys(row) || row.audience !== undefined),
+      z.refine(({ algorithms, secret }) =>
+        (algorithms ?? []).every((name) => (secret === undefined ? ASYMMETRIC : SYMMETRIC).includes(name)),
+      ),
     ),
-  );
+);
 export type Issuer = z.output<typeof Issuer>;
 
 /** Whether the JWTs of an issuer are verified by its keys; else it is asked about them as about any token. */
-export function hasKeys({ jwks_uri, jwks, secret }: Pick<Issuer, 'jwks_uri' | 'jwks' | 'secret'>): boolean {
+export function hasKeys({
+  jwks_uri,
+  jwks,
+  secret,
+}: { readonly [Key in 'jwks_uri' | 'jwks' | 'secret']?: unknown }): boolean {
   return jwks_uri !== undefined || jwks !== undefined || secret !== undefined;
 }
 

@@ -2,25 +2,25 @@ import * as z from 'zod/mini';
 import { jsonOf } from '../access-token/issuers.ts';
 import { Misconfigured } from '../errors.ts';
 
-/** Part of a provider's key `<type>:<name>`. */
-const KeyPart = z.string().check(z.regex(/^[A-Za-z0-9._-]{1,255}$/));
-
-const ProviderRow = z.strictObject({
-  type: KeyPart,
-  name: KeyPart,
-  /** What people know it by; its name if not given. */
-  title: z.optional(z.string().check(z.minLength(1), z.maxLength(64))),
-  /** The page where a user sees and ends what the account is connected with. */
-  manage_url: z.optional(z.string().check(z.regex(/^https:\/\/\S+$/))),
-  /** How a grant is withdrawn; absent where that is not offered. Read where it is done: shared/grant-revocation/. */
-  revocation: z.optional(z.unknown()),
-  /** How an account is bound in the browser; absent where that is not offered. Read where it is done: shared/bind/. */
-  bind: z.optional(z.unknown()),
+const ProviderRows = z.lazy(() => {
+  /** Part of a provider's key `<type>:<name>`. */
+  const keyPart = z.string().check(z.regex(/^[A-Za-z0-9._-]{1,255}$/));
+  const row = z.strictObject({
+    type: keyPart,
+    name: keyPart,
+    /** What people know it by; its name if not given. */
+    title: z.optional(z.string().check(z.minLength(1), z.maxLength(64))),
+    /** The page where a user sees and ends what the account is connected with. */
+    manage_url: z.optional(z.string().check(z.regex(/^https:\/\/\S+$/))),
+    /** How a grant is withdrawn; absent where that is not offered. Read where it is done: shared/grant-revocation/. */
+    revocation: z.optional(z.unknown()),
+    /** How an account is bound in the browser; absent where that is not offered. Read where it is done: shared/bind/. */
+    bind: z.optional(z.unknown()),
+  });
+  return z
+    .array(row)
+    .check(z.refine((rows) => new Set(rows.map(({ type, name }) => `${type}:${name}`)).size === rows.length));
 });
-
-const ProviderRows = z
-  .array(ProviderRow)
-  .check(z.refine((rows) => new Set(rows.map(({ type, name }) => `${type}:${name}`)).size === rows.length));
 
 /** An external provider of this deployment. Its secrets are not here, but the names of the variables that hold them. */
 export interface Provider {

@@ -4,7 +4,7 @@ import { OutgoingFailure } from '../outgoing/send.ts';
 import { ServiceUrl } from '../outgoing/service-url.ts';
 import type { Ask } from './revoke-grant.ts';
 
-const Metadata = z.object({ issuer: z.string(), revocation_endpoint: z.optional(ServiceUrl) });
+const Metadata = z.lazy(() => z.object({ issuer: z.string(), revocation_endpoint: z.optional(ServiceUrl) }));
 
 /**
  * The revocation endpoint that an issuer names; undefined: it has none. Asked anew each time: a grant is withdrawn once.

@@ -14,7 +14,7 @@ export interface KillableServer {
   readonly folder: string;
   /** Starts it again and waits until it serves. */
   start(): Promise<void>;
-  /** Sends it a signal that ends it, and waits until it has ended. */
+  /** Sends a signal that ends it, SIGKILL to all its processes, and waits until it has ended. */
   end(signal: 'SIGKILL' | 'SIGINT'): Promise<void>;
   /** Stops all its processes where they stand. Returns what lets them go on. */
   freeze(): Promise<() => void>;
