@@ -4,10 +4,11 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    globalSetup: 'test/support/set-up.ts',
+    globalSetup: ['test/support/stripped-modules.ts', 'test/support/build-bundles.ts', 'test/support/services.ts'],
     pool: 'forks',
     // A process for each file would spend a sixth of the time on starting and loading.
     isolate: false,
+    unstubEnvs: true,
     // Tests also wait for servers: as many workers as cores would leave the cores idle for a fifth of the time.
     maxWorkers: availableParallelism() + 1,
     execArgv: ['--disable-warning=ExperimentalWarning'],

@@ -43,12 +43,15 @@ const Issuer = z.lazy(() =>
 );
 export type Issuer = z.output<typeof Issuer>;
 
+/** What an issuer may have as keys: not taken from its schema, which asks {@link hasKeys} itself. */
+interface Keys {
+  readonly jwks_uri?: unknown;
+  readonly jwks?: unknown;
+  readonly secret?: unknown;
+}
+
 /** Whether the JWTs of an issuer are verified by its keys; else it is asked about them as about any token. */
-export function hasKeys({
-  jwks_uri,
-  jwks,
-  secret,
-}: { readonly [Key in 'jwks_uri' | 'jwks' | 'secret']?: unknown }): boolean {
+export function hasKeys({ jwks_uri, jwks, secret }: Keys): boolean {
   return jwks_uri !== undefined || jwks !== undefined || secret !== undefined;
 }
 

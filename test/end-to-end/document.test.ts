@@ -40,7 +40,6 @@ async function startResourceServer(introspectUrl: string): Promise<(authorizatio
   vi.stubEnv('INTROSPECT_URL', introspectUrl).stubEnv('CLIENT_ID', 'smart-home').stubEnv('CLIENT_SECRET', DEMO_SECRET);
   // What the document's block exports.
   const { requireLiveToken } = (await import(pathToFileURL(file).href)) as { requireLiveToken: Middleware };
-  vi.unstubAllEnvs();
   const answer: RequestListener = (request, response) => {
     const withToken: Parameters<Middleware>[0] = request;
     void requireLiveToken(withToken, response, () => response.end(`hello ${withToken.token?.sub}`));

@@ -108,6 +108,7 @@ export async function startKillableServer(program: KillableProgram): Promise<Kil
     folder,
     start,
     async end(signal) {
+      if (running === undefined) return;
       // Those of PostgreSQL that are left alone by a SIGKILL would go on serving until they notice.
       const others = signal === 'SIGKILL' ? await otherProcesses() : [];
       await whileEnding(({ processId }) => {

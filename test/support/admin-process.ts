@@ -38,8 +38,8 @@ async function run(
   input: string,
   prompt?: RegExp,
 ): Promise<Ended> {
-  const { PATH, NODE_OPTIONS } = process.env;
-  const child = spawn(program, args, { env: { PATH, NODE_OPTIONS, ...settings } });
+  const { PATH, NODE_OPTIONS, NODE_COMPILE_CACHE } = process.env;
+  const child = spawn(program, args, { env: { PATH, NODE_OPTIONS, NODE_COMPILE_CACHE, ...settings } });
   if (prompt === undefined) child.stdin.end(input);
   else {
     let printed = '';

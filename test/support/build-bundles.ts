@@ -13,7 +13,7 @@ declare module 'vitest' {
 }
 
 /** Builds the functions once for the whole test run. */
-export async function buildBundles(project: TestProject): Promise<() => void> {
+export async function setup(project: TestProject): Promise<() => void> {
   const bundles = await mkdtemp(join(tmpdir(), 'unlink-bundles-'));
   await build({ outDir: bundles });
   project.provide('bundles', bundles);

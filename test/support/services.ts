@@ -19,7 +19,7 @@ declare module 'vitest' {
 const NOTHING_TO_STOP = async () => {};
 
 /** Starts the servers that stores are tested on, once for the whole test run; the environment may name others instead. */
-export async function startServices(project: TestProject): Promise<() => Promise<void>> {
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
   ensureServices();
   const { TEST_POSTGRES_URL, TEST_REDIS_URL } = process.env;
   const [postgres, redis, dynamodb] = await Promise.all([

@@ -11,16 +11,22 @@ const FOLDERS = ['scripts', 'shared', 'test'];
  * Strips the types of the project's modules once for the whole test run, as Node does it, and has Node keep what it
  * compiles: else each process that a test starts spends most of its start on that.
  */
-export function stripModules(): () => void {
+export function setup(): () => void {
   const folder = mkdtempSync(join(tmpdir(), 'unlink-stripped-'));
   for (const path of FOLDERS.flatMap(modulesIn)) writeStripped(path, join(folder, resolve(path)));
   const loader = join(folder, 'load-stripped.mjs');
   writeStripped(join(import.meta.dirname, 'load-stripped.ts'), loader);
 
-  // For what starts from here on: the workers, and all that they start.
-  process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} --import=${pathToFileURL(loader)}`.trim();
+  const { NODE_OPTIONS, NODE_COMPILE_CACHE } = process.env;
+  process.env.NODE_OPTIONS = `${NODE_OPTIONS ?? ''} --import=${pathToFileURL(loader)}`.trim();
   process.env.NODE_COMPILE_CACHE = join(folder, 'compiled');
-  return () => rmSync(folder, { recursive: true, force: true });
+  return () => {
+    for (const [name, value] of Object.entries({ NODE_OPTIONS, NODE_COMPILE_CACHE })) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+    rmSync(folder, { recursive: true, force: true });
+  };
 }
 
 function modulesIn(folder: string): string[] {

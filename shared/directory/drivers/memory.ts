@@ -46,10 +46,12 @@ export function openMemoryDirectory(options: { now?: () => number } = {}): Direc
   }
 
   function forget(key: string): void {
-    const { subject = '' } = links.get(key) ?? {};
+    const known = links.get(key);
+    if (known === undefined) return;
     links.delete(key);
-    owned.get(subject)?.delete(key);
-    if (owned.get(subject)?.size === 0) owned.delete(subject);
+    const keys = owned.get(known.subject);
+    keys?.delete(key);
+    if (keys?.size === 0) owned.delete(known.subject);
   }
 
   function liveTombstones(key: string, time: number): [subject: string, Tombstone][] {
@@ -73,7 +75,7 @@ export function openMemoryDirectory(options: { now?: () => number } = {}): Direc
 
     async find(by) {
       currentTime();
-      const all = [...links.values()].sort((a, b) => a.linkedAt - b.linkedAt);
+      const all = 'subject' in by ? linksOf(by.subject) : [...links.values()].sort((a, b) => a.linkedAt - b.linkedAt);
       return all.filter((link) => isFound(link, by)).map(({ tokens: _tokens, ...link }) => link);
     },
 

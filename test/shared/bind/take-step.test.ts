@@ -23,7 +23,9 @@ const remainingMs = () => 5000;
 type Binds = StepPorts['binds'];
 
 /** A step in a SQLite file, and what happens around each time that it is taken. */
-async function keepIn(around: (take: () => ReturnType<Binds['take']>, path: string) => ReturnType<Binds['take']>) {
+async function keepStepInFile(
+  around: (take: () => ReturnType<Binds['take']>, path: string) => ReturnType<Binds['take']>,
+) {
   const folder = createTemporaryFolder();
   const path = join(folder.path, 'directory.sqlite');
   migrateSqlite(path);
@@ -42,7 +44,7 @@ async function keepIn(around: (take: () => ReturnType<Binds['take']>, path: stri
 
 test('a step is taken up though the file was locked by another writer at first', async () => {
   const faults: unknown[] = [];
-  const { secret, ports } = await keepIn(async (take, path) => {
+  const { secret, ports } = await keepStepInFile(async (take, path) => {
     if (faults.length > 0) return await take();
     const writer = new DatabaseSync(path);
     writer.exec('BEGIN IMMEDIATE');
@@ -63,7 +65,7 @@ test('a step is taken up though the file was locked by another writer at first',
 
 test('a step whose taking was not answered is not taken again: it would be found used', async () => {
   let times = 0;
-  const { secret, ports } = await keepIn(async (take) => {
+  const { secret, ports } = await keepStepInFile(async (take) => {
     times += 1;
     await take();
     throw new StoreUnavailable('timed_out');

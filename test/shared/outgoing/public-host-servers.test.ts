@@ -13,7 +13,7 @@ import {
 import tls, { connect, createServer, type TLSSocket, type TlsOptions } from 'node:tls';
 import { gzipSync } from 'node:zlib';
 import { X509CertificateGenerator } from '@peculiar/x509';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type Certificates, createCertificateAuthority } from '#scripts/matrix/certificates.ts';
 import { jsonObjectOf } from '#shared/outgoing/json.ts';
 import { createPublicSend } from '#shared/outgoing/public-host.ts';
@@ -157,8 +157,7 @@ describe('what was found is all that is connected to', () => {
 
 describe('a certificate is verified, of an allowed host and whatever the environment says', () => {
   test.each(['0', undefined])('NODE_TLS_REJECT_UNAUTHORIZED=%s', async (setting) => {
-    if (setting !== undefined) process.env.NODE_TLS_REJECT_UNAUTHORIZED = setting;
-    onTestFinished(() => void delete process.env.NODE_TLS_REJECT_UNAUTHORIZED);
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', setting);
     const flawed: [string, TestServerOptions][] = [
       ['V15 self-signed', { shows: await authority.issue([NAME], 'self-signed') }],
       ['V16 expired', { shows: await authority.issue([NAME], 'expired') }],

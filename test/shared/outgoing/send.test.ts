@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { createServer as createTlsServer } from 'node:https';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { send } from '#shared/outgoing/send.ts';
 import { startHttpServer } from '#test/support/http-server.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
@@ -53,11 +53,7 @@ test('nothing but what was asked for is sent: no cookies, no encoding to undo', 
 
 test('the proxy of the environment is not used', async () => {
   const url = await startHttpServer((_request, response) => response.end('direct'));
-  process.env.HTTP_PROXY = process.env.http_proxy = 'http://127.0.0.1:9';
-  onTestFinished(() => {
-    delete process.env.HTTP_PROXY;
-    delete process.env.http_proxy;
-  });
+  vi.stubEnv('HTTP_PROXY', 'http://127.0.0.1:9').stubEnv('http_proxy', 'http://127.0.0.1:9');
   expect((await get(url)).body.toString()).toBe('direct');
 });
 
@@ -131,8 +127,7 @@ describe('what gives no answer that can be used is one failure with its fault', 
       server.listen(0, '127.0.0.1');
       await once(server, 'listening');
       onTestFinished(() => void server.close());
-      if (setting !== undefined) process.env.NODE_TLS_REJECT_UNAUTHORIZED = setting;
-      onTestFinished(() => void delete process.env.NODE_TLS_REJECT_UNAUTHORIZED);
+      vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', setting);
       const { port } = server.address() as { port: number };
       await expect(get(`https://localhost:${port}/`)).rejects.toMatchObject({ fault: 'tls' });
     },
