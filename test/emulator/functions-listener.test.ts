@@ -49,6 +49,7 @@ describe('a raw call', () => {
 
     expect(answer.status).toBe(502);
     expect(answer.headers['x-function-error']).toBe('true');
+    expect(answer.text).not.toContain('scripts/emulator');
     const error = JSON.parse(answer.text);
     expect(error).toEqual({ errorMessage, errorType, stackTrace: expect.any(Array) });
     // None of the emulator's own, nor of Node's that called it. What is built in has no file.

@@ -1,4 +1,4 @@
-import { AsyncLocalStorage, createHook } from 'node:async_hooks';
+import { createHook } from 'node:async_hooks';
 
 /** What a run asked of the network. */
 export interface NetworkUse {
@@ -12,11 +12,8 @@ export interface NetworkUse {
 export async function networkUseOf(run: () => unknown): Promise<NetworkUse> {
   const lookups: ('system' | 'dns')[] = [];
   const attempts: { address?: string; port?: number }[] = [];
-  // What else goes on in this process is not the run's.
-  const isOfRun = new AsyncLocalStorage<true>();
   const hook = createHook({
     init(_id, type, _trigger, resource) {
-      if (!isOfRun.getStore()) return;
       if (type === 'GETADDRINFOREQWRAP') lookups.push('system');
       if (type === 'QUERYWRAP') lookups.push('dns');
       // Such a resource gets both just after it is made.
@@ -24,7 +21,7 @@ export async function networkUseOf(run: () => unknown): Promise<NetworkUse> {
     },
   }).enable();
   try {
-    await isOfRun.run(true, run);
+    await run();
   } finally {
     hook.disable();
   }
