@@ -154,7 +154,7 @@ test.each(['SIGINT', 'SIGTERM'] as const)('%s ends it with status 0, and no proc
   script.signal(signal);
 
   expect(await script.ended).toBe(0);
-  expect(script.signal(0)).toBe(false);
+  await script.nothingLeft();
   expect(script.printed.stderr).toBe('');
 });
 

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { expect, vi } from 'vitest';
 
 /** A script of the project, run as a user runs it, in a process group of its own. */
 export interface ScriptProcess {
@@ -9,8 +10,10 @@ export interface ScriptProcess {
   readonly ended: Promise<number | NodeJS.Signals | null>;
   /** Resolves to the first match in what it prints, on stdout or stderr, after the match before; rejects when it ends without. */
   next(pattern: RegExp): Promise<RegExpExecArray>;
-  /** Sends a signal to it and to the processes that it started, as a terminal does; 0 only asks. Returns whether any is there. */
-  signal(name: NodeJS.Signals | 0): boolean;
+  /** Resolves once none of the processes that it started is left; rejects when one is there for five seconds more. */
+  nothingLeft(): Promise<void>;
+  /** Sends a signal to it and to the processes that it started, as a terminal does. Returns whether any is there. */
+  signal(name: NodeJS.Signals): boolean;
 }
 
 /** Starts `scripts/<script>.ts` with arguments. */
@@ -36,9 +39,21 @@ export function startScript(script: string, args: readonly string[], env: NodeJS
     child.emit('printed');
     return status ?? signal;
   });
+  function signal(name: NodeJS.Signals | 0): boolean {
+    try {
+      return process.kill(-Number(child.pid), name);
+    } catch {
+      return false;
+    }
+  }
   return {
     printed,
     ended,
+    signal,
+    async nothingLeft() {
+      // What it started learns of its end from a pipe that closes (esbuild), and is there until the system has buried it.
+      await vi.waitFor(() => expect(signal(0)).toBe(false), { timeout: 5000 });
+    },
     async next(pattern) {
       for (;;) {
         const match = pattern.exec(unread);
@@ -48,13 +63,6 @@ export function startScript(script: string, args: readonly string[], env: NodeJS
         }
         if (hasEnded) throw new Error(`it ended without ${pattern}: ${printed.stdout}${printed.stderr}`);
         await once(child, 'printed');
-      }
-    },
-    signal(name) {
-      try {
-        return process.kill(-Number(child.pid), name);
-      } catch {
-        return false;
       }
     },
   };
