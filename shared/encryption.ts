@@ -12,15 +12,17 @@ export interface EncryptionKey {
 const RULE = 'must be name:base64 of 32 random bytes, the newest first, separated by commas, each name once';
 
 /** `ENCRYPTION_KEYS`: `k2:<base64>,k1:<base64>`. The newest, which is the first, seals; all of them open. */
-export const EncryptionKeys = z.pipe(
-  z.string(RULE),
-  z.transform((text, context): EncryptionKey[] => {
-    const keys = text.split(',').map(parseKey);
-    const usable = keys.filter((key) => key !== undefined);
-    if (usable.length === keys.length && new Set(usable.map(({ name }) => name)).size === keys.length) return usable;
-    context.issues.push({ code: 'custom', input: undefined, message: RULE });
-    return z.NEVER;
-  }),
+export const EncryptionKeys = z.lazy(() =>
+  z.pipe(
+    z.string(RULE),
+    z.transform((text, context): EncryptionKey[] => {
+      const keys = text.split(',').map(parseKey);
+      const usable = keys.filter((key) => key !== undefined);
+      if (usable.length === keys.length && new Set(usable.map(({ name }) => name)).size === keys.length) return usable;
+      context.issues.push({ code: 'custom', input: undefined, message: RULE });
+      return z.NEVER;
+    }),
+  ),
 );
 
 function parseKey(text: string): EncryptionKey | undefined {

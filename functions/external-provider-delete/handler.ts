@@ -1,4 +1,3 @@
-import * as z from 'zod/mini';
 import { blitzError } from '#shared/account-link/blitz-error.ts';
 import { LinkEnvironment, openLinkPorts } from '#shared/account-link/open-ports.ts';
 import {
@@ -21,12 +20,12 @@ const unlink =
 /** Deletes a link and withdraws its grant (Blitz `fa`). Version 3 of the API takes access tokens alone. */
 export const handler = defineFunction({
   name: 'external-provider-delete',
-  // Loose: the names of the providers' secrets are not known here.
-  environment: z.looseObject({
-    ...LinkEnvironment.shape,
-    ...RevocationJobEnvironment.shape,
-    ...ProtectLastLinkEnvironment.shape,
-  }),
+  environment: {
+    ...LinkEnvironment,
+    ...RevocationJobEnvironment,
+    ...ProtectLastLinkEnvironment,
+  },
+  hasSecrets: true,
   ports: (settings, platform) => {
     const ports = openLinkPorts(settings, platform);
     return {

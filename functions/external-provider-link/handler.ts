@@ -1,4 +1,3 @@
-import * as z from 'zod/mini';
 import { blitzError } from '#shared/account-link/blitz-error.ts';
 import { type LinkAccountPorts, LinkBySidEnvironment, linkAccount } from '#shared/account-link/link-account.ts';
 import { LinkEnvironment, openLinkPorts } from '#shared/account-link/open-ports.ts';
@@ -17,11 +16,11 @@ const link =
 /** Links an account by its known id (Blitz `fa`). Version 3 of the API takes access tokens alone. */
 export const handler = defineFunction({
   name: 'external-provider-link',
-  environment: z.object({
-    ...LinkEnvironment.shape,
-    ...ProviderEnvironment.shape,
-    ...LinkBySidEnvironment.shape,
-  }),
+  environment: {
+    ...LinkEnvironment,
+    ...ProviderEnvironment,
+    ...LinkBySidEnvironment,
+  },
   ports: (settings, platform) => ({
     ...openLinkPorts(settings, platform),
     providers: readProviders(providers, settings),

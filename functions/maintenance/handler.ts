@@ -1,4 +1,3 @@
-import * as z from 'zod/mini';
 import { DirectoryEnvironment } from '#shared/directory/locate-directory.ts';
 import { openDirectory } from '#shared/directory/open-store.ts';
 import { openRevocationJobs, RevocationJobEnvironment } from '#shared/grant-revocation/open-ports.ts';
@@ -11,13 +10,13 @@ import providers from '../../providers.json' with { type: 'json' };
 /** Every minute: tries what is due in the outbox, and purges what has expired. */
 export const handler = defineTimer({
   name: 'maintenance',
-  // Loose: the names of the providers' secrets are not known here.
-  environment: z.looseObject({
-    ...TokenRevocationStoreEnvironment.shape,
-    ...DirectoryEnvironment.shape,
-    ...RevocationJobEnvironment.shape,
-    ...UpstreamEnvironment.shape,
-  }),
+  environment: {
+    ...TokenRevocationStoreEnvironment,
+    ...DirectoryEnvironment,
+    ...RevocationJobEnvironment,
+    ...UpstreamEnvironment,
+  },
+  hasSecrets: true,
   ports: (settings, platform) => {
     const directory = openDirectory(settings, platform);
     return {

@@ -1,4 +1,3 @@
-import * as z from 'zod/mini';
 import { AuthorizeEnvironment, openAuthorizePorts } from '#shared/access-token/open-ports.ts';
 import { send } from '#shared/outgoing/send.ts';
 import { defineFunction } from '#shared/runtime/define-function.ts';
@@ -33,12 +32,12 @@ const restOperations = Object.fromEntries(
  */
 export const handler = defineFunction({
   name: 'smart-home-unlink',
-  environment: z.object({
-    ...AuthorizeEnvironment.shape,
-    ...UnlinkEnvironment.shape,
-    ...UpstreamRevocationEnvironment.shape,
-    ...FulfilmentEnvironment.shape,
-  }),
+  environment: {
+    ...AuthorizeEnvironment,
+    ...UnlinkEnvironment,
+    ...UpstreamRevocationEnvironment,
+    ...FulfilmentEnvironment,
+  },
   ports: (settings, platform) => ({
     ...openAuthorizePorts(settings, platform),
     settings,

@@ -1,4 +1,3 @@
-import * as z from 'zod/mini';
 import { LinkEnvironment, openLinkPorts } from '#shared/account-link/open-ports.ts';
 import { ProtectLastLinkEnvironment } from '#shared/account-link/unlink-account.ts';
 import { openRevocationJobs, RevocationJobEnvironment } from '#shared/grant-revocation/open-ports.ts';
@@ -34,14 +33,14 @@ const serveScript: Operation<Ports> = async () => ({
 /** The social login of a shop's user, unlinked by e-mail (ShopSocially `ssmi_unlink_user`). */
 export const handler = defineFunction({
   name: 'social-unlink',
-  // Loose: the names of the providers' secrets are not known here.
-  environment: z.looseObject({
-    ...LinkEnvironment.shape,
-    ...RevocationJobEnvironment.shape,
-    ...ProtectLastLinkEnvironment.shape,
-    ...SocialUnlinkEnvironment.shape,
-    ...ShopOriginsEnvironment.shape,
-  }),
+  environment: {
+    ...LinkEnvironment,
+    ...RevocationJobEnvironment,
+    ...ProtectLastLinkEnvironment,
+    ...SocialUnlinkEnvironment,
+    ...ShopOriginsEnvironment,
+  },
+  hasSecrets: true,
   ports: (settings, platform) => {
     const ports = openLinkPorts(settings, platform);
     return {

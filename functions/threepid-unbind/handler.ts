@@ -1,4 +1,3 @@
-import * as z from 'zod/mini';
 import { defineFunction } from '#shared/runtime/define-function.ts';
 import type { Operation } from '#shared/runtime/function-definition.ts';
 import { answerMatrix, CORS_HEADERS, matrixErrorBody, matrixOperations } from '#shared/threepid/matrix-protocol.ts';
@@ -16,7 +15,7 @@ const unbind: Operation<SigningPorts> = (call, ports) =>
 /** Unbinds a third-party identifier at identity servers (Matrix `POST /account/3pid/unbind`). */
 export const handler = defineFunction({
   name: 'threepid-unbind',
-  environment: z.object({ ...MatrixEnvironment.shape, ...MatrixSigningEnvironment.shape }),
+  environment: { ...MatrixEnvironment, ...MatrixSigningEnvironment },
   ports: (settings, platform) => ({
     ...openMatrixPorts(settings, platform),
     signingKey: settings.MATRIX_SIGNING_KEY,

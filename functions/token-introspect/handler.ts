@@ -1,4 +1,3 @@
-import * as z from 'zod/mini';
 import { Clients } from '#shared/access-token/clients.ts';
 import { type IntrospectTokenPorts, introspectToken } from '#shared/access-token/introspect-token.ts';
 import { openAuthorizePorts, VerifiedAuthorizeEnvironment } from '#shared/access-token/open-ports.ts';
@@ -13,7 +12,7 @@ const introspect: Operation<IntrospectTokenPorts> = async (call, ports) => ({
 /** The introspection endpoint of RFC 7662. */
 export const handler = defineFunction({
   name: 'token-introspect',
-  environment: z.object({ ...VerifiedAuthorizeEnvironment.shape, CLIENTS: Clients }),
+  environment: { ...VerifiedAuthorizeEnvironment, CLIENTS: Clients },
   ports: (settings, platform) => ({ ...openAuthorizePorts(settings, platform), clients: settings.CLIENTS }),
   raw: { 'token.introspect': introspect },
   gateway: { 'token-introspect': introspect },

@@ -1,4 +1,3 @@
-import * as z from 'zod/mini';
 import { Clients } from '#shared/access-token/clients.ts';
 import { openAuthorizePorts, VerifiedAuthorizeEnvironment } from '#shared/access-token/open-ports.ts';
 import { type RevokeTokenPorts, revokeToken } from '#shared/access-token/revoke-token.ts';
@@ -14,11 +13,11 @@ const revoke: Operation<RevokeTokenPorts> = async (call, ports) => {
 /** The revocation endpoint of RFC 7009. */
 export const handler = defineFunction({
   name: 'token-revoke',
-  environment: z.object({
-    ...VerifiedAuthorizeEnvironment.shape,
+  environment: {
+    ...VerifiedAuthorizeEnvironment,
     CLIENTS: Clients,
     MAX_TOKEN_LIFETIME_S: MaxTokenLifetime,
-  }),
+  },
   ports: (settings, platform) => ({
     ...openAuthorizePorts(settings, platform),
     clients: settings.CLIENTS,

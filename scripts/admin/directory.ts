@@ -1,9 +1,9 @@
-import type * as z from 'zod/mini';
 import { retryWhileUnavailable } from '#shared/databases/retry.ts';
 import type { Directory } from '#shared/directory/directory.ts';
 import type { DirectoryEnvironment } from '#shared/directory/locate-directory.ts';
 import { openDirectory } from '#shared/directory/open-store.ts';
 import { LOCAL_PLATFORM } from '#shared/platform.ts';
+import type { Settings } from '#shared/settings.ts';
 import { storeName } from './settings.ts';
 import type { Outcome } from './verb.ts';
 
@@ -16,7 +16,7 @@ const TIMEOUT_MS = 3000;
  * @throws {UsageError} It would be lost with this command.
  */
 export async function useDirectory(
-  settings: z.output<typeof DirectoryEnvironment>,
+  settings: Settings<typeof DirectoryEnvironment>,
   work: (directory: Directory, store: string) => Promise<Outcome>,
 ): Promise<Outcome> {
   const directory = openDirectory(settings, LOCAL_PLATFORM);

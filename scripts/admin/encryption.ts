@@ -1,5 +1,4 @@
 /** How an operator rotates the keys of what is sealed. */
-import * as z from 'zod/mini';
 import type { SealedText, SealedTexts } from '#shared/directory/directory.ts';
 import { DirectoryEnvironment } from '#shared/directory/locate-directory.ts';
 import { type EncryptionKey, EncryptionKeys, seal, unseal } from '#shared/encryption.ts';
@@ -10,7 +9,7 @@ import { readSettings } from './settings.ts';
 import { endProgress, showProgress, tell } from './terminal.ts';
 import { defineVerb, EXIT, formatRows, readCount, Unfinished, visible } from './verb.ts';
 
-const RotateEnvironment = z.object({ ...DirectoryEnvironment.shape, ENCRYPTION_KEYS: EncryptionKeys });
+const RotateEnvironment = { ...DirectoryEnvironment, ENCRYPTION_KEYS: EncryptionKeys };
 
 /** How many texts are replaced at a time. */
 const AT_ONCE = 8;

@@ -12,10 +12,10 @@ import { readSettings } from './settings.ts';
 import { confirm } from './terminal.ts';
 import { defineVerb, EXIT, formatRows, YES_OPTION } from './verb.ts';
 
-const ImportEnvironment = z.object({
-  ...DirectoryEnvironment.shape,
+const ImportEnvironment = {
+  ...DirectoryEnvironment,
   ID_SERVER_ALLOW: z._default(AllowedHosts, []),
-});
+};
 
 /** A row of Synapse's table. */
 type BindingRow = z.output<typeof BindingRow>;

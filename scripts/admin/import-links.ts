@@ -9,6 +9,7 @@ import { boundToLink, sealTokens } from '#shared/account-link/provider-tokens.ts
 import { DirectoryEnvironment } from '#shared/directory/locate-directory.ts';
 import { EncryptionKeys } from '#shared/encryption.ts';
 import { isJsonObject } from '#shared/json.ts';
+import type { Settings } from '#shared/settings.ts';
 import { TokenPeppers } from '#shared/token-revocation/token-id.ts';
 import bundledProviders from '../../providers.json' with { type: 'json' };
 import { ask, useDirectory } from './directory.ts';
@@ -18,13 +19,13 @@ import { readSettings } from './settings.ts';
 import { confirm } from './terminal.ts';
 import { defineVerb, EXIT, formatRows, YES_OPTION } from './verb.ts';
 
-const ImportEnvironment = z.object({
-  ...DirectoryEnvironment.shape,
-  ...ProviderEnvironment.shape,
+const ImportEnvironment = {
+  ...DirectoryEnvironment,
+  ...ProviderEnvironment,
   ENCRYPTION_KEYS: z.optional(EncryptionKeys),
   TOKEN_PEPPERS: z.optional(TokenPeppers),
-});
-type ImportSettings = z.output<typeof ImportEnvironment>;
+};
+type ImportSettings = Settings<typeof ImportEnvironment>;
 
 /** What has become of the rows so far; `replaced` are among those created. */
 type Tally = Record<'created' | 'updated' | 'unchanged' | 'refused' | 'replaced', number>;

@@ -2,7 +2,7 @@
 import { extname } from 'node:path';
 import * as z from 'zod/mini';
 import { canonicalEmail } from '#shared/account-link/email-digest.ts';
-import { ProviderTokens } from '#shared/account-link/provider-tokens.ts';
+import { providerTokenFields } from '#shared/account-link/provider-tokens.ts';
 import { SubjectId, Text } from '#shared/account-link/request.ts';
 import { hasDuplicateKeys, isJsonObject } from '#shared/json.ts';
 import { openRows, type ReadRow, type RowFormat, readCsv, readRow } from './csv-rows.ts';
@@ -34,7 +34,7 @@ const LinkRow = z.strictObject({
   userName: z.optional(Text),
   email: z.optional(z.string().check(z.refine((address) => canonicalEmail(address) !== undefined))),
   linkedAt: z.optional(LinkedAt),
-  ...ProviderTokens.shape,
+  ...providerTokenFields(),
   proved: z.optional(z.boolean()),
 });
 

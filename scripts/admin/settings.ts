@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type * as z from 'zod/mini';
 import { readEnvironment } from '#shared/runtime/environment.ts';
+import type { Settings, Variables } from '#shared/settings.ts';
 import { UsageError } from './verb.ts';
 
 /** The settings that every help names. */
@@ -19,18 +19,15 @@ Settings, from the environment, the same as the functions':
 `;
 
 /**
- * The settings that `schema` asks for, from the environment, or what an emulator keeps in its folder: store, keys,
+ * What the variables say that are asked for, from the environment, or what an emulator keeps in its folder: store, keys,
  * issuers, providers.
  *
  * @throws {Misconfigured}
  * @throws {UsageError} There is no emulator's store in the folder.
  */
-export function readSettings<Schema extends z.ZodMiniObject>(
-  schema: Schema,
-  dataDir: string | undefined,
-): z.output<Schema> {
+export function readSettings<Asked extends Variables>(variables: Asked, dataDir: string | undefined): Settings<Asked> {
   if (dataDir !== undefined) useDataFolder(resolve(dataDir));
-  return readEnvironment(schema);
+  return readEnvironment(variables);
 }
 
 /** The environment is what settings are read from: the folder's take the place of those that are set. */

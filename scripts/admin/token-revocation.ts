@@ -1,5 +1,4 @@
 /** What an operator does with the token revocation store: revoke, check, purge. */
-import * as z from 'zod/mini';
 import type { AuthorizePorts } from '#shared/access-token/authorize.ts';
 import { identifyToken } from '#shared/access-token/identify.ts';
 import { AuthorizeEnvironment, openAuthorizePorts } from '#shared/access-token/open-ports.ts';
@@ -8,6 +7,7 @@ import type { Verification } from '#shared/access-token/verify.ts';
 import { retryWhileUnavailable } from '#shared/databases/retry.ts';
 import { CallerError } from '#shared/errors.ts';
 import { LOCAL_PLATFORM } from '#shared/platform.ts';
+import type { Settings } from '#shared/settings.ts';
 import { keptUntil, MaxTokenLifetime } from '#shared/token-revocation/lifetime.ts';
 import { openTokenRevocationStore, TokenRevocationStoreEnvironment } from '#shared/token-revocation/open-store.ts';
 import { logRevocation, type Revocation, type RevocationStatus } from '#shared/token-revocation/store.ts';
@@ -16,8 +16,8 @@ import { readSettings, storeName } from './settings.ts';
 import { confirm, endProgress, readSecret, showProgress } from './terminal.ts';
 import { defineVerb, EXIT, formatRows, formatTime, type Outcome, readCount, UsageError, YES_OPTION } from './verb.ts';
 
-const RevokeEnvironment = z.object({ ...AuthorizeEnvironment.shape, MAX_TOKEN_LIFETIME_S: MaxTokenLifetime });
-type RevokeSettings = z.output<typeof RevokeEnvironment>;
+const RevokeEnvironment = { ...AuthorizeEnvironment, MAX_TOKEN_LIFETIME_S: MaxTokenLifetime };
+type RevokeSettings = Settings<typeof RevokeEnvironment>;
 
 /** How long an issuer, and how long the store, may take in all. */
 const TIMEOUT_MS = 3000;
@@ -143,7 +143,7 @@ A revocation expires when no token that it refuses can be alive; a grant's never
 });
 
 /** Without `ISSUERS` there is nobody to verify a token: whoever operates the store may name it all the same. */
-function openPorts(settings: z.output<typeof AuthorizeEnvironment>): AuthorizePorts {
+function openPorts(settings: Settings<typeof AuthorizeEnvironment>): AuthorizePorts {
   return openAuthorizePorts(
     settings.ISSUERS === undefined ? { ...settings, UNVERIFIED_TOKENS: '1' } : settings,
     LOCAL_PLATFORM,

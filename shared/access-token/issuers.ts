@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { ServiceUrl } from '../outgoing/service-url.ts';
+import { AnyText } from '../settings.ts';
 
 /** Signatures that a public key verifies. `none` is in no list. */
 const ASYMMETRIC = [
@@ -7,7 +8,7 @@ const ASYMMETRIC = [
 ];
 const SYMMETRIC = ['HS256', 'HS384', 'HS512'];
 
-const Text = z.string().check(z.minLength(1));
+const Text = z.lazy(() => z.string().check(z.minLength(1)));
 
 // Here and elsewhere z.lazy is for what a first call may do without: zod takes up to a millisecond to make a schema.
 
@@ -62,40 +63,44 @@ export function algorithmsOf({ algorithms, secret }: Issuer): string[] {
 
 /** A JSON text of a schema; what is wrong with it is said in `rule` alone, since it may hold secrets. */
 export function jsonOf<Schema extends z.ZodMiniType>(schema: Schema, rule: string) {
-  return z.pipe(
-    z.string(rule),
-    z.transform((text, context): z.output<Schema> => {
-      try {
-        const { success, data } = schema.safeParse(JSON.parse(text));
-        if (success) return data;
-      } catch {
-        // Not JSON: the rule says what it must be.
-      }
-      context.issues.push({ code: 'custom', input: undefined, message: rule });
-      return z.NEVER;
-    }),
+  return z.lazy(() =>
+    z.pipe(
+      z.string(rule),
+      z.transform((text, context): z.output<Schema> => {
+        try {
+          const { success, data } = schema.safeParse(JSON.parse(text));
+          if (success) return data;
+        } catch {
+          // Not JSON: the rule says what it must be.
+        }
+        context.issues.push({ code: 'custom', input: undefined, message: rule });
+        return z.NEVER;
+      }),
+    ),
   );
 }
 
 const Issuers = jsonOf(
-  z.array(Issuer).check(
-    z.minLength(1),
-    z.refine((issuers) => new Set(issuers.map(({ issuer }) => issuer)).size === issuers.length),
+  z.lazy(() =>
+    z.array(Issuer).check(
+      z.minLength(1),
+      z.refine((issuers) => new Set(issuers.map(({ issuer }) => issuer)).size === issuers.length),
+    ),
   ),
   'must be JSON: a list of {"issuer", "audience", one of "jwks_uri", "jwks" and "secret", and/or "introspection"}, each issuer once',
 );
 
 /** Whose access tokens are known and how they are verified. */
-export const VerifiedTokenEnvironment = z.object({
+export const VerifiedTokenEnvironment = {
   ISSUERS: Issuers,
   /** The claim that names the grant and survives a refresh, such as `grant_id` or `sid`. */
-  GRANT_CLAIM: z.optional(Text),
-});
+  GRANT_CLAIM: AnyText,
+};
 
 /** The same for a function that also serves providers whose tokens nobody can verify. */
-export const AccessTokenEnvironment = z.object({
-  ...VerifiedTokenEnvironment.shape,
+export const AccessTokenEnvironment = {
+  ...VerifiedTokenEnvironment,
   ISSUERS: z.optional(Issuers),
   /** `1`: tokens cannot be verified; any string is taken for one. */
   UNVERIFIED_TOKENS: z.optional(z.literal('1', 'must be 1 or unset')),
-});
+};

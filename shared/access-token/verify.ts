@@ -1,7 +1,7 @@
-import type * as z from 'zod/mini';
 import { Misconfigured } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
 import type { Send } from '../outgoing/send.ts';
+import type { Settings } from '../settings.ts';
 import { jwtSigningInput } from '../token-revocation/token-id.ts';
 import { createIntrospectionVerifier } from './introspection.ts';
 import { type AccessTokenEnvironment, hasKeys } from './issuers.ts';
@@ -69,7 +69,7 @@ export type VerifyAccessToken = (token: string, options: VerifyOptions) => Promi
  * @throws {Misconfigured} Neither `ISSUERS` nor `UNVERIFIED_TOKENS=1`, or both.
  */
 export function createAccessTokenVerifier(
-  { ISSUERS, UNVERIFIED_TOKENS, GRANT_CLAIM }: Partial<z.output<typeof AccessTokenEnvironment>>,
+  { ISSUERS, UNVERIFIED_TOKENS, GRANT_CLAIM }: Partial<Settings<typeof AccessTokenEnvironment>>,
   { send, now = Date.now }: { send: Send; now?: () => number },
 ): VerifyAccessToken {
   if ((ISSUERS === undefined) === (UNVERIFIED_TOKENS === undefined)) {

@@ -19,14 +19,14 @@ const ScopeNames = z.strictObject({
 export type ScopeNames = z.output<typeof ScopeNames>;
 
 /** The settings of who may see and change links. */
-export const CallerEnvironment = z.object({
+export const CallerEnvironment = {
   /** The one issuer of `ISSUERS` whose subjects and scopes count. */
   ISSUER: z.string('must be set: the issuer of ISSUERS whose subjects have links'),
   SCOPE_NAMES: z.pipe(
     z._default(z.string(), '{}'),
     jsonOf(ScopeNames, 'must be JSON: {"blitz_api_ufa": "the name that stands for it", …}'),
   ),
-});
+};
 
 /** What knowing a caller needs. */
 export interface CallerPorts extends AuthorizePorts {

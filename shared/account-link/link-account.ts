@@ -10,10 +10,10 @@ import { findProvider, type Provider } from './provider.ts';
 import { LinkParameters, Text } from './request.ts';
 
 /** Who may link an account by a `sid` that is merely known. */
-export const LinkBySidEnvironment = z.object({
+export const LinkBySidEnvironment = {
   /** `system`: only applications may; `any`, as documented, if not set: a user may claim whatever is not linked yet. */
   LINK_BY_SID: z._default(z.enum(['any', 'system'], 'must be any or system'), 'any'),
-});
+};
 
 /** What linking an account needs. */
 export interface LinkAccountPorts extends CallerPorts {

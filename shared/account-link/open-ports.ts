@@ -6,19 +6,20 @@ import { DirectoryEnvironment } from '../directory/locate-directory.ts';
 import { openDirectory } from '../directory/open-store.ts';
 import { Misconfigured } from '../errors.ts';
 import type { Platform } from '../platform.ts';
+import type { Settings } from '../settings.ts';
 import { CallerEnvironment, type CallerPorts } from './caller.ts';
 
 /** What every function of account links is told. */
-export const LinkEnvironment = z.object({
-  ...VerifiedAuthorizeEnvironment.shape,
-  ...DirectoryEnvironment.shape,
-  ...CallerEnvironment.shape,
+export const LinkEnvironment = {
+  ...VerifiedAuthorizeEnvironment,
+  ...DirectoryEnvironment,
+  ...CallerEnvironment,
   CLIENTS: z._default(Clients, []),
-});
+};
 
 /** @throws {Misconfigured} */
 export function openLinkPorts(
-  settings: z.output<typeof LinkEnvironment>,
+  settings: Settings<typeof LinkEnvironment>,
   platform: Platform,
 ): CallerPorts & { readonly directory: Directory } {
   if (!settings.ISSUERS.some(({ issuer }) => issuer === settings.ISSUER)) {

@@ -3,17 +3,21 @@ import { type EncryptionKey, seal, unseal } from '../encryption.ts';
 import { StoreUnavailable } from '../errors.ts';
 import type { ExternalIdentity } from './account-link.ts';
 
-const Token = z.optional(z.string().check(z.regex(/^[\x21-\x7e]{1,8192}$/)));
+/** The fields of {@link ProviderTokens}. */
+export function providerTokenFields() {
+  const token = z.optional(z.string().check(z.regex(/^[\x21-\x7e]{1,8192}$/)));
+  return {
+    accessToken: token,
+    refreshToken: token,
+    /** The device that they were issued to, at a provider whose calls name it. */
+    deviceId: z.optional(z.string().check(z.regex(/^[\x21-\x7e]{1,255}$/))),
+    /** Milliseconds since the epoch; absent: as long as the provider likes. */
+    accessTokenExpiresAt: z.optional(z.int()),
+  };
+}
 
 /** What a provider issued for a link, kept only to be revoked. */
-export const ProviderTokens = z.object({
-  accessToken: Token,
-  refreshToken: Token,
-  /** The device that they were issued to, at a provider whose calls name it. */
-  deviceId: z.optional(z.string().check(z.regex(/^[\x21-\x7e]{1,255}$/))),
-  /** Milliseconds since the epoch; absent: as long as the provider likes. */
-  accessTokenExpiresAt: z.optional(z.int()),
-});
+export const ProviderTokens = z.lazy(() => z.object(providerTokenFields()));
 export type ProviderTokens = z.output<typeof ProviderTokens>;
 
 /** What the sealed tokens of a link are bound to: moved to another row, they do not open. */

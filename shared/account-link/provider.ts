@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { jsonOf } from '../access-token/issuers.ts';
 import { Misconfigured } from '../errors.ts';
+import type { Settings } from '../settings.ts';
 
 const ProviderRows = z.lazy(() => {
   /** Part of a provider's key `<type>:<name>`. */
@@ -33,11 +34,11 @@ export interface Provider {
 }
 
 /** What providers are read from, in place of the bundle's `providers.json` if it is set. */
-export const ProviderEnvironment = z.object({
+export const ProviderEnvironment = {
   PROVIDERS: z.optional(
     jsonOf(ProviderRows, 'must be JSON as providers.json: a list of providers, each "type" and "name" once'),
   ),
-});
+};
 
 /**
  * The external providers of this deployment.
@@ -47,7 +48,7 @@ export const ProviderEnvironment = z.object({
  */
 export function readProviders(
   bundled: unknown,
-  { PROVIDERS }: z.output<typeof ProviderEnvironment>,
+  { PROVIDERS }: Settings<typeof ProviderEnvironment>,
 ): readonly Provider[] {
   const { success, data } = ProviderRows.safeParse(PROVIDERS ?? bundled);
   if (!success)

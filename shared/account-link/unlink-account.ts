@@ -15,9 +15,9 @@ import { boundToLink } from './provider-tokens.ts';
 import { LinkParameters } from './request.ts';
 
 /** Whether a subject's last link may be deleted. */
-export const ProtectLastLinkEnvironment = z.object({
+export const ProtectLastLinkEnvironment = {
   PROTECT_LAST_LINK: z._default(z.enum(['true', 'false'], 'must be true or false'), 'false'),
-});
+};
 
 /** What deleting a link needs. */
 export interface UnlinkAccountPorts extends CallerPorts, Omit<AttemptPorts, 'outbox' | 'alert'> {

@@ -7,6 +7,7 @@ import { Misconfigured } from '../errors.ts';
 import { send } from '../outgoing/send.ts';
 import { ServiceUrl } from '../outgoing/service-url.ts';
 import type { Platform } from '../platform.ts';
+import type { Settings } from '../settings.ts';
 import { createBindProviders } from './bind-providers.ts';
 import type { ConfirmBindPorts } from './confirm-bind.ts';
 import { createProviderClient } from './provider-client.ts';
@@ -19,10 +20,10 @@ const SignInClient = z.strictObject({
 
 const PREFIX_RULE = 'must be a path such as /blitz, or / for none';
 
-/** What binding is told. Loose: the names of the providers' secrets are not known here. */
-export const BindEnvironment = z.looseObject({
-  ...LinkEnvironment.shape,
-  ...ProviderEnvironment.shape,
+/** What binding is told, besides the providers' secrets. */
+export const BindEnvironment = {
+  ...LinkEnvironment,
+  ...ProviderEnvironment,
   ENCRYPTION_KEYS: EncryptionKeys,
   /** Where the gateway is reached from outside, without a path: `https://login.company.com`. */
   PUBLIC_BASE_URL: ServiceUrl.check(z.regex(/^[a-z]+:\/\/[^/?#]+$/, 'must be a URL without a path')),
@@ -31,7 +32,7 @@ export const BindEnvironment = z.looseObject({
   BIND_CONFIRMATION: z.optional(z.enum(['page', 'bearer', 'none'], 'must be page, bearer or none')),
   /** Our client at `ISSUER`, where the page has the user sign in. */
   SIGN_IN_CLIENT: z.optional(jsonOf(SignInClient, 'must be JSON: {"client_id", "client_secret"}')),
-});
+};
 
 /** What every operation of binding needs. */
 export type BindPorts = StartBindPorts &
@@ -46,7 +47,7 @@ export type BindPorts = StartBindPorts &
  */
 export function openBindPorts(
   bundled: unknown,
-  settings: z.output<typeof BindEnvironment>,
+  settings: Settings<typeof BindEnvironment>,
   platform: Platform,
 ): BindPorts {
   const { SIGN_IN_CLIENT: client, PUBLIC_BASE_URL: base } = settings;

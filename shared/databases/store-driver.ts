@@ -2,18 +2,19 @@ import * as z from 'zod/mini';
 import { isFailure, isStoreUnavailable, Misconfigured } from '../errors.ts';
 import { once } from '../once.ts';
 import type { Platform } from '../platform.ts';
+import { AnyText, type Settings } from '../settings.ts';
 import type { AwsCredentials } from './dynamodb.ts';
 
 /** What every store's settings have in common. */
-export const StoreEnvironment = z.object({
-  STORE_URL: z.optional(z.string()),
+export const StoreEnvironment = {
+  STORE_URL: AnyText,
   /** `1`: a store that is lost with its instance may be used in the cloud. */
   ALLOW_EPHEMERAL_STORE: z.optional(z.literal('1', 'must be 1 or unset')),
   /** Who we are at a dynamodb URL with auth=sigv4. */
-  AWS_ACCESS_KEY_ID: z.optional(z.string()),
-  AWS_SECRET_ACCESS_KEY: z.optional(z.string()),
-  AWS_SESSION_TOKEN: z.optional(z.string()),
-});
+  AWS_ACCESS_KEY_ID: AnyText,
+  AWS_SECRET_ACCESS_KEY: AnyText,
+  AWS_SESSION_TOKEN: AnyText,
+};
 
 export type Driver = 'memory' | 'sqlite' | 'postgres' | 'redis' | 'dynamodb';
 
@@ -55,7 +56,7 @@ const EPHEMERAL: ReadonlySet<Driver> = new Set<Driver>(['memory', 'sqlite']);
  * @throws {Misconfigured} Names the variable, never its value.
  */
 export function locateStore(
-  environment: z.output<typeof StoreEnvironment>,
+  environment: Settings<typeof StoreEnvironment>,
   own: readonly [variable: string, url: string | undefined],
   { isDeployed, iamToken, warn }: Platform,
 ): StoreLocation {
@@ -108,7 +109,7 @@ export function openOnDemand<Store extends { close(): Promise<void> }>(
   };
 }
 
-function awsCredentials(environment: z.output<typeof StoreEnvironment>): AwsCredentials | undefined {
+function awsCredentials(environment: Settings<typeof StoreEnvironment>): AwsCredentials | undefined {
   const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, AWS_SESSION_TOKEN } = environment;
   if (accessKeyId === undefined || secretAccessKey === undefined) return undefined;
   return { accessKeyId, secretAccessKey, ...(AWS_SESSION_TOKEN !== undefined && { sessionToken: AWS_SESSION_TOKEN }) };

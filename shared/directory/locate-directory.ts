@@ -1,13 +1,13 @@
-import * as z from 'zod/mini';
 import { type Driver, locateStore, StoreEnvironment, type StoreLocation } from '../databases/store-driver.ts';
 import { Misconfigured } from '../errors.ts';
 import type { Platform } from '../platform.ts';
+import { AnyText, type Settings } from '../settings.ts';
 
 /** Where links, the outbox and binds of third-party identifiers are kept. `DIRECTORY_URL` wins over `STORE_URL`. */
-export const DirectoryEnvironment = z.object({
-  ...StoreEnvironment.shape,
-  DIRECTORY_URL: z.optional(z.string()),
-});
+export const DirectoryEnvironment = {
+  ...StoreEnvironment,
+  DIRECTORY_URL: AnyText,
+};
 
 /** Where a directory is, which is not in Redis. */
 export type DirectoryLocation = StoreLocation & { readonly driver: Exclude<Driver, 'redis'> };
@@ -18,7 +18,7 @@ export type DirectoryLocation = StoreLocation & { readonly driver: Exclude<Drive
  * @throws {Misconfigured} Names the variable, never its value.
  */
 export function locateDirectory(
-  environment: z.output<typeof DirectoryEnvironment>,
+  environment: Settings<typeof DirectoryEnvironment>,
   platform: Platform,
 ): DirectoryLocation {
   const location = locateStore(environment, ['DIRECTORY_URL', environment.DIRECTORY_URL], platform);

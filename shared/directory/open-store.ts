@@ -1,7 +1,7 @@
-import type * as z from 'zod/mini';
 import { openOnDemand } from '../databases/store-driver.ts';
 import { outboxOnDemand } from '../outbox/outbox.ts';
 import type { Platform } from '../platform.ts';
+import type { Settings } from '../settings.ts';
 import type { Directory } from './directory.ts';
 import { type DirectoryEnvironment, type DirectoryLocation, locateDirectory } from './locate-directory.ts';
 
@@ -10,7 +10,7 @@ import { type DirectoryEnvironment, type DirectoryLocation, locateDirectory } fr
  *
  * @throws {Misconfigured} Names the variable, never its value.
  */
-export function openDirectory(environment: z.output<typeof DirectoryEnvironment>, platform: Platform): Directory {
+export function openDirectory(environment: Settings<typeof DirectoryEnvironment>, platform: Platform): Directory {
   const location = locateDirectory(environment, platform);
   const { use, close } = openOnDemand(location, () => openDriver(location));
   return {

@@ -9,6 +9,7 @@ import { EncryptionKeys } from '../encryption.ts';
 import { Misconfigured } from '../errors.ts';
 import type { DoJob } from '../outbox/attempt-job.ts';
 import { send } from '../outgoing/send.ts';
+import type { Settings } from '../settings.ts';
 import { findCatalogueRow } from './catalogue.ts';
 import {
   createRevocationJobs,
@@ -20,10 +21,10 @@ import { grantFamilyOf, type ReadProvider, type RevocationSettings, readRevocati
 import type { RevocationClient } from './revoke-grant.ts';
 
 /** What whoever withdraws grants is told. */
-export const RevocationJobEnvironment = z.object({
-  ...ProviderEnvironment.shape,
+export const RevocationJobEnvironment = {
+  ...ProviderEnvironment,
   ENCRYPTION_KEYS: z.optional(EncryptionKeys),
-});
+};
 
 /**
  * What does the outbox's jobs, and the providers that they are about.
@@ -35,7 +36,7 @@ export const RevocationJobEnvironment = z.object({
  */
 export function openRevocationJobs(
   bundled: unknown,
-  settings: z.output<typeof RevocationJobEnvironment> & ProviderSecrets,
+  settings: Settings<typeof RevocationJobEnvironment> & ProviderSecrets,
   { links, upstream }: { readonly links: Pick<AccountLinks, 'find'>; readonly upstream?: EndpointClient | undefined },
 ): { readonly providers: readonly ReadProvider[]; readonly doJob: DoJob } {
   const providers = readRevocations(readProviders(bundled, settings));

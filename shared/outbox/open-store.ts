@@ -1,7 +1,7 @@
-import type * as z from 'zod/mini';
 import { openOnDemand } from '../databases/store-driver.ts';
 import { type DirectoryEnvironment, type DirectoryLocation, locateDirectory } from '../directory/locate-directory.ts';
 import type { Platform } from '../platform.ts';
+import type { Settings } from '../settings.ts';
 import { type OutboxStore, outboxOnDemand } from './outbox.ts';
 
 /**
@@ -10,7 +10,7 @@ import { type OutboxStore, outboxOnDemand } from './outbox.ts';
  *
  * @throws {Misconfigured} Names the variable, never its value.
  */
-export function openOutbox(environment: z.output<typeof DirectoryEnvironment>, platform: Platform): OutboxStore {
+export function openOutbox(environment: Settings<typeof DirectoryEnvironment>, platform: Platform): OutboxStore {
   const location = locateDirectory(environment, platform);
   const { use, close } = openOnDemand(location, () => openDriver(location));
   return { ...outboxOnDemand(use), close };

@@ -1,8 +1,8 @@
-import type * as z from 'zod/mini';
 import { monotonicMs } from '../clock.ts';
 import { CallerError, isFailure } from '../errors.ts';
 import { isJsonObject } from '../json.ts';
 import type { Platform } from '../platform.ts';
+import type { Settings, Variables } from '../settings.ts';
 import type { Handler } from './define-function.ts';
 import { readEnvironment } from './environment.ts';
 import { createFailure } from './failure.ts';
@@ -14,10 +14,10 @@ import { readRequestId } from './request-id.ts';
 const MAX_DECISION_MS = 1000;
 
 /** A function authorizer as its handler declares it. */
-export interface AuthorizerDefinition<Schema extends z.ZodMiniObject, Ports> {
+export interface AuthorizerDefinition<Asked extends Variables, Ports> {
   readonly name: string;
-  readonly environment: Schema;
-  readonly ports: (settings: z.output<Schema>, platform: Platform) => Ports;
+  readonly environment: Asked;
+  readonly ports: (settings: Settings<Asked>, platform: Platform) => Ports;
   /** Whether the credential may pass. */
   readonly isAuthorized: (
     request: {
@@ -36,8 +36,8 @@ export interface AuthorizerDefinition<Schema extends z.ZodMiniObject, Ports> {
  *
  * @see https://yandex.cloud/en/docs/api-gateway/concepts/extensions/function-authorizer
  */
-export function defineAuthorizer<Schema extends z.ZodMiniObject, Ports>(
-  definition: AuthorizerDefinition<Schema, Ports>,
+export function defineAuthorizer<Asked extends Variables, Ports>(
+  definition: AuthorizerDefinition<Asked, Ports>,
 ): Handler {
   const invocations = createInvocations(definition.name);
   let ports: Ports | undefined;

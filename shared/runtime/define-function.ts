@@ -1,5 +1,5 @@
-import type * as z from 'zod/mini';
 import { CallerError, isFailure } from '../errors.ts';
+import type { Variables } from '../settings.ts';
 import { readEnvironment } from './environment.ts';
 import { type Answer, errorAnswer, type FunctionDefinition, type Transport } from './function-definition.ts';
 import { httpTransport, isHttpEvent } from './http-transport.ts';
@@ -14,14 +14,12 @@ export type Handler = (event: unknown, context: PlatformContext) => Promise<unkn
  * Makes a handler that answers raw calls and the gateway, and logs one line a call. A caller's mistake is an answer on
  * every transport; a failure is an answer on the gateway and thrown in raw, where nothing else shows as one.
  */
-export function defineFunction<Schema extends z.ZodMiniObject, Ports>(
-  definition: FunctionDefinition<Schema, Ports>,
-): Handler {
+export function defineFunction<Asked extends Variables, Ports>(definition: FunctionDefinition<Asked, Ports>): Handler {
   const invocations = createInvocations(definition.name);
   let ports: Ports | undefined;
 
   async function run(transport: Transport<Ports>, id: RequestId, invocation: Invocation): Promise<Answer> {
-    ports ??= definition.ports(readEnvironment(definition.environment), invocations.platform);
+    ports ??= definition.ports(readEnvironment(definition.environment, definition.hasSecrets), invocations.platform);
     if (id.isUnusable) {
       throw new CallerError('invalid_request', 'The request id is not 1 to 255 printable characters.');
     }

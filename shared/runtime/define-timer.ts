@@ -1,16 +1,18 @@
-import type * as z from 'zod/mini';
 import { isFailure } from '../errors.ts';
 import type { Platform } from '../platform.ts';
+import type { Settings, Variables } from '../settings.ts';
 import type { Handler } from './define-function.ts';
 import { readEnvironment } from './environment.ts';
 import { createFailure } from './failure.ts';
 import { createInvocations, type Invocation } from './invocation.ts';
 
 /** A function that a timer calls, as its handler declares it. */
-export interface TimerDefinition<Schema extends z.ZodMiniObject, Ports> {
+export interface TimerDefinition<Asked extends Variables, Ports> {
   readonly name: string;
-  readonly environment: Schema;
-  readonly ports: (settings: z.output<Schema>, platform: Platform) => Ports;
+  readonly environment: Asked;
+  /** The settings hold the providers' secrets too: whatever else is set. */
+  readonly hasSecrets?: boolean;
+  readonly ports: (settings: Settings<Asked>, platform: Platform) => Ports;
   /** The work of one tick: what is not done now is done at the next. */
   readonly run: (tick: Tick, ports: Ports) => Promise<void>;
 }
@@ -27,9 +29,7 @@ export type Tick = Pick<Invocation, 'remainingMs' | 'note' | 'warn' | 'alert' | 
  *
  * @see https://yandex.cloud/en/docs/functions/concepts/trigger/timer
  */
-export function defineTimer<Schema extends z.ZodMiniObject, Ports>(
-  definition: TimerDefinition<Schema, Ports>,
-): Handler {
+export function defineTimer<Asked extends Variables, Ports>(definition: TimerDefinition<Asked, Ports>): Handler {
   const invocations = createInvocations(definition.name);
   let ports: Ports | undefined;
 
@@ -37,7 +37,7 @@ export function defineTimer<Schema extends z.ZodMiniObject, Ports>(
     const invocation = invocations.begin(context);
     invocation.note({ transport: 'timer' });
     try {
-      ports ??= definition.ports(readEnvironment(definition.environment), invocations.platform);
+      ports ??= definition.ports(readEnvironment(definition.environment, definition.hasSecrets), invocations.platform);
       const { remainingMs, note, warn, alert, measure } = invocation;
       await definition.run({ invocationId: context.requestId, remainingMs, note, warn, alert, measure }, ports);
       invocation.end({ outcome: 'ok' });

@@ -1,16 +1,18 @@
-import type * as z from 'zod/mini';
 import type { CallerError, CallerErrorCode, FailureCode } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
 import type { Platform } from '../platform.ts';
+import type { Settings, Variables } from '../settings.ts';
 import type { Invocation } from './invocation.ts';
 
 /** A function as its handler declares it. */
-export interface FunctionDefinition<Schema extends z.ZodMiniObject, Ports> {
+export interface FunctionDefinition<Asked extends Variables, Ports> {
   readonly name: string;
   /** The settings that it needs. A bad one stops the first call. */
-  readonly environment: Schema;
+  readonly environment: Asked;
+  /** The settings hold the providers' secrets too: whatever else is set. */
+  readonly hasSecrets?: boolean;
   /** What its operations work with, made once. */
-  readonly ports: (settings: z.output<Schema>, platform: Platform) => Ports;
+  readonly ports: (settings: Settings<Asked>, platform: Platform) => Ports;
   /** The operations by the `request_type` of a raw call. */
   readonly raw: Readonly<Record<string, Operation<Ports>>>;
   /** The operations by the `operationId` of the gateway. */
@@ -149,7 +151,7 @@ const FAILURE_DESCRIPTION: Readonly<Record<FailureCode, string>> = {
 /** An error in the protocol's own form: the caller's mistake with its description, our failure with a fixed one. */
 export function errorAnswer(
   error: CallerError | FailureCode,
-  { errorBody }: Pick<FunctionDefinition<z.ZodMiniObject, never>, 'errorBody'>,
+  { errorBody }: Pick<FunctionDefinition<Variables, never>, 'errorBody'>,
 ): Answer {
   const code = typeof error === 'string' ? error : error.code;
   const description = typeof error === 'string' ? FAILURE_DESCRIPTION[error] : error.message;

@@ -1,6 +1,6 @@
-import type * as z from 'zod/mini';
 import { CallerError } from '../errors.ts';
 import { assertBodySize, assertJsonShape, isJsonObject, type JsonObject, MAX_KEYS, parseJsonObject } from '../json.ts';
+import type { Variables } from '../settings.ts';
 import type { BodyKind, FunctionDefinition, Transport } from './function-definition.ts';
 
 /** Whether an event is an HTTP request, by the gateway or direct; a raw caller can write one too. */
@@ -12,7 +12,7 @@ export function isHttpEvent(event: unknown): event is JsonObject {
 /** A call through API Gateway (payload format 1.0), or by HTTPS without it, which is refused. */
 export function httpTransport<Ports>(
   event: JsonObject,
-  { gateway, large }: Pick<FunctionDefinition<z.ZodMiniObject, Ports>, 'gateway' | 'large'>,
+  { gateway, large }: Pick<FunctionDefinition<Variables, Ports>, 'gateway' | 'large'>,
 ): Transport<Ports> {
   return {
     requestIds: requestIdsOf(event),

@@ -2,6 +2,7 @@ import * as z from 'zod/mini';
 import { CallerError } from '../errors.ts';
 import { assertBodySize, assertJsonShape, isJsonObject } from '../json.ts';
 import { parseInput } from '../schema.ts';
+import type { Variables } from '../settings.ts';
 import { createFailure } from './failure.ts';
 import type { FunctionDefinition, Transport } from './function-definition.ts';
 
@@ -15,6 +16,8 @@ const ApiVersion = z.pipe(
   z.number(API_VERSION_RULE).check(z.gte(1, API_VERSION_RULE)),
 );
 
+const Anything = z.optional(z.unknown());
+
 /**
  * The envelope that every function takes in a raw call: the smart home platform's own.
  *
@@ -22,10 +25,10 @@ const ApiVersion = z.pipe(
  */
 const Envelope = z.object(
   {
-    headers: z.object({ authorization: z.optional(z.unknown()) }, 'must be an object'),
+    headers: z.object({ authorization: Anything }, 'must be an object'),
     request_type: z.string('must be a string'),
     api_version: ApiVersion,
-    payload: z.optional(z.unknown()),
+    payload: Anything,
   },
   'must be an object',
 );
@@ -33,7 +36,7 @@ const Envelope = z.object(
 /** A raw call (`?integration=raw`): the event is what the platform made of the body; headers and status are out of reach. */
 export function rawTransport<Ports>(
   event: unknown,
-  definition: Pick<FunctionDefinition<z.ZodMiniObject, Ports>, 'raw' | 'large' | 'bareRawSuccess'>,
+  definition: Pick<FunctionDefinition<Variables, Ports>, 'raw' | 'large' | 'bareRawSuccess'>,
 ): Transport<Ports> {
   const headers = isJsonObject(event) && isJsonObject(event.headers) ? event.headers : {};
   return {

@@ -3,19 +3,20 @@ import { type AuthorizePorts, isAuthorized } from '../access-token/authorize.ts'
 import { CallerError } from '../errors.ts';
 import { OutgoingFailure, type OutgoingResponse, type Send } from '../outgoing/send.ts';
 import { ServiceUrl } from '../outgoing/service-url.ts';
+import type { Settings } from '../settings.ts';
 
 /** The provider's own service, which answers what is not `unlink`. */
-export const FulfilmentEnvironment = z.object({
+export const FulfilmentEnvironment = {
   /** Of raw calls: called with the same JSON. */
   FULFILMENT_URL: z.optional(ServiceUrl),
   /** Of REST calls: the base in front of `/v1.0/user/devices…`. */
   FULFILMENT_REST_URL: z.optional(ServiceUrl),
-});
+};
 
 /** What passing a call on needs. */
 export interface ForwardPorts extends AuthorizePorts {
   readonly send: Send;
-  readonly fulfilment: z.output<typeof FulfilmentEnvironment>;
+  readonly fulfilment: Settings<typeof FulfilmentEnvironment>;
 }
 
 /** A call to be passed on. */

@@ -4,24 +4,25 @@ import { type IdentifiedToken, identifyToken } from '../access-token/identify.ts
 import type { Verification, VerifyAccessToken } from '../access-token/verify.ts';
 import { retryWhileUnavailable } from '../databases/retry.ts';
 import { CallerError } from '../errors.ts';
+import type { Settings } from '../settings.ts';
 import { INACTIVE_LIFETIME_S, keptUntil, MaxTokenLifetime } from '../token-revocation/lifetime.ts';
 import { type CutOff, logRevocation, type Revocation, type TokenRevocationStore } from '../token-revocation/store.ts';
 import type { Pepper } from '../token-revocation/token-id.ts';
 import { planUpstreamRevocation, tryUpstreamRevocation, type UpstreamPorts } from './upstream.ts';
 
 /** How far an unlink reaches. */
-export const UnlinkEnvironment = z.object({
+export const UnlinkEnvironment = {
   MAX_TOKEN_LIFETIME_S: MaxTokenLifetime,
   /** `client`: an unlink ends all links of the subject at the client, not only the grant of the token. */
   UNLINK_CUTOFF: z.optional(z.literal('client', 'must be client or unset')),
-});
+};
 
 /** What ending a link needs. */
 export interface UnlinkPorts {
   readonly verify: VerifyAccessToken;
   readonly revocations: TokenRevocationStore;
   readonly peppers: readonly Pepper[];
-  readonly settings: z.output<typeof UnlinkEnvironment>;
+  readonly settings: Settings<typeof UnlinkEnvironment>;
   /** Where the token is revoked too. */
   readonly upstream?: UpstreamPorts | undefined;
   readonly now?: () => number;

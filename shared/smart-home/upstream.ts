@@ -10,14 +10,15 @@ import { openOutbox } from '../outbox/open-store.ts';
 import type { Outbox, OwnedJob } from '../outbox/outbox.ts';
 import { send } from '../outgoing/send.ts';
 import type { Platform } from '../platform.ts';
+import type { Settings } from '../settings.ts';
 import { UpstreamEnvironment } from './upstream-environment.ts';
 
 /** What revoking a token upstream is told. */
-export const UpstreamRevocationEnvironment = z.object({
-  ...UpstreamEnvironment.shape,
-  ...DirectoryEnvironment.shape,
+export const UpstreamRevocationEnvironment = {
+  ...UpstreamEnvironment,
+  ...DirectoryEnvironment,
   ENCRYPTION_KEYS: z.optional(EncryptionKeys),
-});
+};
 
 /**
  * Where tokens are revoked upstream, or undefined where that is not set.
@@ -25,7 +26,7 @@ export const UpstreamRevocationEnvironment = z.object({
  * @throws {Misconfigured}
  */
 export function openUpstream(
-  settings: z.output<typeof UpstreamRevocationEnvironment>,
+  settings: Settings<typeof UpstreamRevocationEnvironment>,
   platform: Platform,
 ): UpstreamPorts | undefined {
   const { REVOKE_UPSTREAM: upstream, ENCRYPTION_KEYS: encryptionKeys } = settings;

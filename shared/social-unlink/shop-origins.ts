@@ -4,7 +4,7 @@ const RULE = 'must be origins such as https://shop.example, separated by commas'
 const ORIGIN = /^https:\/\/[^\s/,?#@]+$|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/;
 
 /** The shops whose pages may call. */
-export const ShopOriginsEnvironment = z.object({
+export const ShopOriginsEnvironment = {
   SHOP_ORIGINS: z.pipe(
     z._default(z.string(), ''),
     z.transform((text, context): string[] => {
@@ -14,7 +14,7 @@ export const ShopOriginsEnvironment = z.object({
       return z.NEVER;
     }),
   ),
-});
+};
 
 /** What tells a browser that a page of the shop may read the answer (the Fetch standard: CORS); of others, nothing. */
 export function corsHeaders(origin: string | undefined, shopOrigins: readonly string[]): Record<string, string> {

@@ -14,10 +14,10 @@ import type { JsonObject } from '../json.ts';
 import { parseInput } from '../schema.ts';
 
 /** Which network a session was signed in with. */
-export const SocialUnlinkEnvironment = z.object({
+export const SocialUnlinkEnvironment = {
   /** The claim of an access token that names it: a provider's type, or `type:name`. */
   NETWORK_CLAIM: z._default(z.string().check(z.minLength(1)), 'network'),
-});
+};
 
 /** What unlinking a social login needs. */
 export interface SocialUnlinkPorts extends UnlinkAccountPorts {

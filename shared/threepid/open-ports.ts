@@ -7,6 +7,7 @@ import { AllowedHosts, createPublicSend } from '../outgoing/public-host.ts';
 import { type Send, send } from '../outgoing/send.ts';
 import { ServiceUrl } from '../outgoing/service-url.ts';
 import type { Platform } from '../platform.ts';
+import type { Settings } from '../settings.ts';
 import type { Homeserver } from './identify-user.ts';
 import { MatrixSigningKey, type SigningKey } from './signing.ts';
 import { isServerName } from './threepid.ts';
@@ -15,8 +16,8 @@ import type { ThreepidBindings } from './threepid-binding.ts';
 const NAME_RULE = "must be the homeserver's name, as in the ids of its users";
 
 /** Whose users call, and which identity servers there may be. */
-export const MatrixEnvironment = z.object({
-  ...DirectoryEnvironment.shape,
+export const MatrixEnvironment = {
+  ...DirectoryEnvironment,
   MATRIX_HOMESERVER_URL: ServiceUrl,
   MATRIX_SERVER_NAME: z.string(NAME_RULE).check(z.refine(isServerName, NAME_RULE)),
   /** `1`: an access token may come in the query. */
@@ -25,10 +26,10 @@ export const MatrixEnvironment = z.object({
   ID_SERVER_ALLOW: z._default(AllowedHosts, []),
   /** A file of CA certificates in PEM that identity servers may be vouched for by, besides the public ones. */
   ID_SERVER_CA_FILE: z.optional(z.string()),
-});
+};
 
 /** The homeserver's key, in whose name unbinds are asked for. */
-export const MatrixSigningEnvironment = z.object({ MATRIX_SIGNING_KEY: MatrixSigningKey });
+export const MatrixSigningEnvironment = { MATRIX_SIGNING_KEY: MatrixSigningKey };
 
 /** What binding works with. */
 export interface MatrixPorts {
@@ -47,7 +48,7 @@ export interface SigningPorts extends MatrixPorts {
 }
 
 /** @throws {Misconfigured} Names the variable, never its value. */
-export function openMatrixPorts(settings: z.output<typeof MatrixEnvironment>, platform: Platform): MatrixPorts {
+export function openMatrixPorts(settings: Settings<typeof MatrixEnvironment>, platform: Platform): MatrixPorts {
   const {
     MATRIX_HOMESERVER_URL: url,
     MATRIX_SERVER_NAME: name,

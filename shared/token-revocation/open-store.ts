@@ -1,13 +1,13 @@
-import * as z from 'zod/mini';
 import { locateStore, openOnDemand, StoreEnvironment, type StoreLocation } from '../databases/store-driver.ts';
 import type { Platform } from '../platform.ts';
+import { AnyText, type Settings } from '../settings.ts';
 import type { TokenRevocationStore } from './store.ts';
 
 /** Where revocations are kept. `REVOCATION_STORE_URL` wins over `STORE_URL`. */
-export const TokenRevocationStoreEnvironment = z.object({
-  ...StoreEnvironment.shape,
-  REVOCATION_STORE_URL: z.optional(z.string()),
-});
+export const TokenRevocationStoreEnvironment = {
+  ...StoreEnvironment,
+  REVOCATION_STORE_URL: AnyText,
+};
 
 /**
  * The store that the environment names, with the driver of its scheme, opened at its first use.
@@ -15,7 +15,7 @@ export const TokenRevocationStoreEnvironment = z.object({
  * @throws {Misconfigured} Names the variable, never its value.
  */
 export function openTokenRevocationStore(
-  environment: z.output<typeof TokenRevocationStoreEnvironment>,
+  environment: Settings<typeof TokenRevocationStoreEnvironment>,
   platform: Platform,
 ): TokenRevocationStore {
   const location = locateStore(environment, ['REVOCATION_STORE_URL', environment.REVOCATION_STORE_URL], platform);

@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import type * as z from 'zod/mini';
 import {
   type ExternalIdentity,
   type LinkQuery,
@@ -16,6 +15,7 @@ import { StoreUnavailable } from '#shared/errors.ts';
 import { openOutbox } from '#shared/outbox/open-store.ts';
 import { JOB_BUDGET_MS, type NewJob, type OutboxStore, SETTLED_JOB_MS } from '#shared/outbox/outbox.ts';
 import { LOCAL_PLATFORM } from '#shared/platform.ts';
+import type { Settings } from '#shared/settings.ts';
 import { newBinding, threepidBindingsContract } from './threepid-bindings.ts';
 
 /** The tables of a directory in an SQL database. */
@@ -39,7 +39,7 @@ export interface DirectoryBackend {
 /** A backend that outlives the connection to it. */
 export interface DurableDirectoryBackend extends DirectoryBackend {
   /** What names it. */
-  readonly settings: z.output<typeof DirectoryEnvironment>;
+  readonly settings: Settings<typeof DirectoryEnvironment>;
   /** The audit records as they were written, in any order. */
   auditRecords(): Promise<Record<string, unknown>[]>;
   /** All that it holds, as text, in which to search for what must not be there. */

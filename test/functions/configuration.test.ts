@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Changes, type EmulatedProject, startProject } from '#test/support/emulated-project.ts';
+import { basic, ISSUER, ISSUER_SETTINGS, issueToken } from '#test/support/test-issuer.ts';
 
 const CALL = { headers: { authorization: 'Bearer x' }, request_type: 'unlink', api_version: 1 };
 const SECRET = 'c2VjcmV0LXZhbHVlLXRoYXQtbXVzdC1ub3Qtc2hvdw';
@@ -50,6 +51,16 @@ describe('a setting that is wrong stops the first call, by its name and without 
     expect(printed + answer.body).not.toContain(SECRET.slice(0, 20));
   });
 
+  test('each that is wrong is named', async () => {
+    const project = await start({ local: { TOKEN_PEPPERS: null, UNLINK_CUTOFF: SECRET, STORE_URL: SECRET } });
+    await project.raw('smart-home-unlink', CALL);
+    const { message } = project.takeLogLine().error as { message: string };
+    expect(message.split('; ')).toEqual([
+      expect.stringMatching(/^TOKEN_PEPPERS must be set/),
+      'UNLINK_CUTOFF must be client or unset',
+    ]);
+  });
+
   test('over the gateway it is a 500', async () => {
     const project = await start({ local: { TOKEN_PEPPERS: null } });
     const answer = await project.gateway('POST', '/v1.0/user/unlink', { Authorization: 'Bearer x' });
@@ -80,6 +91,17 @@ describe('in the cloud, known by the platform’s environment', () => {
 });
 
 describe('settings that are right', () => {
+  test('what a function does not ask for is nothing to it: one that verifies all tokens goes on verifying', async () => {
+    const project = await start({ local: { ...ISSUER_SETTINGS, UNVERIFIED_TOKENS: '1' } });
+    const headers = {
+      Authorization: basic('skill', 'skill-secret'),
+      'Content-Type': 'application/x-www-form-urlencoded',
+    };
+    const ask = (token: string) => project.gateway('POST', '/oauth/introspect', headers, `token=${token}`);
+    expect(JSON.parse((await ask(await issueToken())).body)).toMatchObject({ active: true, iss: ISSUER });
+    expect(JSON.parse((await ask('anything')).body)).toEqual({ active: false });
+  });
+
   test('MAX_TOKEN_LIFETIME_S is how long a revocation is kept', async () => {
     const project = await start({ local: { MAX_TOKEN_LIFETIME_S: '1000' } });
     await project.raw('smart-home-unlink', CALL);

@@ -1,6 +1,7 @@
 import { generateKeyPairSync, type KeyObject, sign as signBytes } from 'node:crypto';
 import { exportJWK, SignJWT } from 'jose';
 import { beforeEach, describe, expect, test } from 'vitest';
+import * as z from 'zod/mini';
 import { AccessTokenEnvironment } from '#shared/access-token/issuers.ts';
 import { createAccessTokenVerifier } from '#shared/access-token/verify.ts';
 import { send } from '#shared/outgoing/send.ts';
@@ -45,7 +46,7 @@ const without = (name: string) => Object.fromEntries(Object.entries(CLAIMS).filt
 
 /** A verifier of these rows, on a clock that stands at NOW_S. */
 function verifierOf(rows: unknown, { grantClaim = 'sid', now = () => NOW_S * 1000 } = {}) {
-  const settings = AccessTokenEnvironment.parse({ ISSUERS: JSON.stringify(rows), GRANT_CLAIM: grantClaim });
+  const settings = z.object(AccessTokenEnvironment).parse({ ISSUERS: JSON.stringify(rows), GRANT_CLAIM: grantClaim });
   return createAccessTokenVerifier(settings, { send, now });
 }
 
@@ -640,7 +641,7 @@ describe('the settings', () => {
     ['a member that does not exist', [{ ...row, audiense: 'x' }]],
   ])('%s is refused by the name of the variable, without its value', (_name, issuers) => {
     const text = typeof issuers === 'string' ? issuers : JSON.stringify(issuers);
-    const { success, error } = AccessTokenEnvironment.safeParse({ ISSUERS: text });
+    const { success, error } = z.object(AccessTokenEnvironment).safeParse({ ISSUERS: text });
     expect(success).toBe(false);
     expect(error?.issues).toEqual([
       expect.objectContaining({ path: ['ISSUERS'], message: expect.stringMatching(/^must be JSON: /) }),
@@ -648,22 +649,24 @@ describe('the settings', () => {
   });
 
   test('keys and introspection of one issuer may stand side by side', () => {
-    expect(AccessTokenEnvironment.safeParse({ ISSUERS: JSON.stringify([{ ...row, introspection }]) }).success).toBe(
-      true,
-    );
+    expect(
+      z.object(AccessTokenEnvironment).safeParse({ ISSUERS: JSON.stringify([{ ...row, introspection }]) }).success,
+    ).toBe(true);
   });
 
   test.each<[name: string, settings: Record<string, string>]>([
     ['neither', {}],
     ['both', { ISSUERS: JSON.stringify([row]), UNVERIFIED_TOKENS: '1' }],
   ])('%s of ISSUERS and UNVERIFIED_TOKENS does not start', (_name, settings) => {
-    expect(() => createAccessTokenVerifier(AccessTokenEnvironment.parse(settings), { send })).toThrow(
+    expect(() => createAccessTokenVerifier(z.object(AccessTokenEnvironment).parse(settings), { send })).toThrow(
       /^ISSUERS must be set, or UNVERIFIED_TOKENS=1/,
     );
   });
 
   test('with UNVERIFIED_TOKENS=1 nothing is said of a token', async () => {
-    const unverified = createAccessTokenVerifier(AccessTokenEnvironment.parse({ UNVERIFIED_TOKENS: '1' }), { send });
+    const unverified = createAccessTokenVerifier(z.object(AccessTokenEnvironment).parse({ UNVERIFIED_TOKENS: '1' }), {
+      send,
+    });
     expect(await unverified(jwt(CLAIMS), { timeoutMs: 1 })).toEqual({ status: 'unverified' });
   });
 });
