@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { monotonicMs } from '../clock.ts';
 import { Failure, Misconfigured, type StoreFault, StoreUnavailable } from '../errors.ts';
 import { deadlineIn } from './deadline.ts';
@@ -305,6 +304,8 @@ export async function pauseBeforeRetry(
 ): Promise<void> {
   const pauseMs = Math.random() * Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt);
   if (monotonicMs() + pauseMs + MIN_ATTEMPT_MS >= until) throw failure;
+  // On demand: a call that succeeds at once need not load it.
+  const { setTimeout: sleep } = await import('node:timers/promises');
   await sleep(pauseMs);
 }
 
