@@ -12,6 +12,7 @@ export default defineConfig({
     // Tests also wait for servers: as many workers as cores would leave the cores idle for a fifth of the time.
     maxWorkers: availableParallelism() + 1,
     execArgv: ['--disable-warning=ExperimentalWarning'],
+    expect: { poll: { timeout: 10_000 } },
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },

@@ -84,11 +84,6 @@ export async function openShopPage(browser: Browser, parts: ShopPageParts): Prom
   return { page, answers, reports, consoleTexts, uncaught };
 }
 
-/** What a page comes to, however busy the machine is. */
-export function eventually<Value>(read: () => Value) {
-  return expect.poll(read, { timeout: 10_000 });
-}
-
 /** Where a shop's page finds `/ss_mi.js` and `/social/unlink`, and the argument of `init`, as JavaScript. */
 export interface ShopGateway {
   readonly url: string;
@@ -125,9 +120,9 @@ export function testSeedSnippet(
       });
 
       const [kind, response] = SITUATIONS[situation];
-      await eventually(() => shop.answers).toEqual([[kind, response]]);
+      await expect.poll(() => shop.answers).toEqual([[kind, response]]);
       expect(shop.uncaught).toEqual([]);
-      if (kind === 'failure') await eventually(() => shop.consoleTexts).toContain(response.reason);
+      if (kind === 'failure') await expect.poll(() => shop.consoleTexts).toContain(response.reason);
       else if (response.is_unlinked) {
         // The sample's own function has run: that is where it puts it.
         expect(await shop.page.evaluate('is_revoked')).toBe(response.is_permissions_revoked);

@@ -5,7 +5,7 @@ import { startForwarder } from '#test/support/forwarder.ts';
 import { type LinkedShop, startLinkedShop } from '#test/support/linked-shop.ts';
 import { launchChromium } from './chromium.ts';
 import { consentButton, type DemoBrowser, goToConsent, resultOf, startDemoBrowser } from './demo-browser.ts';
-import { eventually, openShopPage, RECORDER, SEED_EMAIL, type Situation, testSeedSnippet } from './shop-page.ts';
+import { openShopPage, RECORDER, SEED_EMAIL, type Situation, testSeedSnippet } from './shop-page.ts';
 
 const UNLINKED = { is_unlinked: true, is_permissions_revoked: true };
 const EMAIL_MISSING = { error: true, reason: 'Email address missing' };
@@ -94,10 +94,12 @@ describe('besides', () => {
     await opened.page.evaluate("ss_mi.ssmi_unlink_user('ssuser')");
 
     expect(shop.project.output.join('\n')).toContain('invalid_request');
-    await eventually(() => opened.answers).toEqual([
-      ['failure', EMAIL_MISSING],
-      ['failure', EMAIL_MISSING],
-    ]);
+    await expect
+      .poll(() => opened.answers)
+      .toEqual([
+        ['failure', EMAIL_MISSING],
+        ['failure', EMAIL_MISSING],
+      ]);
   });
 
   test('with the network down the link stays; up again it is unlinked', async () => {
@@ -107,12 +109,12 @@ describe('besides', () => {
 
     await page.context().setOffline(true);
     await page.evaluate(CALL);
-    await eventually(() => answers).toEqual([['failure', PROCESSING_ERROR]]);
+    await expect.poll(() => answers).toEqual([['failure', PROCESSING_ERROR]]);
     expect(await shop.isActiveAtServer(accessToken)).toBe(true);
     await page.context().setOffline(false);
     await page.evaluate(CALL);
 
-    await eventually(() => answers.slice(1)).toEqual([['success', UNLINKED]]);
+    await expect.poll(() => answers.slice(1)).toEqual([['success', UNLINKED]]);
     expect(await shop.isActiveAtServer(accessToken)).toBe(false);
   });
 
@@ -123,7 +125,7 @@ describe('besides', () => {
 
     await page.evaluate(CALL + CALL);
 
-    await eventually(() => answers).toHaveLength(2);
+    await expect.poll(() => answers).toHaveLength(2);
     expect(answers.map(([kind]) => kind)).toEqual(['success', 'success']);
     // The other finds no link any more, or that it is being unlinked.
     expect(answers.map(([, response]) => response)).toContainEqual(UNLINKED);
@@ -137,7 +139,7 @@ describe('besides', () => {
 
     await page.evaluate(CALL);
 
-    await eventually(() => answers).toEqual([['failure', PROCESSING_ERROR]]);
+    await expect.poll(() => answers).toEqual([['failure', PROCESSING_ERROR]]);
     expect(await shop.isActiveAtServer(accessToken)).toBe(true);
   });
 });

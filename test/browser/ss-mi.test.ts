@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { findFreePort } from '#scripts/authorization-server/listen.ts';
 import { startHttpServer } from '#test/support/http-server.ts';
 import { launchChromium } from './chromium.ts';
-import { eventually, openShopPage, RECORDER, SEED_EMAIL, type Situation, testSeedSnippet } from './shop-page.ts';
+import { openShopPage, RECORDER, SEED_EMAIL, type Situation, testSeedSnippet } from './shop-page.ts';
 
 const SCRIPT = readFileSync(join(inject('bundles'), 'static/ss_mi.js'), 'utf8');
 const UNLINKED = { is_unlinked: true, is_permissions_revoked: true };
@@ -66,8 +66,8 @@ const CALL = `ss_mi.ssmi_unlink_user('${SEED_EMAIL}');`;
 async function callOnce(standIn: { script: URL }, { init = WITH_TOKEN, call = CALL } = {}) {
   const promised = `${call.replace(/;$/, '')}.then((answer) => report(answer), () => report('rejected'));`;
   const shop = await openShopPage(browser, { scripts: [init, standIn.script, promised, RECORDER] });
-  await eventually(() => shop.reports).toHaveLength(1);
-  await eventually(() => shop.answers).toHaveLength(1);
+  await expect.poll(() => shop.reports).toHaveLength(1);
+  await expect.poll(() => shop.answers).toHaveLength(1);
   expect(shop.answers[0]?.[1]).toEqual(shop.reports[0]);
   expect(shop.uncaught).toEqual([]);
   return shop.answers[0];
@@ -122,7 +122,7 @@ describe('the request', () => {
       cookieFor: standIn.url,
     });
 
-    await eventually(() => shop.answers).toEqual([['success', UNLINKED]]);
+    await expect.poll(() => shop.answers).toEqual([['success', UNLINKED]]);
     // The browser has it, and sends it with what is asked for in the ordinary way.
     expect(standIn.scriptHeaders.map(({ cookie }) => cookie)).toEqual(['session=canary']);
     expect(standIn.calls.map(({ headers }) => headers.cookie)).toEqual([undefined]);
@@ -180,7 +180,7 @@ describe('the token', () => {
       scripts: ['var count = 0;', init, standIn.script, RECORDER, CALL.repeat(2)],
     });
 
-    await eventually(() => shop.answers).toHaveLength(2);
+    await expect.poll(() => shop.answers).toHaveLength(2);
     expect(standIn.calls.map(({ headers }) => headers.authorization).sort()).toEqual([
       'Bearer token-1',
       'Bearer token-2',
@@ -249,12 +249,12 @@ describe('the answer', () => {
     const shop = await openShopPage(browser, {
       scripts: ['var signIn;', init, standIn.script, RECORDER, CALL],
     });
-    await eventually(() => shop.answers).toEqual([['failure', PROCESSING_ERROR]]);
+    await expect.poll(() => shop.answers).toEqual([['failure', PROCESSING_ERROR]]);
     await shop.page.evaluate("signIn('token-1')");
     await shop.page.evaluate("_ssq.push(['init', { token: 'token-2', timeout_ms: 5000 }])");
     await shop.page.evaluate(CALL);
 
-    await eventually(() => shop.answers).toHaveLength(2);
+    await expect.poll(() => shop.answers).toHaveLength(2);
     expect(standIn.calls.map(({ headers }) => headers.authorization)).toEqual(['Bearer token-2']);
   });
 
@@ -269,10 +269,12 @@ describe('the answer', () => {
 
     const shop = await openShopPage(browser, { scripts: [WITH_TOKEN, standIn.script, RECORDER, CALL.repeat(2)] });
 
-    await eventually(() => shop.answers).toEqual([
-      ['success', UNLINKED],
-      ['success', UNLINKED],
-    ]);
+    await expect
+      .poll(() => shop.answers)
+      .toEqual([
+        ['success', UNLINKED],
+        ['success', UNLINKED],
+      ]);
     expect(standIn.calls).toHaveLength(2);
   });
 });
@@ -302,7 +304,7 @@ describe("the page's functions", () => {
 
     const shop = await openShopPage(browser, { scripts: [WITH_TOKEN, standIn.script, call] });
 
-    await eventually(() => shop.reports).toEqual([email === '' ? EMAIL_MISSING : UNLINKED]);
+    await expect.poll(() => shop.reports).toEqual([email === '' ? EMAIL_MISSING : UNLINKED]);
   });
 
   test('may be constants', async () => {
@@ -311,7 +313,7 @@ describe("the page's functions", () => {
 
     const shop = await openShopPage(browser, { scripts: [WITH_TOKEN, standIn.script, CALL, constants] });
 
-    await eventually(() => shop.reports).toEqual([UNLINKED]);
+    await expect.poll(() => shop.reports).toEqual([UNLINKED]);
   });
 
   test.each([
@@ -323,7 +325,7 @@ describe("the page's functions", () => {
 
     const shop = await openShopPage(browser, { scripts: [WITH_TOKEN, standIn.script, definitions, calls] });
 
-    await eventually(() => shop.reports).toEqual([[UNLINKED, EMAIL_MISSING]]);
+    await expect.poll(() => shop.reports).toEqual([[UNLINKED, EMAIL_MISSING]]);
     expect(shop.uncaught).toEqual([]);
   });
 
@@ -336,8 +338,8 @@ describe("the page's functions", () => {
 
     const shop = await openShopPage(browser, { scripts: [WITH_TOKEN, standIn.script, throwing, calls] });
 
-    await eventually(() => shop.reports).toEqual([[UNLINKED, EMAIL_MISSING, UNLINKED]]);
-    await eventually(() => shop.uncaught.toSorted()).toEqual(['of the shop', 'of the shop', 'of the shop, promised']);
+    await expect.poll(() => shop.reports).toEqual([[UNLINKED, EMAIL_MISSING, UNLINKED]]);
+    await expect.poll(() => shop.uncaught.toSorted()).toEqual(['of the shop', 'of the shop', 'of the shop, promised']);
   });
 
   test('a failure that nobody looks at is no unhandled rejection', async () => {
@@ -346,7 +348,7 @@ describe("the page's functions", () => {
 
     const shop = await openShopPage(browser, { scripts: [WITH_TOKEN, standIn.script, RECORDER, calls] });
 
-    await eventually(() => shop.answers).toHaveLength(2);
+    await expect.poll(() => shop.answers).toHaveLength(2);
     expect([shop.reports, shop.uncaught]).toEqual([[], []]);
   });
 });
@@ -372,7 +374,7 @@ describe('the queue', () => {
     const shop = await openShopPage(browser, { scripts: [RECORDER, loader(standIn.script), early] });
 
     expect(shop.reports).toEqual(['undefined']);
-    await eventually(() => shop.answers).toHaveLength(2);
+    await expect.poll(() => shop.answers).toHaveLength(2);
     expect(shop.answers.toSorted()).toEqual([
       ['failure', EMAIL_MISSING],
       ['success', UNLINKED],
@@ -386,7 +388,7 @@ describe('the queue', () => {
 
     const shop = await openShopPage(browser, { scripts: [standIn.script, RECORDER, late] });
 
-    await eventually(() => shop.answers).toEqual([['success', UNLINKED]]);
+    await expect.poll(() => shop.answers).toEqual([['success', UNLINKED]]);
     expect(standIn.calls).toMatchObject([{ headers: { authorization: 'Bearer token-2' } }]);
   });
 
@@ -398,7 +400,7 @@ describe('the queue', () => {
       scripts: [WITH_TOKEN, foreign, standIn.script, foreign, RECORDER, CALL, 'report(_ssq.length);'],
     });
 
-    await eventually(() => shop.answers).toEqual([['success', UNLINKED]]);
+    await expect.poll(() => shop.answers).toEqual([['success', UNLINKED]]);
     expect([shop.reports, shop.uncaught, shop.consoleTexts]).toEqual([[9], [], []]);
   });
 
@@ -410,7 +412,7 @@ describe('the queue', () => {
       scripts: [WITH_TOKEN, RECORDER, early, standIn.script, standIn.script, CALL],
     });
 
-    await eventually(() => shop.answers).toHaveLength(2);
+    await expect.poll(() => shop.answers).toHaveLength(2);
     expect(standIn.calls.map(({ headers }) => headers.authorization)).toEqual(['Bearer token-1', 'Bearer token-1']);
   });
 
@@ -422,7 +424,7 @@ describe('the queue', () => {
       scripts: [WITH_TOKEN, others, standIn.script, RECORDER, `ss_mi.show_app(); ${CALL}`],
     });
 
-    await eventually(() => shop.answers).toEqual([['success', UNLINKED]]);
+    await expect.poll(() => shop.answers).toEqual([['success', UNLINKED]]);
     expect(shop.reports).toEqual(['shown']);
   });
 });
@@ -441,7 +443,7 @@ describe('the script', () => {
       contentSecurityPolicy: `default-src 'none'; script-src 'shop' ${standIn.url}; connect-src ${standIn.url}/social/unlink; img-src data:${rest}`,
     });
 
-    await eventually(() => shop.answers).toEqual([['success', UNLINKED]]);
+    await expect.poll(() => shop.answers).toEqual([['success', UNLINKED]]);
     expect([shop.uncaught, shop.consoleTexts]).toEqual([[], []]);
   });
 
@@ -452,7 +454,7 @@ describe('the script', () => {
 
     const shop = await openShopPage(browser, { scripts: [remember, standIn.script, compare] });
 
-    await eventually(() => shop.reports.map((names) => [...(names as string[])].sort())).toEqual([['_ssq', 'ss_mi']]);
+    await expect.poll(() => shop.reports.map((names) => [...(names as string[])].sort())).toEqual([['_ssq', 'ss_mi']]);
   });
 
   test('is of ES2019', async () => {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Answer, type Fixture, startFixture } from '#test/support/emulator-fixture/start-fixture.ts';
+import { SOON } from '#test/support/soon.ts';
 
 let emulator: Fixture;
 beforeAll(async () => {
@@ -78,7 +79,7 @@ describe('an instance', () => {
     expect(late.status).toBe(504);
     expect(JSON.parse(late.text)).toMatchObject({ errorCode: 504 });
     expect(after.text).not.toBe(before.text);
-    await vi.waitFor(() => expect(isAlive(Number(before.text))).toBe(false));
+    await vi.waitFor(() => expect(isAlive(Number(before.text))).toBe(false), SOON);
   });
 });
 
@@ -132,19 +133,19 @@ describe('a reload', () => {
 
     expect((await emulator.call('small', {})).text).not.toBe(small.text);
     expect((await emulator.call('probe', { do: 'pid' })).text).toBe(probe.text);
-    await vi.waitFor(() => expect(isAlive(Number(small.text))).toBe(false));
+    await vi.waitFor(() => expect(isAlive(Number(small.text))).toBe(false), SOON);
   });
 
   it('lets a call in flight end in the old instance', async () => {
     const old = await emulator.call('small', {});
     emulator.output.length = 0;
     const inFlight = emulator.call('small', { ms: 600 });
-    await vi.waitFor(() => expect(emulator.output).toEqual(['small: waits']));
+    await vi.waitFor(() => expect(emulator.output).toEqual(['small: waits']), SOON);
 
     await emulator.reload();
 
     expect(await inFlight).toMatchObject({ status: 200, text: old.text });
-    await vi.waitFor(() => expect(isAlive(Number(old.text))).toBe(false));
+    await vi.waitFor(() => expect(isAlive(Number(old.text))).toBe(false), SOON);
   });
 });
 
@@ -168,6 +169,6 @@ describe('no instance outlives the emulator', () => {
 
     program.kill('SIGKILL');
 
-    await vi.waitFor(() => expect(pids.filter(isAlive)).toHaveLength(0), { timeout: 3000 });
+    await vi.waitFor(() => expect(pids.filter(isAlive)).toHaveLength(0), SOON);
   });
 });
