@@ -1,7 +1,7 @@
 /** Sealing: what is kept only to be used once more is unreadable in the store, and of no use in another place. */
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
-import * as z from 'zod/mini';
 import { StoreUnavailable } from './errors.ts';
+import { parsedText } from './settings.ts';
 
 /** A key of AES-256 and the name that stands in front of what is sealed with it. */
 export interface EncryptionKey {
@@ -12,18 +12,13 @@ export interface EncryptionKey {
 const RULE = 'must be name:base64 of 32 random bytes, the newest first, separated by commas, each name once';
 
 /** `ENCRYPTION_KEYS`: `k2:<base64>,k1:<base64>`. The newest, which is the first, seals; all of them open. */
-export const EncryptionKeys = z.lazy(() =>
-  z.pipe(
-    z.string(RULE),
-    z.transform((text, context): EncryptionKey[] => {
-      const keys = text.split(',').map(parseKey);
-      const usable = keys.filter((key) => key !== undefined);
-      if (usable.length === keys.length && new Set(usable.map(({ name }) => name)).size === keys.length) return usable;
-      context.issues.push({ code: 'custom', input: undefined, message: RULE });
-      return z.NEVER;
-    }),
-  ),
-);
+export const EncryptionKeys = parsedText(RULE, (text) => {
+  const keys = text.split(',').map(parseKey);
+  const usable = keys.filter((key) => key !== undefined);
+  return usable.length === keys.length && new Set(usable.map(({ name }) => name)).size === keys.length
+    ? usable
+    : undefined;
+});
 
 function parseKey(text: string): EncryptionKey | undefined {
   const [, name, base64] = /^([A-Za-z0-9]{1,16}):([A-Za-z0-9+/_-]{43}=?)$/.exec(text.trim()) ?? [];

@@ -14,7 +14,7 @@ import { defineVerb, EXIT, formatRows, YES_OPTION } from './verb.ts';
 
 const ImportEnvironment = {
   ...DirectoryEnvironment,
-  ID_SERVER_ALLOW: z._default(AllowedHosts, []),
+  ID_SERVER_ALLOW: AllowedHosts,
 };
 
 /** A row of Synapse's table. */

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import * as z from 'zod/mini';
 import { CallerError } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
-import { jsonOf } from './issuers.ts';
+import { jsonText } from '../settings.ts';
 
 const Hash = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 
@@ -21,9 +21,9 @@ const Client = z.strictObject({
 export type Client = z.output<typeof Client>;
 
 /** `CLIENTS`: the applications that are known. */
-export const Clients = jsonOf(
-  z.array(Client).check(z.refine((clients) => new Set(clients.map(({ id }) => id)).size === clients.length)),
+export const Clients = jsonText(
   'must be JSON: a list of {"id", "secret_sha256", "scopes", "callbacks"}, the hash in hexadecimal or a list of two of them, each id once',
+  z.array(Client).check(z.refine((clients) => new Set(clients.map(({ id }) => id)).size === clients.length)),
 );
 
 /**

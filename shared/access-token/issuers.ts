@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { ServiceUrl } from '../outgoing/service-url.ts';
-import { AnyText } from '../settings.ts';
+import { AnyText, jsonText } from '../settings.ts';
 
 /** Signatures that a public key verifies. `none` is in no list. */
 const ASYMMETRIC = [
@@ -61,33 +61,14 @@ export function algorithmsOf({ algorithms, secret }: Issuer): string[] {
   return algorithms ?? (secret === undefined ? ASYMMETRIC : SYMMETRIC);
 }
 
-/** A JSON text of a schema; what is wrong with it is said in `rule` alone, since it may hold secrets. */
-export function jsonOf<Schema extends z.ZodMiniType>(schema: Schema, rule: string) {
-  return z.lazy(() =>
-    z.pipe(
-      z.string(rule),
-      z.transform((text, context): z.output<Schema> => {
-        try {
-          const { success, data } = schema.safeParse(JSON.parse(text));
-          if (success) return data;
-        } catch {
-          // Not JSON: the rule says what it must be.
-        }
-        context.issues.push({ code: 'custom', input: undefined, message: rule });
-        return z.NEVER;
-      }),
-    ),
-  );
-}
-
-const Issuers = jsonOf(
+const Issuers = jsonText(
+  'must be JSON: a list of {"issuer", "audience", one of "jwks_uri", "jwks" and "secret", and/or "introspection"}, each issuer once',
   z.lazy(() =>
     z.array(Issuer).check(
       z.minLength(1),
       z.refine((issuers) => new Set(issuers.map(({ issuer }) => issuer)).size === issuers.length),
     ),
   ),
-  'must be JSON: a list of {"issuer", "audience", one of "jwks_uri", "jwks" and "secret", and/or "introspection"}, each issuer once',
 );
 
 /** Whose access tokens are known and how they are verified. */

@@ -2,9 +2,9 @@ import * as z from 'zod/mini';
 import { type AuthorizePorts, verifyUnrevoked } from '../access-token/authorize.ts';
 import { bearerToken } from '../access-token/bearer.ts';
 import { authenticateClient, type Client } from '../access-token/clients.ts';
-import { jsonOf } from '../access-token/issuers.ts';
 import { CallerError } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
+import { jsonText } from '../settings.ts';
 import { cutOffKeys } from '../token-revocation/token-id.ts';
 
 const Scope = z.string().check(z.regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,255}$/));
@@ -22,10 +22,9 @@ export type ScopeNames = z.output<typeof ScopeNames>;
 export const CallerEnvironment = {
   /** The one issuer of `ISSUERS` whose subjects and scopes count. */
   ISSUER: z.string('must be set: the issuer of ISSUERS whose subjects have links'),
-  SCOPE_NAMES: z.pipe(
-    z._default(z.string(), '{}'),
-    jsonOf(ScopeNames, 'must be JSON: {"blitz_api_ufa": "the name that stands for it", …}'),
-  ),
+  SCOPE_NAMES: jsonText('must be JSON: {"blitz_api_ufa": "the name that stands for it", …}', ScopeNames, {
+    text: '{}',
+  }),
 };
 
 /** What knowing a caller needs. */

@@ -1,7 +1,6 @@
 import * as z from 'zod/mini';
-import { jsonOf } from '../access-token/issuers.ts';
 import { Misconfigured } from '../errors.ts';
-import type { Settings } from '../settings.ts';
+import { jsonText, type Settings } from '../settings.ts';
 
 const ProviderRows = z.lazy(() => {
   /** Part of a provider's key `<type>:<name>`. */
@@ -36,7 +35,7 @@ export interface Provider {
 /** What providers are read from, in place of the bundle's `providers.json` if it is set. */
 export const ProviderEnvironment = {
   PROVIDERS: z.optional(
-    jsonOf(ProviderRows, 'must be JSON as providers.json: a list of providers, each "type" and "name" once'),
+    jsonText('must be JSON as providers.json: a list of providers, each "type" and "name" once', ProviderRows),
   ),
 };
 

@@ -1,5 +1,4 @@
 import * as z from 'zod/mini';
-import { jsonOf } from '../access-token/issuers.ts';
 import { LinkEnvironment, openLinkPorts } from '../account-link/open-ports.ts';
 import { ProviderEnvironment, readProviders } from '../account-link/provider.ts';
 import { EncryptionKeys } from '../encryption.ts';
@@ -7,7 +6,7 @@ import { Misconfigured } from '../errors.ts';
 import { send } from '../outgoing/send.ts';
 import { ServiceUrl } from '../outgoing/service-url.ts';
 import type { Platform } from '../platform.ts';
-import type { Settings } from '../settings.ts';
+import { jsonText, type Settings } from '../settings.ts';
 import { createBindProviders } from './bind-providers.ts';
 import type { ConfirmBindPorts } from './confirm-bind.ts';
 import { createProviderClient } from './provider-client.ts';
@@ -31,7 +30,7 @@ export const BindEnvironment = {
   CONTEXT_PREFIX: z._default(z.string().check(z.regex(/^(\/|(\/[A-Za-z0-9._~-]+)+)$/, PREFIX_RULE)), '/blitz'),
   BIND_CONFIRMATION: z.optional(z.enum(['page', 'bearer', 'none'], 'must be page, bearer or none')),
   /** Our client at `ISSUER`, where the page has the user sign in. */
-  SIGN_IN_CLIENT: z.optional(jsonOf(SignInClient, 'must be JSON: {"client_id", "client_secret"}')),
+  SIGN_IN_CLIENT: z.optional(jsonText('must be JSON: {"client_id", "client_secret"}', SignInClient)),
 };
 
 /** What every operation of binding needs. */

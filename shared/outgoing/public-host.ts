@@ -1,9 +1,9 @@
 import type { LookupAddress } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import type { SecureContext } from 'node:tls';
-import * as z from 'zod/mini';
 import { Misconfigured } from '../errors.ts';
 import { once } from '../once.ts';
+import { parsedText } from '../settings.ts';
 import { createSend, OutgoingFailure, type Send } from './send.ts';
 
 /** More than `https://`, the longest name, a port and a few slashes. */
@@ -58,18 +58,15 @@ function isPublicHost(host: string): boolean {
   return labels.length >= 2 && !/^(\d+|0x[0-9a-f]*)$/.test(last) && !SPECIAL_SUFFIXES.has(last);
 }
 
-const RULE = 'must be hosts such as is.internal:8443, separated by commas';
-
 /** `ID_SERVER_ALLOW`: hosts, with or without a port, that a user may name though they are not public. */
-export const AllowedHosts = z.pipe(
-  z.string(RULE),
-  z.transform((text, context): readonly string[] => {
+export const AllowedHosts = parsedText(
+  'must be hosts such as is.internal:8443, separated by commas',
+  (text): readonly string[] | undefined => {
     const hosts = text.split(',').flatMap((host) => host.trim() || []);
     const normalised = hosts.map(normaliseHost).filter((host) => host !== undefined);
-    if (normalised.length === hosts.length) return normalised;
-    context.issues.push({ code: 'custom', input: undefined, message: RULE });
-    return z.NEVER;
-  }),
+    return normalised.length === hosts.length ? normalised : undefined;
+  },
+  { text: '' },
 );
 
 /** What a {@link Send} to hosts that a user names goes by. */

@@ -6,15 +6,17 @@ import type { Variables } from '../settings.ts';
 import { createFailure } from './failure.ts';
 import type { FunctionDefinition, Transport } from './function-definition.ts';
 
-const API_VERSION_RULE = 'must be a number of at least 1, or the same as text';
-
 /** A finite number, or the same written out, from 1 upwards. */
-const ApiVersion = z.pipe(
-  z.transform((version: unknown) =>
-    typeof version === 'string' && /^\d{1,9}(\.\d{1,9})?$/.test(version) ? Number(version) : version,
-  ),
-  z.number(API_VERSION_RULE).check(z.gte(1, API_VERSION_RULE)),
-);
+const ApiVersion = z.transform((version: unknown, context): number => {
+  const number = typeof version === 'string' && /^\d{1,9}(\.\d{1,9})?$/.test(version) ? Number(version) : version;
+  if (typeof number === 'number' && number >= 1 && number < Number.POSITIVE_INFINITY) return number;
+  context.issues.push({
+    code: 'custom',
+    input: undefined,
+    message: 'must be a number of at least 1, or the same as text',
+  });
+  return z.NEVER;
+});
 
 const Anything = z.optional(z.unknown());
 

@@ -1,18 +1,16 @@
-import * as z from 'zod/mini';
+import { parsedText } from '../settings.ts';
 
-const RULE = 'must be origins such as https://shop.example, separated by commas';
 const ORIGIN = /^https:\/\/[^\s/,?#@]+$|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/;
 
 /** The shops whose pages may call. */
 export const ShopOriginsEnvironment = {
-  SHOP_ORIGINS: z.pipe(
-    z._default(z.string(), ''),
-    z.transform((text, context): string[] => {
+  SHOP_ORIGINS: parsedText(
+    'must be origins such as https://shop.example, separated by commas',
+    (text) => {
       const origins = text.split(',').flatMap((origin) => origin.trim() || []);
-      if (origins.every((origin) => ORIGIN.test(origin))) return origins;
-      context.issues.push({ code: 'custom', input: undefined, message: RULE });
-      return z.NEVER;
-    }),
+      return origins.every((origin) => ORIGIN.test(origin)) ? origins : undefined;
+    },
+    { text: '' },
   ),
 };
 

@@ -7,7 +7,7 @@ import { AllowedHosts, createPublicSend } from '../outgoing/public-host.ts';
 import { type Send, send } from '../outgoing/send.ts';
 import { ServiceUrl } from '../outgoing/service-url.ts';
 import type { Platform } from '../platform.ts';
-import type { Settings } from '../settings.ts';
+import { AnyText, type Settings } from '../settings.ts';
 import type { Homeserver } from './identify-user.ts';
 import { MatrixSigningKey, type SigningKey } from './signing.ts';
 import { isServerName } from './threepid.ts';
@@ -23,9 +23,9 @@ export const MatrixEnvironment = {
   /** `1`: an access token may come in the query. */
   ALLOW_QUERY_TOKEN: z.optional(z.literal('1', 'must be 1 or unset')),
   /** Identity servers of a private network, and further ports. */
-  ID_SERVER_ALLOW: z._default(AllowedHosts, []),
+  ID_SERVER_ALLOW: AllowedHosts,
   /** A file of CA certificates in PEM that identity servers may be vouched for by, besides the public ones. */
-  ID_SERVER_CA_FILE: z.optional(z.string()),
+  ID_SERVER_CA_FILE: AnyText,
 };
 
 /** The homeserver's key, in whose name unbinds are asked for. */

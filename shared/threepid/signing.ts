@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject, sign } from 'node:crypto';
-import * as z from 'zod/mini';
+import { parsedText } from '../settings.ts';
 
 /** A homeserver's key. */
 export interface SigningKey {
@@ -11,19 +11,15 @@ export interface SigningKey {
 /** What stands before the seed of an Ed25519 key in PKCS #8 (RFC 8410, section 7). */
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 
-const KEY_RULE = 'must be the line of a signing.key: ed25519, its version, and 32 bytes in base64';
-
 /** The signing key of a homeserver, as Synapse keeps it in its file `signing.key`. */
-export const MatrixSigningKey = z.pipe(
-  z.string(KEY_RULE).check(z.regex(/^\s*ed25519 [a-zA-Z0-9_]+ [A-Za-z0-9+/]{43}=?\s*$/, KEY_RULE)),
-  z.transform((line): SigningKey => {
-    const [algorithm, version, seed = ''] = line.trim().split(' ');
-    const der = Buffer.concat([PKCS8_PREFIX, Buffer.from(seed, 'base64')]);
-    return {
-      id: `${algorithm}:${version}`,
-      privateKey: createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }),
-    };
-  }),
+export const MatrixSigningKey = parsedText(
+  'must be the line of a signing.key: ed25519, its version, and 32 bytes in base64',
+  (line): SigningKey | undefined => {
+    const [, version, seed] = /^\s*ed25519 ([a-zA-Z0-9_]+) ([A-Za-z0-9+/]{43})=?\s*$/.exec(line) ?? [];
+    if (version === undefined || seed === undefined) return undefined;
+    const key = Buffer.concat([PKCS8_PREFIX, Buffer.from(seed, 'base64')]);
+    return { id: `ed25519:${version}`, privateKey: createPrivateKey({ key, format: 'der', type: 'pkcs8' }) };
+  },
 );
 
 /**

@@ -1,9 +1,10 @@
-import * as z from 'zod/mini';
+import { parsedText } from '../settings.ts';
 
 /** `MAX_TOKEN_LIFETIME_S`: how long a token of the provider may live at the most, in seconds; 400 days if not set. */
-export const MaxTokenLifetime = z.pipe(
-  z._default(z.string().check(z.regex(/^[1-9]\d{0,9}$/, 'must be a whole number of seconds')), '34560000'),
-  z.transform(Number),
+export const MaxTokenLifetime = parsedText(
+  'must be a whole number of seconds',
+  (text) => (/^[1-9]\d{0,9}$/.test(text) ? Number(text) : undefined),
+  { text: '34560000' },
 );
 
 /** How long a token is kept, in seconds, that its issuer calls inactive: longer than anybody may believe an older "active". */

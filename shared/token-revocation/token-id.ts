@@ -1,5 +1,5 @@
 import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
-import * as z from 'zod/mini';
+import { parsedText } from '../settings.ts';
 
 /** A token goes by up to seven keys a pepper, and one transaction of the DynamoDB API takes 24. */
 const MAX_PEPPERS = 3;
@@ -8,22 +8,17 @@ const MAX_PEPPERS = 3;
  * `TOKEN_PEPPERS`: `k2:<base64>,k1:<base64>`, the newest first. Each has at least 32 bytes; its name, up to 16 letters
  * and digits, stands in front of every id made with it.
  */
-export const TokenPeppers = z.pipe(
-  z.string('must be set: name:base64 of 32 random bytes, the newest first, separated by commas'),
-  z.transform((text, context): Pepper[] => {
+export const TokenPeppers = parsedText(
+  'must be name:base64,…, at most 3, with names of 1 to 16 letters and digits, all different, and at least 32 bytes each',
+  (text) => {
     const peppers = text.split(',').map(parsePepper);
     const names = new Set(peppers.map((pepper) => pepper?.name));
     const usable = peppers.filter((pepper) => pepper !== undefined);
-    if (usable.length === peppers.length && names.size === peppers.length && peppers.length <= MAX_PEPPERS)
-      return usable;
-    context.issues.push({
-      code: 'custom',
-      input: undefined,
-      message:
-        'must be name:base64,…, at most 3, with names of 1 to 16 letters and digits, all different, and at least 32 bytes each',
-    });
-    return z.NEVER;
-  }),
+    return usable.length === peppers.length && names.size === peppers.length && peppers.length <= MAX_PEPPERS
+      ? usable
+      : undefined;
+  },
+  { rule: 'must be set: name:base64 of 32 random bytes, the newest first, separated by commas' },
 );
 
 /** The key of a keyed digest, and the name that stands in front of what is made with it. */
