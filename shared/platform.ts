@@ -4,6 +4,8 @@ export interface Platform {
   readonly isDeployed: boolean;
   /** The IAM token of the latest call; undefined where the function has no service account. A secret: never logged. */
   readonly iamToken: () => string | undefined;
+  /** The variables that the providers' rows name, by their names: their secrets. An empty one counts as absent. */
+  readonly secrets: Readonly<Record<string, unknown>>;
   /** Tells an operator of a loss that the settings accept. */
   readonly warn: (sentence: string) => void;
 }
@@ -12,5 +14,6 @@ export interface Platform {
 export const LOCAL_PLATFORM: Platform = {
   isDeployed: false,
   iamToken: () => undefined,
+  secrets: {},
   warn: (sentence) => process.emitWarning(sentence),
 };

@@ -59,7 +59,6 @@ const formOf = (call: Call) =>
 export const handler = defineFunction({
   name: 'external-provider-bind',
   environment: BindEnvironment,
-  hasSecrets: true,
   ports: (settings, platform) => openBindPorts(providers, settings, platform),
   raw: { 'external-provider.bind': start, 'external-provider.bind-confirm': confirm },
   gateway: {

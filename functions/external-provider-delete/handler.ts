@@ -25,12 +25,11 @@ export const handler = defineFunction({
     ...RevocationJobEnvironment,
     ...ProtectLastLinkEnvironment,
   },
-  hasSecrets: true,
   ports: (settings, platform) => {
     const ports = openLinkPorts(settings, platform);
     return {
       ...ports,
-      ...openRevocationJobs(providers, settings, ports.directory),
+      ...openRevocationJobs(providers, settings, { links: ports.directory.links, secrets: platform.secrets }),
       protectLastLink: settings.PROTECT_LAST_LINK === 'true',
     };
   },

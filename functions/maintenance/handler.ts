@@ -16,11 +16,14 @@ export const handler = defineTimer({
     ...RevocationJobEnvironment,
     ...UpstreamEnvironment,
   },
-  hasSecrets: true,
   ports: (settings, platform) => {
     const directory = openDirectory(settings, platform);
     return {
-      ...openRevocationJobs(providers, settings, { links: directory.links, upstream: settings.REVOKE_UPSTREAM }),
+      ...openRevocationJobs(providers, settings, {
+        links: directory.links,
+        secrets: platform.secrets,
+        upstream: settings.REVOKE_UPSTREAM,
+      }),
       directory,
       revocations: openTokenRevocationStore(settings, platform),
     };

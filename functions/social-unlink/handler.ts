@@ -40,12 +40,11 @@ export const handler = defineFunction({
     ...SocialUnlinkEnvironment,
     ...ShopOriginsEnvironment,
   },
-  hasSecrets: true,
   ports: (settings, platform) => {
     const ports = openLinkPorts(settings, platform);
     return {
       ...ports,
-      ...openRevocationJobs(providers, settings, ports.directory),
+      ...openRevocationJobs(providers, settings, { links: ports.directory.links, secrets: platform.secrets }),
       protectLastLink: settings.PROTECT_LAST_LINK === 'true',
       networkClaim: settings.NETWORK_CLAIM,
       shopOrigins: settings.SHOP_ORIGINS,

@@ -19,7 +19,7 @@ const SignInClient = z.strictObject({
 
 const PREFIX_RULE = 'must be a path such as /blitz, or / for none';
 
-/** What binding is told, besides the providers' secrets. */
+/** What binding is told. */
 export const BindEnvironment = {
   ...LinkEnvironment,
   ...ProviderEnvironment,
@@ -65,7 +65,7 @@ export function openBindPorts(
     ...{ links: link.directory.links, binds: link.directory.binds },
     encryptionKeys: settings.ENCRYPTION_KEYS,
     confirmation,
-    providers: createBindProviders(readProviders(bundled, settings), settings, { base, prefix }, { send }),
+    providers: createBindProviders(readProviders(bundled, settings), platform.secrets, { base, prefix }, { send }),
     signIn: client && {
       redirectUri: `${base}${path}/sign-in`,
       client: createProviderClient(

@@ -30,14 +30,22 @@ export const RevocationJobEnvironment = {
  * What does the outbox's jobs, and the providers that they are about.
  *
  * @param bundled What `providers.json` holds.
- * @param ports `links` tell whether another link shares a grant; `upstream` is our own authorization server's endpoint,
- *   of a function that uses it.
+ * @param given `secrets` are the variables that providers' rows name; `links` tell whether another link shares a grant;
+ *   `upstream` is our own authorization server's endpoint, of a function that uses it.
  * @throws {Misconfigured}
  */
 export function openRevocationJobs(
   bundled: unknown,
-  settings: Settings<typeof RevocationJobEnvironment> & ProviderSecrets,
-  { links, upstream }: { readonly links: Pick<AccountLinks, 'find'>; readonly upstream?: EndpointClient | undefined },
+  settings: Settings<typeof RevocationJobEnvironment>,
+  {
+    secrets,
+    links,
+    upstream,
+  }: {
+    readonly secrets: ProviderSecrets;
+    readonly links: Pick<AccountLinks, 'find'>;
+    readonly upstream?: EndpointClient | undefined;
+  },
 ): { readonly providers: readonly ReadProvider[]; readonly doJob: DoJob } {
   const providers = readRevocations(readProviders(bundled, settings));
   const isNeeded = upstream !== undefined || providers.some(({ revocation }) => revocation !== undefined);
@@ -45,7 +53,7 @@ export function openRevocationJobs(
     throw new Misconfigured('ENCRYPTION_KEYS must be set: tokens are kept until they are revoked');
   }
   const doJob = createRevocationJobs({
-    providers: openRevocableProviders(providers, settings),
+    providers: openRevocableProviders(providers, secrets),
     encryptionKeys: settings.ENCRYPTION_KEYS ?? [],
     send,
     upstream: upstream && revocationClient(upstream),

@@ -19,7 +19,7 @@ export function defineFunction<Asked extends Variables, Ports>(definition: Funct
   let ports: Ports | undefined;
 
   async function run(transport: Transport<Ports>, id: RequestId, invocation: Invocation): Promise<Answer> {
-    ports ??= definition.ports(readEnvironment(definition.environment, definition.hasSecrets), invocations.platform);
+    ports ??= definition.ports(readEnvironment(definition.environment), invocations.platform);
     if (id.isUnusable) {
       throw new CallerError('invalid_request', 'The request id is not 1 to 255 printable characters.');
     }

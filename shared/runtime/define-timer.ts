@@ -10,8 +10,6 @@ import { createInvocations, type Invocation } from './invocation.ts';
 export interface TimerDefinition<Asked extends Variables, Ports> {
   readonly name: string;
   readonly environment: Asked;
-  /** The settings hold the providers' secrets too: whatever else is set. */
-  readonly hasSecrets?: boolean;
   readonly ports: (settings: Settings<Asked>, platform: Platform) => Ports;
   /** The work of one tick: what is not done now is done at the next. */
   readonly run: (tick: Tick, ports: Ports) => Promise<void>;
@@ -37,7 +35,7 @@ export function defineTimer<Asked extends Variables, Ports>(definition: TimerDef
     const invocation = invocations.begin(context);
     invocation.note({ transport: 'timer' });
     try {
-      ports ??= definition.ports(readEnvironment(definition.environment, definition.hasSecrets), invocations.platform);
+      ports ??= definition.ports(readEnvironment(definition.environment), invocations.platform);
       const { remainingMs, note, warn, alert, measure } = invocation;
       await definition.run({ invocationId: context.requestId, remainingMs, note, warn, alert, measure }, ports);
       invocation.end({ outcome: 'ok' });

@@ -9,8 +9,6 @@ export interface FunctionDefinition<Asked extends Variables, Ports> {
   readonly name: string;
   /** The settings that it needs. A bad one stops the first call. */
   readonly environment: Asked;
-  /** The settings hold the providers' secrets too: whatever else is set. */
-  readonly hasSecrets?: boolean;
   /** What its operations work with, made once. */
   readonly ports: (settings: Settings<Asked>, platform: Platform) => Ports;
   /** The operations by the `request_type` of a raw call. */

@@ -4,7 +4,7 @@ import { type CallerErrorCode, type FailureCode, isFailure, isStoreUnavailable }
 import type { Measurement } from '../measurement.ts';
 import { OutgoingFailure } from '../outgoing/send.ts';
 import type { Platform } from '../platform.ts';
-import { isDeployed } from './environment.ts';
+import { isDeployed, namedVariables } from './environment.ts';
 import { createLogger, type LineLogger } from './logger.ts';
 import { startTrace } from './trace.ts';
 
@@ -120,6 +120,7 @@ export function createInvocations(functionName: string): Invocations {
   const platform: Platform = {
     isDeployed: isDeployed(),
     iamToken: () => iamToken,
+    secrets: namedVariables(),
     warn: (sentence) => getLogger().log('WARN', `${functionName}: ${sentence}`, {}),
   };
   return { platform, begin };

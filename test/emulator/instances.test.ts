@@ -169,6 +169,6 @@ describe('no instance outlives the emulator', () => {
 
     program.kill('SIGKILL');
 
-    await vi.waitFor(() => expect(pids.filter(isAlive)).toHaveLength(0), SOON);
+    await vi.waitFor(() => expect(pids.filter(isAlive)).toHaveLength(0), { timeout: 3000 });
   });
 });

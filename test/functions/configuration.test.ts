@@ -52,7 +52,7 @@ describe('a setting that is wrong stops the first call, by its name and without 
   });
 
   test('each that is wrong is named', async () => {
-    const project = await start({ local: { TOKEN_PEPPERS: null, UNLINK_CUTOFF: SECRET, STORE_URL: SECRET } });
+    const project = await start({ local: { TOKEN_PEPPERS: null, UNLINK_CUTOFF: SECRET } });
     await project.raw('smart-home-unlink', CALL);
     const { message } = project.takeLogLine().error as { message: string };
     expect(message.split('; ')).toEqual([
@@ -92,7 +92,7 @@ describe('in the cloud, known by the platform’s environment', () => {
 
 describe('settings that are right', () => {
   test('what a function does not ask for is nothing to it: one that verifies all tokens goes on verifying', async () => {
-    const project = await start({ local: { ...ISSUER_SETTINGS, UNVERIFIED_TOKENS: '1' } });
+    const project = await start({ local: { ...ISSUER_SETTINGS, ISSUER, UNVERIFIED_TOKENS: '1' } });
     const headers = {
       Authorization: basic('skill', 'skill-secret'),
       'Content-Type': 'application/x-www-form-urlencoded',
@@ -100,6 +100,27 @@ describe('settings that are right', () => {
     const ask = (token: string) => project.gateway('POST', '/oauth/introspect', headers, `token=${token}`);
     expect(JSON.parse((await ask(await issueToken())).body)).toMatchObject({ active: true, iss: ISSUER });
     expect(JSON.parse((await ask('anything')).body)).toEqual({ active: false });
+
+    const unlink = {
+      headers: { authorization: 'Bearer anything' },
+      request_type: 'external-provider.delete',
+      api_version: 1,
+    };
+    expect(JSON.parse((await project.raw('external-provider-delete', unlink)).body)).toMatchObject({ status: 401 });
+  });
+
+  test('an empty variable is one that is not set, in a function too that reads the providers’ secrets', async () => {
+    const empty = {
+      DIRECTORY_URL: '',
+      REVOCATION_STORE_URL: '',
+      PROVIDERS: '',
+      ENCRYPTION_KEYS: '',
+      AWS_ACCESS_KEY_ID: '',
+    };
+    await (await start({ local: empty })).tick();
+
+    const inCloud = { LAMBDA_TASK_ROOT: '/function/code', STORE_URL: 'memory:', ALLOW_EPHEMERAL_STORE: '' };
+    await expect((await start({ local: inCloud })).tick()).rejects.toThrow('misconfigured');
   });
 
   test('MAX_TOKEN_LIFETIME_S is how long a revocation is kept', async () => {

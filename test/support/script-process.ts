@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { expect, vi } from 'vitest';
-import { SOON } from './soon.ts';
 
 /** A script of the project, run as a user runs it, in a process group of its own. */
 export interface ScriptProcess {
@@ -11,7 +10,7 @@ export interface ScriptProcess {
   readonly ended: Promise<number | NodeJS.Signals | null>;
   /** Resolves to the first match in what it prints, on stdout or stderr, after the match before; rejects when it ends without. */
   next(pattern: RegExp): Promise<RegExpExecArray>;
-  /** Resolves once none of the processes that it started is left; rejects when one is there ten seconds later. */
+  /** Resolves once none of the processes that it started is left; rejects when one is there three seconds later. */
   nothingLeft(): Promise<void>;
   /** Sends a signal to it and to the processes that it started, as a terminal does. Returns whether any is there. */
   signal(name: NodeJS.Signals): boolean;
@@ -53,7 +52,7 @@ export function startScript(script: string, args: readonly string[], env: NodeJS
     signal,
     async nothingLeft() {
       // What it started learns of its end from a pipe that closes (esbuild), and is there until the system has buried it.
-      await vi.waitFor(() => expect(signal(0)).toBe(false), SOON);
+      await vi.waitFor(() => expect(signal(0)).toBe(false), { timeout: 3000, interval: 5 });
     },
     async next(pattern) {
       for (;;) {
