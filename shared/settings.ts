@@ -1,8 +1,9 @@
 import * as z from 'zod/mini';
 
 /**
- * The environment variables that something reads, each with the schema of its text. A record and no object of zod's: it
- * is put together of others, and a cold start would make a schema of each.
+ * The environment variables that something reads, each with the schema of its text; a `z.optional` has no default within,
+ * as its schema is not asked about what is not set. A record and no object of zod's: it is put together of others, and a
+ * cold start would make a schema of each.
  */
 export type Variables = Readonly<Record<string, z.ZodMiniType>>;
 
