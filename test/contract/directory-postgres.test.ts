@@ -14,7 +14,6 @@ import type { NewJob } from '#shared/outbox/outbox.ts';
 import { MAX_BINDINGS } from '#shared/threepid/threepid-binding.ts';
 import { startFaultProxy } from '#test/faults/fault-proxy.ts';
 import { createDatabase, type TestDatabase } from '#test/support/postgres-server.ts';
-import { SOON } from '#test/support/soon.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 import {
   DIRECTORY_TABLES,
@@ -113,6 +112,8 @@ async function openForLostAnswer() {
     },
   };
 }
+
+const SOON = { timeout: 5000, interval: 5 };
 
 /** Resolves when a statement waits for a lock. */
 async function seeWaiting(client: pg.Client): Promise<void> {

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Fixture, send, startFixture } from '#test/support/emulator-fixture/start-fixture.ts';
-import { SOON } from '#test/support/soon.ts';
 
 let emulator: Fixture;
 beforeAll(async () => {
@@ -133,9 +132,8 @@ it('an instance has exactly the environment of functions.yaml', async () => {
 it('what a function prints comes out line by line', async () => {
   await emulator.call('probe', { do: 'print' });
 
-  await vi.waitFor(
-    () => expect(emulator.output).toEqual(expect.arrayContaining(['probe: to stdout', 'probe: to stderr'])),
-    SOON,
+  await vi.waitFor(() =>
+    expect(emulator.output).toEqual(expect.arrayContaining(['probe: to stdout', 'probe: to stderr'])),
   );
   expect(emulator.output).not.toContain('probe: not ended');
 });

@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Answer, type Fixture, startFixture } from '#test/support/emulator-fixture/start-fixture.ts';
-import { SOON } from '#test/support/soon.ts';
 
 let emulator: Fixture;
 beforeAll(async () => {
@@ -79,7 +78,7 @@ describe('an instance', () => {
     expect(late.status).toBe(504);
     expect(JSON.parse(late.text)).toMatchObject({ errorCode: 504 });
     expect(after.text).not.toBe(before.text);
-    await vi.waitFor(() => expect(isAlive(Number(before.text))).toBe(false), SOON);
+    await vi.waitFor(() => expect(isAlive(Number(before.text))).toBe(false));
   });
 });
 
@@ -133,19 +132,19 @@ describe('a reload', () => {
 
     expect((await emulator.call('small', {})).text).not.toBe(small.text);
     expect((await emulator.call('probe', { do: 'pid' })).text).toBe(probe.text);
-    await vi.waitFor(() => expect(isAlive(Number(small.text))).toBe(false), SOON);
+    await vi.waitFor(() => expect(isAlive(Number(small.text))).toBe(false));
   });
 
   it('lets a call in flight end in the old instance', async () => {
     const old = await emulator.call('small', {});
     emulator.output.length = 0;
     const inFlight = emulator.call('small', { ms: 600 });
-    await vi.waitFor(() => expect(emulator.output).toEqual(['small: waits']), SOON);
+    await vi.waitFor(() => expect(emulator.output).toEqual(['small: waits']));
 
     await emulator.reload();
 
     expect(await inFlight).toMatchObject({ status: 200, text: old.text });
-    await vi.waitFor(() => expect(isAlive(Number(old.text))).toBe(false), SOON);
+    await vi.waitFor(() => expect(isAlive(Number(old.text))).toBe(false));
   });
 });
 

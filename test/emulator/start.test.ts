@@ -9,7 +9,6 @@ import { findFreePort } from '#scripts/authorization-server/listen.ts';
 import { type EmulatorOptions, startEmulator } from '#scripts/emulator/emulator.ts';
 import { StartError } from '#scripts/emulator/start-error.ts';
 import { fixtureOptions, send, startFixture } from '#test/support/emulator-fixture/start-fixture.ts';
-import { SOON } from '#test/support/soon.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'emulator-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -152,10 +151,7 @@ it('is healthy only once every function has loaded', async () => {
   const health = () => send(`http://127.0.0.1:${port}/healthz`, { method: 'GET' });
 
   const starting = startFixture({ functionsFile, gatewayFile: noPaths, bundles, port });
-  await vi.waitFor(
-    async () => expect(await health()).toMatchObject({ status: 503, text: '{"status":"starting"}' }),
-    SOON,
-  );
+  await vi.waitFor(async () => expect(await health()).toMatchObject({ status: 503, text: '{"status":"starting"}' }));
   writeFileSync(gate, '');
   const emulator = await starting;
 

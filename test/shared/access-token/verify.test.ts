@@ -665,9 +665,7 @@ describe('the settings', () => {
   });
 
   test('with UNVERIFIED_TOKENS=1 nothing is said of a token', async () => {
-    const unverified = createAccessTokenVerifier(settingsOf({ UNVERIFIED_TOKENS: '1' }), {
-      send,
-    });
+    const unverified = createAccessTokenVerifier(settingsOf({ UNVERIFIED_TOKENS: '1' }), { send });
     expect(await unverified(jwt(CLAIMS), { timeoutMs: 1 })).toEqual({ status: 'unverified' });
   });
 });
