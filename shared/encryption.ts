@@ -1,7 +1,7 @@
 /** Sealing: what is kept only to be used once more is unreadable in the store, and of no use in another place. */
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { StoreUnavailable } from './errors.ts';
-import { parsedText } from './settings.ts';
+import { parsedText, parseEach } from './settings.ts';
 
 /** A key of AES-256 and the name that stands in front of what is sealed with it. */
 export interface EncryptionKey {
@@ -13,11 +13,8 @@ const RULE = 'must be name:base64 of 32 random bytes, the newest first, separate
 
 /** `ENCRYPTION_KEYS`: `k2:<base64>,k1:<base64>`. The newest, which is the first, seals; all of them open. */
 export const EncryptionKeys = parsedText(RULE, (text) => {
-  const keys = text.split(',').map(parseKey);
-  const usable = keys.filter((key) => key !== undefined);
-  return usable.length === keys.length && new Set(usable.map(({ name }) => name)).size === keys.length
-    ? usable
-    : undefined;
+  const keys = parseEach(text.split(','), parseKey);
+  return new Set(keys?.map(({ name }) => name)).size === keys?.length ? keys : undefined;
 });
 
 function parseKey(text: string): EncryptionKey | undefined {

@@ -1,4 +1,4 @@
-import type * as z from 'zod/mini';
+import * as z from 'zod/mini';
 import { CallerError } from './errors.ts';
 
 /**
@@ -16,4 +16,10 @@ export function parseInput<Schema extends z.ZodMiniType>(
   if (success) return data;
   const [issue] = error.issues;
   throw new CallerError('invalid_request', `The ${kind} ${issue?.path.join('.')} ${issue?.message}.`);
+}
+
+/** What a transformation answers in place of a value: that what it was given breaks a rule, which is a fixed text. */
+export function refuse(context: z.core.ParsePayload, rule: string): never {
+  context.issues.push({ code: 'custom', input: undefined, message: rule });
+  return z.NEVER;
 }

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { refuse } from './schema.ts';
 
 /**
  * The environment variables that something reads, each with the schema of its text; a `z.optional` has no default within,
@@ -35,9 +36,7 @@ export function parsedText<Value>(
     const text = given ?? unset.text;
     const value = typeof text === 'string' ? parse(text) : undefined;
     if (value !== undefined) return value;
-    const message = text === undefined ? (unset.rule ?? rule) : rule;
-    context.issues.push({ code: 'custom', input: undefined, message });
-    return z.NEVER;
+    return refuse(context, text === undefined ? (unset.rule ?? rule) : rule);
   });
 }
 
@@ -56,4 +55,13 @@ function parseJson<Schema extends z.ZodMiniType>(text: string, schema: Schema): 
   } catch {
     return undefined;
   }
+}
+
+/** What each of the texts says, or undefined where one says nothing. */
+export function parseEach<Value>(
+  texts: readonly string[],
+  parse: (text: string) => Value | undefined,
+): Value[] | undefined {
+  const values = texts.map(parse).filter((value) => value !== undefined);
+  return values.length === texts.length ? values : undefined;
 }

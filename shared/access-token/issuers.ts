@@ -18,8 +18,8 @@ export const EndpointClient = z.lazy(() =>
 );
 export type EndpointClient = z.output<typeof EndpointClient>;
 
-const Issuer = z.lazy(() =>
-  z
+const IssuerRows = z.lazy(() => {
+  const row = z
     .strictObject({
       /** As in `iss`, byte for byte. */
       issuer: Text,
@@ -34,15 +34,19 @@ const Issuer = z.lazy(() =>
       algorithms: z.optional(z.array(Text).check(z.minLength(1))),
     })
     .check(
-      z.refine((row) => [row.jwks_uri, row.jwks, row.secret].filter(Boolean).length <= 1),
-      z.refine((row) => row.introspection !== undefined || hasKeys(row)),
-      z.refine((row) => !hasKeys(row) || row.audience !== undefined),
+      z.refine(({ jwks_uri, jwks, secret }) => [jwks_uri, jwks, secret].filter(Boolean).length <= 1),
+      z.refine((issuer) => issuer.introspection !== undefined || hasKeys(issuer)),
+      z.refine((issuer) => !hasKeys(issuer) || issuer.audience !== undefined),
       z.refine(({ algorithms, secret }) =>
         (algorithms ?? []).every((name) => (secret === undefined ? ASYMMETRIC : SYMMETRIC).includes(name)),
       ),
-    ),
-);
-export type Issuer = z.output<typeof Issuer>;
+    );
+  return z.array(row).check(
+    z.minLength(1),
+    z.refine((rows) => new Set(rows.map(({ issuer }) => issuer)).size === rows.length),
+  );
+});
+export type Issuer = z.output<typeof IssuerRows>[number];
 
 /** What an issuer may have as keys: not taken from its schema, which asks {@link hasKeys} itself. */
 interface Keys {
@@ -63,12 +67,7 @@ export function algorithmsOf({ algorithms, secret }: Issuer): string[] {
 
 const Issuers = jsonText(
   'must be JSON: a list of {"issuer", "audience", one of "jwks_uri", "jwks" and "secret", and/or "introspection"}, each issuer once',
-  z.lazy(() =>
-    z.array(Issuer).check(
-      z.minLength(1),
-      z.refine((issuers) => new Set(issuers.map(({ issuer }) => issuer)).size === issuers.length),
-    ),
-  ),
+  IssuerRows,
 );
 
 /** Whose access tokens are known and how they are verified. */

@@ -3,7 +3,7 @@ import type { LookupFunction } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import { Misconfigured } from '../errors.ts';
 import { once } from '../once.ts';
-import { parsedText } from '../settings.ts';
+import { parsedText, parseEach } from '../settings.ts';
 import { createSend, OutgoingFailure, type Send } from './send.ts';
 
 /** More than `https://`, the longest name, a port and a few slashes. */
@@ -63,8 +63,7 @@ export const AllowedHosts = parsedText(
   'must be hosts such as is.internal:8443, separated by commas',
   (text): readonly string[] | undefined => {
     const hosts = text.split(',').flatMap((host) => host.trim() || []);
-    const normalised = hosts.map(normaliseHost).filter((host) => host !== undefined);
-    return normalised.length === hosts.length ? normalised : undefined;
+    return parseEach(hosts, normaliseHost);
   },
   { text: '' },
 );

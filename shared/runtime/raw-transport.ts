@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { CallerError } from '../errors.ts';
 import { assertBodySize, assertJsonShape, isJsonObject } from '../json.ts';
-import { parseInput } from '../schema.ts';
+import { parseInput, refuse } from '../schema.ts';
 import type { Variables } from '../settings.ts';
 import { createFailure } from './failure.ts';
 import type { FunctionDefinition, Transport } from './function-definition.ts';
@@ -10,12 +10,7 @@ import type { FunctionDefinition, Transport } from './function-definition.ts';
 const ApiVersion = z.transform((version: unknown, context): number => {
   const number = typeof version === 'string' && /^\d{1,9}(\.\d{1,9})?$/.test(version) ? Number(version) : version;
   if (typeof number === 'number' && number >= 1 && number < Number.POSITIVE_INFINITY) return number;
-  context.issues.push({
-    code: 'custom',
-    input: undefined,
-    message: 'must be a number of at least 1, or the same as text',
-  });
-  return z.NEVER;
+  return refuse(context, 'must be a number of at least 1, or the same as text');
 });
 
 const Anything = z.optional(z.unknown());

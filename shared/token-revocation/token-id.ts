@@ -1,5 +1,5 @@
 import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
-import { parsedText } from '../settings.ts';
+import { parsedText, parseEach } from '../settings.ts';
 
 /** A token goes by up to seven keys a pepper, and one transaction of the DynamoDB API takes 24. */
 const MAX_PEPPERS = 3;
@@ -11,12 +11,9 @@ const MAX_PEPPERS = 3;
 export const TokenPeppers = parsedText(
   'must be name:base64,…, at most 3, with names of 1 to 16 letters and digits, all different, and at least 32 bytes each',
   (text) => {
-    const peppers = text.split(',').map(parsePepper);
-    const names = new Set(peppers.map((pepper) => pepper?.name));
-    const usable = peppers.filter((pepper) => pepper !== undefined);
-    return usable.length === peppers.length && names.size === peppers.length && peppers.length <= MAX_PEPPERS
-      ? usable
-      : undefined;
+    const peppers = parseEach(text.split(','), parsePepper);
+    if (peppers === undefined || peppers.length > MAX_PEPPERS) return undefined;
+    return new Set(peppers.map(({ name }) => name)).size === peppers.length ? peppers : undefined;
   },
   { rule: 'must be set: name:base64 of 32 random bytes, the newest first, separated by commas' },
 );
