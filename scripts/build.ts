@@ -162,6 +162,21 @@ export async function bundleFunction(
   settings: BuildSettings = {},
   built = new Map<string, Promise<OnDemandFile>>(),
 ): Promise<BundledFunction> {
+  const { root } = withDefaults(settings);
+  return await bundleEntry(name, join(root, 'functions', name, 'handler.ts'), settings, built);
+}
+
+/**
+ * Does what {@link bundleFunction} does, with another source than a function's handler.
+ *
+ * @param source The absolute path of the source.
+ */
+export async function bundleEntry(
+  name: string,
+  source: string,
+  settings: BuildSettings = {},
+  built = new Map<string, Promise<OnDemandFile>>(),
+): Promise<BundledFunction> {
   const { stores, outDir, root } = withDefaults(settings);
   mkdirSync(outDir, { recursive: true });
   // In this repository `.js` means ESM; what is deployed has no package.json and is CommonJS.
@@ -171,12 +186,12 @@ export async function bundleFunction(
   const scripts: Metafile[] = [];
   const handler = await esbuild({
     ...options,
-    entryPoints: { index: join(root, 'functions', name, 'handler.ts') },
+    entryPoints: { index: source },
     plugins: [driverPlugin(stores, separate), packagePlugin(separate), scriptPlugin(root, scripts)],
   });
   const metafiles: Metafile[] = [handler.metafile];
-  for (const [path, source] of separate) {
-    const building = built.get(path) ?? buildOnDemandFile(path, source, options);
+  for (const [path, sourceOnDemand] of separate) {
+    const building = built.get(path) ?? buildOnDemandFile(path, sourceOnDemand, options);
     built.set(path, building);
     const { outputs, metafile } = await building;
     for (const [output, content] of Object.entries(outputs)) {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { Redis, type RedisOptions } from 'iovalkey';
+import { Redis, type RedisOptions, ReplyError } from 'iovalkey';
 import { monotonicMs } from '../clock.ts';
 import { Misconfigured, type StoreFault, StoreUnavailable } from '../errors.ts';
 import { CONNECT_TIMEOUT_MS, deadlineIn, MAX_IDLE_MS, withinTime } from './deadline.ts';
@@ -189,25 +189,50 @@ async function prepare(
   { credentials, databaseNumber, acceptedLoss }: RedisSettings,
 ): Promise<AcceptedLoss | undefined> {
   const [hello, , config] = await Promise.all([
-    redis.call('HELLO', '2', ...credentials),
+    redis.call('HELLO', '2', ...credentials).catch((error: unknown) => {
+      const isUnknown = isReply(error) && /^(NOPROTO|ERR unknown command)/.test(error.message);
+      throw isUnknown ? unsafe('it does not know HELLO 2: Redis 7 or Valkey is needed') : error;
+    }),
     redis.call('SELECT', String(databaseNumber)),
+    // Hosted servers bar it in many words: https://redis.io/docs/latest/operate/rs/references/compatibility/config-settings/
     redis.call('CONFIG', 'GET', ...Object.keys(REQUIRED)).catch((error: unknown) => {
-      const isBarred = error instanceof Error && /^NOPERM|^ERR unknown command/.test(error.message);
-      if (!isBarred) throw error;
+      if (!isBarred(error)) throw error;
+      return [];
     }),
   ]);
   if (fields(hello).get('role') !== 'master') throw new StoreUnavailable('read_only');
-  if (config === undefined) {
-    if (acceptedLoss !== 'unknown') throw unsafe('CONFIG is barred, accept-loss=unknown would accept that');
+  return assertDurable(fields(config), acceptedLoss);
+}
+
+/** Whether the server knows no such command, or allows it to others: its state has nothing to do with that. */
+function isBarred(error: unknown): boolean {
+  if (!isReply(error)) return false;
+  return error.message.startsWith('NOPERM') || replyFault(error.message) === undefined;
+}
+
+/**
+ * Refuses settings that lose acknowledged writes, unless the loss is accepted.
+ *
+ * @param settings What the server says of them; one that it does not tell is missing.
+ * @returns The loss that was accepted, if there can be one.
+ */
+function assertDurable(
+  settings: ReadonlyMap<unknown, unknown>,
+  acceptedLoss: AcceptedLoss | undefined,
+): AcceptedLoss | undefined {
+  const names = Object.keys(REQUIRED) as (keyof typeof REQUIRED)[]; // it has no others
+  const [wrong] = names.filter((name) => settings.has(name) && settings.get(name) !== REQUIRED[name]);
+  const [unknown] = names.filter((name) => !settings.has(name));
+  if (wrong !== undefined) {
+    const isAccepted = acceptedLoss === 'everysec' && wrong === 'appendfsync' && settings.get(wrong) === 'everysec';
+    if (!isAccepted) throw unsafe(`${wrong} is "${settings.get(wrong)}", not "${REQUIRED[wrong]}"`);
+  }
+  if (unknown !== undefined) {
+    if (acceptedLoss !== 'unknown')
+      throw unsafe(`${unknown} cannot be read: accept-loss=unknown in the URL accepts that`);
     return 'unknown';
   }
-  const settings = fields(config);
-  const [wrong] = Object.entries(REQUIRED).filter(([name, value]) => settings.get(name) !== value);
-  if (wrong === undefined) return undefined;
-  const [name, value] = wrong;
-  const isAccepted = acceptedLoss === 'everysec' && name === 'appendfsync' && settings.get(name) === 'everysec';
-  if (!isAccepted) throw unsafe(`${name} is "${settings.get(name)}", not "${value}"`);
-  return 'everysec';
+  return wrong === undefined ? undefined : 'everysec';
 }
 
 /** What lets an acknowledged write survive; `appendfsync` last, for it is the one that may be waived. */
@@ -228,35 +253,59 @@ function fields(reply: unknown): Map<unknown, unknown> {
   return new Map(list.flatMap((name, index) => (index % 2 === 0 ? [[name, list[index + 1]]] : [])));
 }
 
-/** What a failed command says of the server. Any other error, a defect of ours among them, is passed on as it is. */
+/**
+ * What a failed command says of the server. Any other error, a defect of ours among them, is passed on as it is; a reply
+ * that is not known has its first word as `code`.
+ */
 export function redisFailure(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof StoreUnavailable) return error;
   // What was sent, the password among it: nothing for a log.
   if ('command' in error) delete error.command;
-  const fault = error.name === 'ReplyError' ? replyFault(error.message) : connectionFault(error);
-  return fault === undefined ? error : new StoreUnavailable(fault, { cause: error });
+  const fault = isReply(error) ? replyFault(error.message) : connectionFault(error);
+  if (fault !== undefined) return new StoreUnavailable(fault, { cause: error });
+  return isReply(error) ? Object.assign(error, { code: firstWord(error.message) }) : error;
 }
 
-/** By the first word of an error reply. */
+/** Whether the server has said it. By its class, and not by the name of that, which the build shortens. */
+function isReply(error: unknown): error is Error {
+  return error instanceof ReplyError;
+}
+
+/** By the first word of an error reply; where that is only ERR, by what follows. */
 function replyFault(message: string): StoreFault | undefined {
-  if (message.startsWith('ERR max number of clients')) return 'busy';
-  if (message.startsWith('ERR DB index')) return 'not_migrated';
-  return FAULT_OF_REPLY[message.split(' ', 1)[0] ?? ''];
+  return FAULT_OF_REPLY[firstWord(message)] ?? FAULTS_OF_TEXT.find(([text]) => text.test(message))?.[1];
 }
 
+function firstWord(message: string): string {
+  return message.split(' ', 1)[0] ?? '';
+}
+
+const FAULTS_OF_TEXT: readonly (readonly [RegExp, StoreFault])[] = [
+  [/^ERR max number of clients/, 'busy'],
+  [/^ERR ((invalid )?DB index|SELECT is not allowed|Only 0th database)/, 'not_migrated'],
+  [/^ERR (AUTH <password> called|Client sent AUTH|invalid password)/, 'refused'],
+  [/^ERR The user executing the script can't/, 'refused'], // of Redis 7.0, where later ones say NOPERM
+];
+
+/** The codes of Redis and Valkey that a client may be sent: `shared` of their server.c, and cluster.c. */
 const FAULT_OF_REPLY: Readonly<Record<string, StoreFault>> = {
+  ASK: 'busy', // the keys are moving to another node of a cluster
   BUSY: 'busy', // with a script that does not end
   CLUSTERDOWN: 'unreachable',
   CORRUPT: 'corrupt', // of our scripts
+  DENIED: 'refused', // by the protected mode
   LOADING: 'busy', // its data after a start
   MASTERDOWN: 'read_only',
   MISCONF: 'full', // it cannot write to its disk
+  MOVED: 'unreachable', // to another node of a cluster, which the URL does not name
   NOAUTH: 'refused',
   NOPERM: 'refused',
   NOREPLICAS: 'busy',
   OOM: 'full',
   READONLY: 'read_only',
-  TRYAGAIN: 'busy',
+  REDIRECT: 'read_only', // of Valkey, by a replica or during a failover
+  TRYAGAIN: 'busy', // the keys are moving to another node of a cluster
+  UNKILLABLE: 'busy',
   WRONGPASS: 'refused',
   WRONGTYPE: 'corrupt',
 };

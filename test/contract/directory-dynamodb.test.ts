@@ -5,14 +5,15 @@ import { SPENT_BIND_MS } from '#shared/account-link/bind-transaction.ts';
 import { deadlineIn } from '#shared/databases/deadline.ts';
 import { type DynamodbOptions, openDynamodb } from '#shared/databases/dynamodb.ts';
 import { DIRECTORY_SCHEMA, type Directory } from '#shared/directory/directory.ts';
-import { openDynamodbDirectory } from '#shared/directory/drivers/dynamodb.ts';
-import { openDynamodbOutbox } from '#shared/outbox/drivers/dynamodb.ts';
 import type { NewJob } from '#shared/outbox/outbox.ts';
-import { openDynamodbStore } from '#shared/token-revocation/drivers/dynamodb.ts';
+import { LOCAL_PLATFORM } from '#shared/platform.ts';
 import { DYNAMODB_CREDENTIALS, urlOfNewTable } from '#test/support/dynamodb-server.ts';
 import { type ApiAnswer, type ApiRequest, apiError, type Handle, startDynamodbProxy } from '#test/support/iam-proxy.ts';
+import { loadPorts } from '#test/support/load-ports.ts';
 import { type DurableDirectoryBackend, directoryContract, durableDirectoryContract } from './directory.ts';
 import { newBinding } from './threepid-bindings.ts';
+
+const { openDynamodbDirectory, openDynamodbOutbox, openDynamodbStore, openOutbox } = await loadPorts('dynamodb');
 
 const SIGNED: DynamodbOptions = { credentials: DYNAMODB_CREDENTIALS };
 
@@ -37,11 +38,15 @@ async function createBackend(): Promise<DurableDirectoryBackend> {
   await call('UpdateTimeToLive', { TableName, TimeToLiveSpecification });
   const rows = async () => (await call('Scan', { TableName, ConsistentRead: true }))?.Items ?? [];
   return {
-    settings: {
-      DIRECTORY_URL: url,
-      AWS_ACCESS_KEY_ID: DYNAMODB_CREDENTIALS.accessKeyId,
-      AWS_SECRET_ACCESS_KEY: DYNAMODB_CREDENTIALS.secretAccessKey,
-    },
+    openOutboxBySettings: () =>
+      openOutbox(
+        {
+          DIRECTORY_URL: url,
+          AWS_ACCESS_KEY_ID: DYNAMODB_CREDENTIALS.accessKeyId,
+          AWS_SECRET_ACCESS_KEY: DYNAMODB_CREDENTIALS.secretAccessKey,
+        },
+        LOCAL_PLATFORM,
+      ),
     open: (more) => openDynamodbDirectory(url, { ...SIGNED, ...more }),
     openOutbox: (more) => openDynamodbOutbox(url, { ...SIGNED, ...more }),
     auditRecords: async () =>

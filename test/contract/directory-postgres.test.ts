@@ -7,12 +7,11 @@ import { migrateSqlite } from '#scripts/migrate.ts';
 import { MAX_LINKS, type NewLink, TOMBSTONE_MS, type Unlink } from '#shared/account-link/account-link.ts';
 import { readPostgresUrl } from '#shared/databases/postgres.ts';
 import { DIRECTORY_SCHEMA, type Directory } from '#shared/directory/directory.ts';
-import { openPostgresDirectory } from '#shared/directory/drivers/postgres.ts';
-import { openSqliteDirectory } from '#shared/directory/drivers/sqlite.ts';
-import { openPostgresOutbox } from '#shared/outbox/drivers/postgres.ts';
 import type { NewJob } from '#shared/outbox/outbox.ts';
+import { LOCAL_PLATFORM } from '#shared/platform.ts';
 import { MAX_BINDINGS } from '#shared/threepid/threepid-binding.ts';
 import { startFaultProxy } from '#test/faults/fault-proxy.ts';
+import { loadPorts } from '#test/support/load-ports.ts';
 import { createDatabase, type TestDatabase } from '#test/support/postgres-server.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 import {
@@ -22,6 +21,9 @@ import {
   durableDirectoryContract,
 } from './directory.ts';
 import { newBinding } from './threepid-bindings.ts';
+
+const { openOutbox, openPostgresDirectory, openPostgresOutbox } = await loadPorts('postgres');
+const { openSqliteDirectory } = await loadPorts('sqlite');
 
 /** One for all tests of the contract: to make one takes as long as ten of them. */
 let database: TestDatabase;
@@ -37,7 +39,7 @@ directoryContract('postgres without prepared statements', () => createBackend('?
 function createBackend(parameters = ''): DurableDirectoryBackend {
   const { url, client } = database;
   return {
-    settings: { DIRECTORY_URL: url },
+    openOutboxBySettings: () => openOutbox({ DIRECTORY_URL: url }, LOCAL_PLATFORM),
     open: (options) => openPostgresDirectory(`${url}${parameters}`, options),
     openOutbox: (options) => openPostgresOutbox(`${url}${parameters}`, options),
     auditRecords: async () => (await client.query('SELECT record FROM audit_record')).rows.map(({ record }) => record),

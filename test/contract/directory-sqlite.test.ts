@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { migrateSqlite } from '#scripts/migrate.ts';
-import { openSqliteDirectory } from '#shared/directory/drivers/sqlite.ts';
-import { openSqliteOutbox } from '#shared/outbox/drivers/sqlite.ts';
+import { LOCAL_PLATFORM } from '#shared/platform.ts';
+import { loadPorts } from '#test/support/load-ports.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 import {
   DIRECTORY_TABLES,
@@ -10,6 +10,8 @@ import {
   directoryContract,
   durableDirectoryContract,
 } from './directory.ts';
+
+const { openOutbox, openSqliteDirectory, openSqliteOutbox } = await loadPorts('sqlite');
 
 directoryContract('sqlite', createBackend);
 durableDirectoryContract('sqlite', createBackend);
@@ -21,7 +23,7 @@ function createBackend(): DurableDirectoryBackend {
   const database = new DatabaseSync(path);
   const rows = (table: string) => database.prepare(`SELECT * FROM ${table}`).all();
   return {
-    settings: { DIRECTORY_URL: `sqlite:${path}` },
+    openOutboxBySettings: () => openOutbox({ DIRECTORY_URL: `sqlite:${path}` }, LOCAL_PLATFORM),
     open: (options) => openSqliteDirectory(path, options),
     openOutbox: (options) => openSqliteOutbox(path, options),
     auditRecords: async () => rows('audit_record').map(({ record }) => JSON.parse(String(record))),

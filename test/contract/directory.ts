@@ -10,12 +10,7 @@ import {
 import { SPENT_BIND_MS } from '#shared/account-link/bind-transaction.ts';
 import { boundToLink } from '#shared/account-link/provider-tokens.ts';
 import type { Directory } from '#shared/directory/directory.ts';
-import type { DirectoryEnvironment } from '#shared/directory/locate-directory.ts';
-import { StoreUnavailable } from '#shared/errors.ts';
-import { openOutbox } from '#shared/outbox/open-store.ts';
 import { JOB_BUDGET_MS, type NewJob, type OutboxStore, SETTLED_JOB_MS } from '#shared/outbox/outbox.ts';
-import { LOCAL_PLATFORM } from '#shared/platform.ts';
-import type { Settings } from '#shared/settings.ts';
 import { newBinding, threepidBindingsContract } from './threepid-bindings.ts';
 
 /** The tables of a directory in an SQL database. */
@@ -38,8 +33,8 @@ export interface DirectoryBackend {
 
 /** A backend that outlives the connection to it. */
 export interface DurableDirectoryBackend extends DirectoryBackend {
-  /** What names it. */
-  readonly settings: Settings<typeof DirectoryEnvironment>;
+  /** The outbox of the same store, opened by the settings that name it. */
+  openOutboxBySettings(): OutboxStore;
   /** The audit records as they were written, in any order. */
   auditRecords(): Promise<Record<string, unknown>[]>;
   /** All that it holds, as text, in which to search for what must not be there. */
@@ -619,7 +614,7 @@ export function directoryContract(
       await directory.close();
       await expect(directory.links.list('ann')).rejects.toMatchObject({ fault: 'closed' });
       await expect(link()).rejects.toMatchObject({ fault: 'closed' });
-      await expect(directory.outbox.add(newJob('a'))).rejects.toBeInstanceOf(StoreUnavailable);
+      await expect(directory.outbox.add(newJob('a'))).rejects.toMatchObject({ fault: 'closed' });
       await expect(directory.threepids.find(newBinding())).rejects.toMatchObject({ fault: 'closed' });
       await expect(directory.threepids.put(newBinding())).rejects.toMatchObject({ fault: 'closed' });
       await expect(directory.threepids.forget([])).rejects.toMatchObject({ fault: 'closed' });
@@ -672,7 +667,7 @@ export function durableDirectoryContract(
     test('the outbox that the settings name is the one that a deletion writes to', async () => {
       await directory.links.link(newLink({ tokens: 'k1.s' }));
       await directory.links.unlink(unlinkOf({ job: newJob('j') }));
-      const outbox = openOutbox(backend.settings, LOCAL_PLATFORM);
+      const outbox = backend.openOutboxBySettings();
       onTestFinished(() => outbox.close());
       expect(await outbox.find('j')).toMatchObject({ state: 'pending', secret: 'k1.s' });
       expect(await outbox.list('pending', { limit: 10 })).toMatchObject([{ id: 'j' }]);

@@ -4,8 +4,6 @@ import { migrateDynamodb } from '#scripts/migrate-dynamodb.ts';
 import { deadlineIn } from '#shared/databases/deadline.ts';
 import { type DynamodbOptions, openDynamodb } from '#shared/databases/dynamodb.ts';
 import { DIRECTORY_SCHEMA } from '#shared/directory/directory.ts';
-import { openDynamodbDirectory } from '#shared/directory/drivers/dynamodb.ts';
-import { openDynamodbStore } from '#shared/token-revocation/drivers/dynamodb.ts';
 import { TOKEN_REVOCATION_SCHEMA, type TokenRevocationStore } from '#shared/token-revocation/store.ts';
 import { DYNAMODB_CREDENTIALS, urlOfNewTable } from '#test/support/dynamodb-server.ts';
 import {
@@ -16,7 +14,10 @@ import {
   startDynamodbProxy,
   startIamProxy,
 } from '#test/support/iam-proxy.ts';
+import { loadPorts } from '#test/support/load-ports.ts';
 import { type DurableBackend, durableStoreContract, tokenRevocationStoreContract } from './token-revocation-store.ts';
+
+const { openDynamodbDirectory, openDynamodbStore } = await loadPorts('dynamodb');
 
 const SIGNED: DynamodbOptions = { credentials: DYNAMODB_CREDENTIALS };
 const TOKEN = 't1.test-iam-token';

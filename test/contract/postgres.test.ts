@@ -1,10 +1,12 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi } from 'vitest';
 import { migratePostgres } from '#scripts/migrate-postgres.ts';
-import { openPostgresStore } from '#shared/token-revocation/drivers/postgres.ts';
 import type { TokenRevocationStore } from '#shared/token-revocation/store.ts';
+import { loadPorts } from '#test/support/load-ports.ts';
 import { createDatabase, startPostgresServer, type TestDatabase } from '#test/support/postgres-server.ts';
 import { type DurableBackend, durableStoreContract, tokenRevocationStoreContract } from './token-revocation-store.ts';
+
+const { openPostgresStore } = await loadPorts('postgres');
 
 /** One for all tests of the contract: to make one takes as long as ten of them. */
 let database: TestDatabase;

@@ -1,9 +1,14 @@
 import { inspect } from 'node:util';
+import { Redis } from 'iovalkey';
 import { describe, expect, inject, onTestFinished, test, vi } from 'vitest';
+import { findFreePort } from '#scripts/authorization-server/listen.ts';
 import { migrateRedis } from '#scripts/migrate-redis.ts';
-import { openRedisStore } from '#shared/token-revocation/drivers/redis.ts';
+import { loadPorts } from '#test/support/load-ports.ts';
+import { failWith, startRedisProxy } from '#test/support/redis-proxy.ts';
 import { claimDatabase, startRedisServer, type TestRedis } from '#test/support/redis-server.ts';
 import { type DurableBackend, durableStoreContract, tokenRevocationStoreContract } from './token-revocation-store.ts';
+
+const { openRedisStore } = await loadPorts('redis');
 
 tokenRevocationStoreContract('redis', createBackend);
 durableStoreContract('redis', createBackend);
@@ -52,6 +57,65 @@ async function openForTest(url: string, warn?: (sentence: string) => void) {
 const revocationOf = (...tokenIds: string[]) => ({ tokenIds, grants: [], cutOffs: [], expiresAt: 4_000_000_000 });
 const tokenOf = (...tokenIds: string[]) => ({ tokenIds, grants: [], cutOffKeys: [] });
 
+/** Error replies of Redis, Valkey and what stands before them, and the faults that they are. */
+const REPLIES = [
+  ['ASK 1234 127.0.0.1:7001', 'busy'],
+  ['BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.', 'busy'],
+  ['CLUSTERDOWN Hash slot not served', 'unreachable'],
+  ['DENIED Redis is running in protected mode', 'refused'],
+  ['ERR max number of clients reached', 'busy'],
+  ['ERR max number of clients + cluster connections reached', 'busy'],
+  ["ERR The user executing the script can't run this command or subcommand", 'refused'],
+  ['LOADING Redis is loading the dataset in memory', 'busy'],
+  ["MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", 'read_only'],
+  ['MISCONF Errors writing to the AOF file: No space left on device', 'full'],
+  ['MOVED 1234 127.0.0.1:7001', 'unreachable'],
+  ['NOAUTH Authentication required.', 'refused'],
+  ["NOPERM this user has no permissions to run the 'evalsha' command", 'refused'],
+  ['NOREPLICAS Not enough good replicas to write.', 'busy'],
+  ["OOM command not allowed when used memory > 'maxmemory'.", 'full'],
+  ["READONLY You can't write against a read only replica.", 'read_only'],
+  ['REDIRECT 127.0.0.1:7001', 'read_only'],
+  ['TRYAGAIN Multiple keys request during rehashing of slot', 'busy'],
+  ['UNKILLABLE The busy script was sent by a master instance', 'busy'],
+  ['WRONGPASS invalid username-password pair or user is disabled.', 'refused'],
+  ['WRONGTYPE Operation against a key holding the wrong kind of value', 'corrupt'],
+] as const;
+
+/** Two nodes of a cluster. The first has all keys. */
+async function startCluster() {
+  const startNode = async () =>
+    startForTest({ 'cluster-enabled': 'yes', 'cluster-port': String(await findFreePort()) });
+  const [first, second] = [await startNode(), await startNode()];
+  const [source, target] = [first, second].map(({ url }) => new Redis(url)) as [Redis, Redis]; // one each
+  onTestFinished(() => {
+    source.disconnect();
+    target.disconnect();
+  });
+  await source.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
+  const [, busPort = ''] = /@(\d+)/.exec(String(await target.call('CLUSTER', 'NODES'))) ?? [];
+  await source.call('CLUSTER', 'MEET', '127.0.0.1', String(second.port), busPort);
+  await vi.waitFor(async () => expect(await target.call('CLUSTER', 'INFO')).toContain('cluster_state:ok'), {
+    timeout: 20_000,
+  });
+  await migrateRedis(first.url);
+  const [sourceId, targetId] = [await source.call('CLUSTER', 'MYID'), await target.call('CLUSTER', 'MYID')].map(String);
+  const slot = String(await source.call('CLUSTER', 'KEYSLOT', `${KEYS}schema`));
+  return {
+    url: first.url,
+    /** The keys are going to the second node, and the first has not all of them any more. */
+    async beginToMove() {
+      await target.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', sourceId ?? '');
+      await source.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', targetId ?? '');
+    },
+    async move() {
+      const keys = (await source.call('CLUSTER', 'GETKEYSINSLOT', slot, '100')) as string[]; // their names
+      await source.call('MIGRATE', '127.0.0.1', String(second.port), '', '0', '5000', 'KEYS', ...keys);
+      for (const node of [target, source]) await node.call('CLUSTER', 'SETSLOT', slot, 'NODE', targetId ?? '');
+    },
+  };
+}
+
 describe('a Redis store', () => {
   test.each([
     ['that may drop keys', { 'maxmemory-policy': 'allkeys-lru' }, '', 'maxmemory-policy is "allkeys-lru"'],
@@ -65,7 +129,7 @@ describe('a Redis store', () => {
       'rewrite',
     ],
     ['whose settings can be read and are bad', { appendonly: 'no' }, '?accept-loss=unknown', 'appendonly is "no"'],
-    ['that bars CONFIG', { 'rename-command': ['CONFIG', ''] }, '?accept-loss=everysec', 'CONFIG is barred'],
+    ['that bars CONFIG', { 'rename-command': ['CONFIG', ''] }, '?accept-loss=everysec', 'cannot be read'],
   ])('a server %s is refused, and says why', async (_name, settings, parameters, reason) => {
     const { url } = await startForTest(settings);
     const store = await openForTest(`${url}${parameters}`);
@@ -83,6 +147,136 @@ describe('a Redis store', () => {
     const store = await openForTest(`${url}?accept-loss=${loss}`, (sentence) => warnings.push(sentence));
     await expect(store.check(tokenOf('a'))).rejects.toMatchObject({ fault: 'not_migrated' });
     expect(warnings).toEqual([expect.stringContaining(warning)]);
+  });
+
+  test.each([
+    ['ERR Unsupported CONFIG parameter: maxmemory-policy'],
+    ["ERR Command is not available: 'CONFIG'. See https://example.com for details"],
+    ['ERR unknown command `CONFIG`, with args beginning with: `GET`'],
+    ['ERR command is not allowed'],
+    ["NOPERM User default has no permissions to run the 'config|get' command"],
+    ['BARRED'],
+  ])('a server that answers CONFIG with "%s" is unsafe, unless the URL accepts an unknown loss', async (message) => {
+    const { url, client } = await claimForTest();
+    await migrateRedis(url);
+    const hosted = await startRedisProxy(url, (command) => (command[0] === 'CONFIG' ? failWith(message) : command));
+    const warnings: string[] = [];
+    const strict = await openForTest(hosted);
+    const lenient = await openForTest(`${hosted}?accept-loss=unknown`, (sentence) => warnings.push(sentence));
+
+    await expect(strict.check(tokenOf('a'))).rejects.toMatchObject({
+      fault: 'unsafe',
+      cause: { message: 'Redis: maxmemory-policy cannot be read: accept-loss=unknown in the URL accepts that' },
+    });
+    expect(await lenient.revoke(revocationOf('a'))).toMatchObject({ first: true });
+    expect(warnings).toEqual([expect.stringContaining('cannot be read')]);
+    expect(await client.exists(`${KEYS}id:a`)).toBe(1);
+  });
+
+  test.each([
+    ['nothing', [], 'maxmemory-policy cannot be read'],
+    ['one setting alone', ['maxmemory-policy'], 'appendonly cannot be read'],
+    ['all but one', ['maxmemory-policy', 'appendonly', 'no-appendfsync-on-rewrite'], 'appendfsync cannot be read'],
+  ])('a server that tells %s of its settings is unsafe, unless the URL accepts an unknown loss', async (...row) => {
+    const [, told, reason] = row;
+    const { url } = await claimForTest();
+    await migrateRedis(url);
+    const hosted = await startRedisProxy(url, (command) =>
+      command[0] === 'CONFIG' ? ['CONFIG', 'GET', 'no-such-setting', ...told] : command,
+    );
+    const strict = await openForTest(hosted);
+    const lenient = await openForTest(`${hosted}?accept-loss=unknown`, () => {});
+
+    await expect(strict.check(tokenOf('a'))).rejects.toMatchObject({
+      fault: 'unsafe',
+      cause: { message: expect.stringContaining(reason) },
+    });
+    expect(await lenient.revoke(revocationOf('a'))).toMatchObject({ first: true });
+  });
+
+  test('a setting that is told and bad is refused, also where the URL accepts an unknown loss', async () => {
+    const { url } = await startForTest({ appendfsync: 'no' });
+    const hosted = await startRedisProxy(url, (command) =>
+      command[0] === 'CONFIG' ? ['CONFIG', 'GET', 'appendfsync'] : command,
+    );
+    const store = await openForTest(`${hosted}?accept-loss=unknown`, () => {});
+    await expect(store.check(tokenOf('a'))).rejects.toMatchObject({
+      fault: 'unsafe',
+      cause: { message: 'Redis: appendfsync is "no", not "always"' },
+    });
+  });
+
+  test.each(['NOPROTO unsupported protocol version', "ERR unknown command 'HELLO'"])(
+    'a server that answers HELLO with "%s" is too old, and is named so',
+    async (message) => {
+      const { url } = await claimForTest();
+      const old = await startRedisProxy(url, (command) => (command[0] === 'HELLO' ? failWith(message) : command));
+      await expect((await openForTest(old)).check(tokenOf('a'))).rejects.toMatchObject({
+        fault: 'unsafe',
+        cause: { message: 'Redis: it does not know HELLO 2: Redis 7 or Valkey is needed' },
+      });
+    },
+  );
+
+  test.each(REPLIES)('the reply "%s" is the fault %s', async (message, fault) => {
+    const { url } = await claimForTest();
+    await migrateRedis(url);
+    const store = await openForTest(
+      await startRedisProxy(url, (command) => (/^eval/i.test(command[0] ?? '') ? failWith(message) : command)),
+    );
+    await expect(store.check(tokenOf('a'))).rejects.toMatchObject({ fault, cause: { message } });
+    await expect(store.revoke(revocationOf('a'))).rejects.toMatchObject({ fault });
+  });
+
+  test('a reply that is not known is no fault: its first word is the code', async () => {
+    const { url } = await claimForTest();
+    await migrateRedis(url);
+    const unknown = failWith('NOVELTY the token is canary-7f3a');
+    const store = await openForTest(
+      await startRedisProxy(url, (command) => (/^eval/i.test(command[0] ?? '') ? unknown : command)),
+    );
+    const error = await store.check(tokenOf('a')).catch((rejection: unknown) => rejection);
+    expect(error).toMatchObject({ code: 'NOVELTY' });
+    expect(error).not.toHaveProperty('fault');
+  });
+
+  test('a node of a cluster that does not have the keys, or is moving them, is named so', async () => {
+    const nodes = await startCluster();
+    const store = await openForTest(nodes.url);
+    expect(await store.revoke(revocationOf('a'))).toMatchObject({ first: true });
+
+    await nodes.beginToMove();
+    await expect(store.check(tokenOf('b'))).rejects.toMatchObject({
+      fault: 'busy',
+      cause: { message: expect.stringMatching(/^(ASK|TRYAGAIN) /) },
+    });
+    await nodes.move();
+    await expect(store.check(tokenOf('a'))).rejects.toMatchObject({
+      fault: 'unreachable',
+      cause: { message: expect.stringMatching(/^MOVED /) },
+    });
+  });
+
+  test.each([
+    ['to run scripts', ['-evalsha', '-eval'], { check: 'refused', revoke: 'refused' }],
+    ['to write', ['-@write'], { check: 'done', revoke: 'refused' }],
+    ['to its keys', ['resetkeys', '~elsewhere:*'], { check: 'refused', revoke: 'refused' }],
+  ])('a user without the right %s is refused', async (_name, rules, outcomes) => {
+    const { url, client } = await claimForTest();
+    await migrateRedis(url);
+    const username = `test-${crypto.randomUUID()}`;
+    await client.acl('SETUSER', username, 'on', '>secret', '+@all', '~*', ...rules);
+    onTestFinished(() => void client.acl('DELUSER', username));
+    const store = await openForTest(Object.assign(new URL(url), { username, password: 'secret' }).href);
+    const outcome = (call: Promise<unknown>) =>
+      call.then(
+        () => 'done',
+        (error: { fault?: string }) => error.fault,
+      );
+    expect({
+      check: await outcome(store.check(tokenOf('a'))),
+      revoke: await outcome(store.revoke(revocationOf('a'))),
+    }).toEqual(outcomes);
   });
 
   test('accept-loss is not warned of where nothing can be lost', async () => {

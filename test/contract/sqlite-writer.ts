@@ -1,8 +1,9 @@
 /** A process that revokes `id-0`, `id-1`, … in one SQLite file and reports for which of them it was the first. */
 
 import { retryWhileUnavailable } from '#shared/databases/retry.ts';
-import { openSqliteStore } from '#shared/token-revocation/drivers/sqlite.ts';
+import { loadPorts } from '#test/support/load-ports.ts';
 
+const { openSqliteStore } = await loadPorts('sqlite');
 const [path = '', count = '0'] = process.argv.slice(2);
 const store = await openSqliteStore(path);
 const firsts: string[] = [];

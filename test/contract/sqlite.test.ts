@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { migrateSqlite } from '#scripts/migrate.ts';
-import { openSqliteDatabase, sqliteFailure } from '#shared/databases/sqlite.ts';
 import { LOCAL_PLATFORM } from '#shared/platform.ts';
-import { openSqliteStore } from '#shared/token-revocation/drivers/sqlite.ts';
-import { openTokenRevocationStore } from '#shared/token-revocation/open-store.ts';
 import type { TokenRevocationStore } from '#shared/token-revocation/store.ts';
+import { loadPorts } from '#test/support/load-ports.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 import { type DurableBackend, durableStoreContract, tokenRevocationStoreContract } from './token-revocation-store.ts';
+
+const { openSqliteDatabase, openSqliteStore, openTokenRevocationStore, sqliteFailure } = await loadPorts('sqlite');
 
 tokenRevocationStoreContract('sqlite', createBackend);
 durableStoreContract('sqlite', createBackend);

@@ -45,7 +45,7 @@ export async function startDynamodbStore(): Promise<NetworkStore> {
     };
   }
 
-  return createNetworkStore(server, urlAt, (proxy) => {
+  return createNetworkStore('dynamodb', server, urlAt, (proxy) => {
     /** Puts something between that answers as the server would. DynamoDB Local itself has no such fault. */
     async function whileAnswers(handle: Handle): Promise<End> {
       const between = await startDynamodbProxy(storeUrl, 'auth=sigv4', handle);

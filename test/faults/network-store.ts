@@ -1,7 +1,8 @@
 import { DYNAMODB_CREDENTIALS } from '#test/support/dynamodb-server.ts';
 import { type FaultProxy, startFaultProxy } from './fault-proxy.ts';
+import type { NetworkStoreName } from './faults.ts';
 import type { KillableServer } from './killable-server.ts';
-import { openTestedStore, type StoreKind, type TestedStore } from './tested-store.ts';
+import { loadTestedStores, type StoreKind, type TestedStore } from './tested-store.ts';
 
 /** Ends a fault. */
 export type End = () => void | Promise<void>;
@@ -43,11 +44,13 @@ export interface NetworkStore extends ServerFaults {
 
 /** Puts a proxy in front of a server. */
 export async function createNetworkStore(
+  name: NetworkStoreName,
   server: KillableServer,
   urlAt: (port: number) => string,
   createFaults: (proxy: FaultProxy) => ServerFaults,
 ): Promise<NetworkStore> {
   const proxy = await startFaultProxy(server.port);
+  const openTestedStore = await loadTestedStores(name);
   const open = (kind: StoreKind, port: number) =>
     openTestedStore(kind, {
       STORE_URL: urlAt(port),

@@ -3,10 +3,8 @@
  * what came of it; or it says `settling` when the provider has answered and a job is to be recorded, and stays there.
  */
 import { once } from 'node:events';
-import { openSqliteDirectory } from '#shared/directory/drivers/sqlite.ts';
-import { createRevocationJobs } from '#shared/grant-revocation/revocation-jobs.ts';
-import { runDueJobs } from '#shared/outbox/run-due-jobs.ts';
-import { send } from '#shared/outgoing/send.ts';
+import type { RunReport } from '#shared/outbox/run-due-jobs.ts';
+import { loadPorts } from '#test/support/load-ports.ts';
 import { testKey, testProvider } from '#test/support/outbox-run.ts';
 import { callUnlink } from '#test/support/unlink-call.ts';
 
@@ -23,11 +21,12 @@ export interface Orders {
 
 /** What a run reports. */
 export interface RunNews {
-  readonly report: Awaited<ReturnType<typeof runDueJobs>>;
+  readonly report: RunReport;
   /** By how much its memory grew at the most, in MB. */
   readonly grownMb: number;
 }
 
+const { createRevocationJobs, openSqliteDirectory, runDueJobs, send } = await loadPorts('sqlite');
 const orders = JSON.parse(process.argv[2] ?? '{}') as Orders; // as the test writes them
 const now = () => Date.now() + (orders.aheadMs ?? 0);
 const directory = await openSqliteDirectory(orders.path, { now });

@@ -3,12 +3,11 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { openSqliteDirectory } from '#shared/directory/drivers/sqlite.ts';
 import { seal, unseal } from '#shared/encryption.ts';
-import { maintain } from '#shared/maintenance/maintain.ts';
 import { openMemoryStore } from '#shared/token-revocation/drivers/memory.ts';
 import { startProject } from '#test/support/emulated-project.ts';
 import { providersAt } from '#test/support/link-calls.ts';
+import { loadPorts } from '#test/support/load-ports.ts';
 import {
   type OutboxRun,
   openTestDirectory,
@@ -20,6 +19,8 @@ import {
 import { type RevocationProvider, startRevocationProvider } from '#test/support/revocation-provider.ts';
 import { callUnlink, linkAccount } from '#test/support/unlink-call.ts';
 import type { Orders, RunNews } from './outbox-process.ts';
+
+const { maintain, openSqliteDirectory } = await loadPorts('sqlite');
 
 const LEASE_MS = 120_000;
 const INLINE_LEASE_MS = 30_000;

@@ -60,7 +60,7 @@ export async function startPostgresStore(): Promise<NetworkStore> {
   await asAdministrator(`CREATE DATABASE ${NAME} OWNER ${NAME}`);
   await migratePostgres(storeUrl);
 
-  return createNetworkStore(server, urlAt, (proxy) => {
+  return createNetworkStore('postgres', server, urlAt, (proxy) => {
     /** Changes something that is looked at when a connection is made, hence the cut. */
     async function whileIs(statement: string, undo: string, database?: string): Promise<End> {
       await asAdministrator(statement, database);

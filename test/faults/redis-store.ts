@@ -51,7 +51,7 @@ export async function startRedisStore(): Promise<NetworkStore> {
     return async () => void (await asAdministrator((client) => client.set(key, before ?? '')));
   }
 
-  return createNetworkStore(server, urlAt, (proxy) => ({
+  return createNetworkStore('redis', server, urlAt, (proxy) => ({
     async refuseMore() {
       proxy.cut();
       return whileSet('maxclients', '1', '10000');

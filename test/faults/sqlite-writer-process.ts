@@ -3,8 +3,9 @@
  * own that would write one more, reports that it `holds`, and stays in it.
  */
 import { DatabaseSync } from 'node:sqlite';
-import { openTestedStore } from './tested-store.ts';
+import { loadTestedStores } from './tested-store.ts';
 
+const openTestedStore = await loadTestedStores('sqlite');
 const [path = '', kind, lastId = ''] = process.argv.slice(2);
 const store = openTestedStore(kind === 'directory' ? kind : 'revocations', { STORE_URL: `sqlite:${path}` });
 for (let index = 0; index < 50; index += 1) {

@@ -6,7 +6,9 @@ import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 import { createHistory, outcomeOf } from './history.ts';
 import { sentence } from './hold-to-table.ts';
 import { SQLITE_CELLS, type SqliteFault } from './sqlite-faults.ts';
-import { openTestedStore, type StoreKind } from './tested-store.ts';
+import { loadTestedStores, type StoreKind } from './tested-store.ts';
+
+const openTestedStore = await loadTestedStores('sqlite');
 
 const TIMEOUT_MS = 1000;
 const RECOVERY_MS = 10_000;

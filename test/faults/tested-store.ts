@@ -1,8 +1,9 @@
 import { expect } from 'vitest';
 import { boundToLink } from '#shared/account-link/provider-tokens.ts';
-import { openDirectory } from '#shared/directory/open-store.ts';
+import type { Directory } from '#shared/directory/directory.ts';
 import { LOCAL_PLATFORM } from '#shared/platform.ts';
-import { openTokenRevocationStore } from '#shared/token-revocation/open-store.ts';
+import type { TokenRevocationStore } from '#shared/token-revocation/store.ts';
+import { loadPorts, type Ports } from '#test/support/load-ports.ts';
 
 /** What is kept in a store: token revocations, or account links with the outbox. */
 export type StoreKind = 'revocations' | 'directory';
@@ -21,15 +22,22 @@ export interface TestedStore {
 }
 
 /** The variables that name a store. */
-export type StoreSettings = Parameters<typeof openTokenRevocationStore>[0];
+type StoreSettings = Parameters<Ports['sqlite']['openTokenRevocationStore']>[0];
 
-/** A store of this kind, opened at its first use. */
-export function openTestedStore(kind: StoreKind, settings: StoreSettings): TestedStore {
-  return kind === 'revocations' ? openRevocations(settings) : openLinks(settings);
+/** Opens a store of this kind at its first use. */
+export type OpenTestedStore = (kind: StoreKind, settings: StoreSettings) => TestedStore;
+
+/** Loads what opens the stores of a backend as users run them. */
+export async function loadTestedStores(name: keyof Ports): Promise<OpenTestedStore> {
+  const ports = await loadPorts(name);
+  return (kind, settings) => {
+    if (kind === 'revocations') return testedRevocations(ports.openTokenRevocationStore(settings, LOCAL_PLATFORM));
+    if (!('openDirectory' in ports)) throw new Error(`${name} keeps no directory`);
+    return testedLinks(ports.openDirectory(settings, LOCAL_PLATFORM));
+  };
 }
 
-function openRevocations(settings: StoreSettings): TestedStore {
-  const store = openTokenRevocationStore(settings, LOCAL_PLATFORM);
+function testedRevocations(store: TokenRevocationStore): TestedStore {
   return {
     prepare: async () => {},
     writes: [
@@ -48,8 +56,7 @@ function openRevocations(settings: StoreSettings): TestedStore {
 const TOKENS = 'sealed-tokens';
 
 /** The id is a subject's, who links one account and unlinks another, which leaves a job. */
-function openLinks(settings: StoreSettings): TestedStore {
-  const { links, outbox, close } = openDirectory(settings, LOCAL_PLATFORM);
+function testedLinks({ links, outbox, close }: Directory): TestedStore {
   const linkOf = (subject: string, account: 'linked' | 'unlinked') => ({
     ...{ subject, fpType: 'oidc', fpName: 'dev_1', sid: `${account}-${subject}` },
     audit: { actor: `subject:${subject}`, requestId: subject },

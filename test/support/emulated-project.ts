@@ -40,7 +40,7 @@ export interface Changes {
   readonly local?: Readonly<Record<string, string | null>>;
   readonly stripCredentialHeaders?: boolean;
   readonly migrate?: boolean;
-  /** The folder of the functions; of all drivers if not given. */
+  /** The folder of the functions; with the SQLite driver alone if not given. */
   readonly bundles?: string;
   /** The IAM token that functions find in their context. */
   readonly accessToken?: string;
@@ -74,7 +74,7 @@ export async function startProject(changes: Changes = {}): Promise<EmulatedProje
   const emulator = await startEmulator({
     functionsFile: changedFunctionsFile(folder.path, changes),
     gatewayFile: 'infra/openapi.yaml',
-    bundles: changes.bundles ?? inject('bundles'),
+    bundles: changes.bundles ?? inject('sqliteBundles'),
     lazy: true,
     port: 0,
     gatewayPort: 0,

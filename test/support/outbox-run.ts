@@ -4,15 +4,15 @@ import { onTestFinished } from 'vitest';
 import { migrateSqlite } from '#scripts/migrate.ts';
 import { type ProviderTokens, sealTokens } from '#shared/account-link/provider-tokens.ts';
 import type { Directory } from '#shared/directory/directory.ts';
-import { openSqliteDirectory } from '#shared/directory/drivers/sqlite.ts';
 import type { EncryptionKey } from '#shared/encryption.ts';
 import type { RevocableProvider } from '#shared/grant-revocation/revocation-jobs.ts';
-import { createRevocationJobs } from '#shared/grant-revocation/revocation-jobs.ts';
 import type { RevocationClient } from '#shared/grant-revocation/revoke-grant.ts';
 import type { Job, NewJob } from '#shared/outbox/outbox.ts';
-import { type RunReport, runDueJobs } from '#shared/outbox/run-due-jobs.ts';
-import { send } from '#shared/outgoing/send.ts';
+import type { RunReport } from '#shared/outbox/run-due-jobs.ts';
+import { loadPorts } from './load-ports.ts';
 import { createTemporaryFolder } from './temporary-folder.ts';
+
+const { createRevocationJobs, openSqliteDirectory, runDueJobs, send } = await loadPorts('sqlite');
 
 /** When the hand-driven clock of a test begins. */
 export const START_MS = 1_800_000_000_000;
