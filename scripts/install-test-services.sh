@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests run beside Node, where it is missing, from Debian's packages: PostgreSQL, Redis, OpenSSL for
+# Installs what the tests run beside Node, where it is missing, from Debian's packages: PostgreSQL, PgBouncer, Redis, OpenSSL for
 # their certificates, a Java 17 runtime for DynamoDB Local, curl for the lines that are printed for users, and Chromium
 # for what they see.
 # Run as root. Silent and quick when everything is there.
@@ -9,6 +9,7 @@ packages=''
 need() { packages="$packages $1"; }
 
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || need postgresql
+command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || need pgbouncer
 command -v redis-server >/dev/null || command -v valkey-server >/dev/null || need redis-server
 command -v curl >/dev/null || need curl
 command -v openssl >/dev/null || need openssl

@@ -54,6 +54,7 @@ export type StoreFault =
   | 'corrupt'
   | 'full' // of disk or memory
   | 'not_migrated' // its schema or schema marker is missing or older than this code
+  | 'pooled' // a pooler in transaction mode gives a connection's prepared statements to others
   | 'read_only' // or a replica
   | 'refused' // the credentials, or the rights that they give
   | 'timed_out'

@@ -61,6 +61,7 @@ export const LABELS = {
     corrupt: true,
     full: true,
     not_migrated: true,
+    pooled: true,
     read_only: true,
     refused: true,
     timed_out: true,

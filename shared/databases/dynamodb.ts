@@ -97,15 +97,28 @@ const ITEMS_PER_PAGE = 100;
 /** The year 2100, in seconds: a time after 2105 overflows in YDB, and such an item can wait for a purge. */
 const LATEST_TTL = 4_102_444_800;
 
-/** By the name of the error, here and in YDB (yandex.cloud/en/docs/ydb/docapi/common-errors). */
+/**
+ * By the name of the error, with `Exception` behind it or without, or of the reason why a transaction was cancelled:
+ * docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html, the lists of its clients
+ * (docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html), and YDB's
+ * (yandex.cloud/en/docs/ydb/docapi/common-errors).
+ */
 const FAULTS: readonly (readonly [RegExp, StoreFault])[] = [
-  [/^(Throttling|ProvisionedThroughputExceeded|RequestLimitExceeded|LimitExceeded)/, 'busy'],
-  [/^(TransactionConflict|TransactionInProgress)/, 'busy'],
-  [/^(AccessDenied|NotAuthorized|OptInRequired|UnrecognizedClient|InvalidClientTokenId)/, 'refused'],
-  [/^(ExpiredToken|RequestExpired|InvalidSignature|IncompleteSignature|MissingAuthenticationToken)/, 'refused'],
+  [/^(Throttl(ing|ed)|RequestThrottled|ProvisionedThroughputExceeded|RequestLimitExceeded|LimitExceeded)/, 'busy'],
+  [/^(TooManyRequests|SlowDown|BandwidthLimitExceeded|PriorRequestNotComplete)/, 'busy'],
+  [/^(TransactionConflict|TransactionInProgress|ReplicatedWriteConflict)/, 'busy'],
+  [/^(InternalServerError|InternalFailure|InternalError|ServiceUnavailable)/, 'unreachable'],
+  [/^RequestTimeout/, 'timed_out'],
+  [/^(AccessDenied|NotAuthorized|OptInRequired|UnrecognizedClient|InvalidClientTokenId|InvalidAccessKeyId)/, 'refused'],
+  [/^(ExpiredToken|RequestExpired|RequestTimeTooSkewed|RequestInTheFuture|AuthFailure)/, 'refused'],
+  [/^(InvalidSignature|IncompleteSignature|SignatureDoesNotMatch|MissingAuthenticationToken)/, 'refused'],
+  [/^(KMS|InaccessibleEncryptionCredentials)/, 'refused'], // the key that the table is encrypted with
   [/^ItemCollectionSizeLimitExceeded/, 'full'],
-  [/^ResourceNotFound/, 'not_migrated'],
+  [/^(ResourceNotFound|TableNotFound)/, 'not_migrated'],
 ];
+
+/** What another attempt may get past: it is made within the call. */
+const PASSING: ReadonlySet<StoreFault> = new Set<StoreFault>(['busy', 'timed_out', 'unreachable']);
 
 /**
  * A client for `dynamodb+https://host/path?table=&auth=iam` or `…?table=&auth=sigv4&region=`. `dynamodb+http` is for a
@@ -358,16 +371,24 @@ function parseUrl(text: string): { endpoint: URL; isTls: boolean; table: string;
 function interpret(action: string, { status, text }: Received): Outcome {
   const body = parseObject(text);
   if (status === 200 && body !== undefined) return { answer: body };
-  const type = String(body?.__type ?? '').replace(/^.*#/, '');
+  const type = nameIn(body?.__type);
   if (type === 'ConditionalCheckFailedException') return { answer: undefined };
-  const reasons = (body?.CancellationReasons ?? []).map(({ Code = 'None' }) => Code);
+  const reasons = (body?.CancellationReasons ?? []).map(({ Code }) => nameIn(Code) || 'None');
   const reason = reasons.find((code) => !EXPECTED_REASONS.has(code));
   if (type === 'TransactionCanceledException' && reason === undefined) return { answer: undefined };
 
-  const fault = FAULTS.find(([name]) => name.test(reason ?? type))?.[1] ?? faultOfStatus(status);
+  // A table that is being changed: who changes tables looks what has become of it.
+  const isInUse = /^(Resource|Table)InUse/.test(type) && !/Table|TimeToLive/.test(action);
+  const named = isInUse ? 'busy' : FAULTS.find(([name]) => name.test(reason ?? type))?.[1];
+  const fault = named ?? faultOfStatus(status);
   if (fault === undefined) throw new DynamodbRefusal(action, status, reason ?? type);
   const cause = new Error(`${action}: ${status} ${reason ?? type}`);
-  return { fault, cause, isPassing: fault === 'busy' || status >= 500 };
+  return { fault, cause, isPassing: PASSING.has(fault) };
+}
+
+/** The name of an error or a reason, without its namespace. What is no name is none, for it gets into the log. */
+function nameIn(text: unknown): string {
+  return /^(?:.*#)?([A-Za-z]{1,80})$/.exec(String(text))?.[1] ?? '';
 }
 
 /** Why a transaction may be cancelled that another one, made after reading again, may get through. */
@@ -381,7 +402,7 @@ function faultOfStatus(status: number): StoreFault | undefined {
 
 type Parsed = DynamodbAnswer & {
   readonly __type?: unknown;
-  readonly CancellationReasons?: readonly { readonly Code?: string }[];
+  readonly CancellationReasons?: readonly { readonly Code?: unknown }[];
 };
 
 function transactItem(TableName: string, { key, put, remove, condition, values }: Action): object {

@@ -2,7 +2,7 @@ import pg from 'pg';
 import { monotonicMs } from '../clock.ts';
 import { type StoreFault, StoreUnavailable } from '../errors.ts';
 import { CONNECT_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, deadlineIn, MAX_IDLE_MS, withinTime } from './deadline.ts';
-import { isLoopback, readStoreUrl, tlsOptions } from './store-url.ts';
+import { assertOneHost, isLoopback, readStoreUrl, tlsOptions } from './store-url.ts';
 
 /** Connections of one instance: it serves one call, or a few, at a time. */
 const MAX_CONNECTIONS = 2;
@@ -128,6 +128,7 @@ export function readPostgresUrl(text: string): { connection: pg.ClientConfig; is
     sslrootcert: 'any',
   });
   const host = url.parameters.host ?? url.host;
+  assertOneHost(host);
   const isLocal = isLoopback(host) || host.startsWith('/');
   const sslmode = url.parameters.sslmode ?? (isLocal ? 'disable' : 'verify-full');
   const tls = { ...tlsOptions(host, url.parameters.sslrootcert), rejectUnauthorized: sslmode === 'verify-full' };
@@ -169,18 +170,33 @@ export async function assertSafe(client: pg.ClientBase, isSession: boolean): Pro
 /** What a failed call says of the database. Any other error, a defect of ours among them, is passed on as it is. */
 export function postgresFailure(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof StoreUnavailable) return error;
-  const fault = error instanceof pg.DatabaseError ? sqlFault(error.code ?? '') : connectionFault(error);
-  return fault === undefined ? error : new StoreUnavailable(fault, { cause: error });
+  const fault = error instanceof pg.DatabaseError ? sqlFault(error) : connectionFault(error);
+  if (fault === undefined) return error;
+  return new StoreUnavailable(fault, { cause: fault === 'pooled' ? new Error(POOLED, { cause: error }) : error });
 }
 
+const POOLED =
+  'PostgreSQL: prepared statements are not kept. Behind a pooler in transaction mode the URL needs prepare=false';
+
 /** By class and code: https://www.postgresql.org/docs/current/errcodes-appendix.html. */
-function sqlFault(sqlState: string): StoreFault | undefined {
-  return FAULT_OF_SQLSTATE[sqlState] ?? FAULT_OF_SQLSTATE[sqlState.slice(0, 2)];
+function sqlFault({ code = '', message }: pg.DatabaseError): StoreFault | undefined {
+  // PgBouncer has one code for all that it says itself.
+  const saidByPooler = code === '08P01' ? FAULTS_OF_POOLER.find(([text]) => text.test(message))?.[1] : undefined;
+  return saidByPooler ?? FAULT_OF_SQLSTATE[code] ?? FAULT_OF_SQLSTATE[code.slice(0, 2)];
 }
+
+const FAULTS_OF_POOLER: readonly (readonly [RegExp, StoreFault])[] = [
+  [/authentication failed|no such user|not allowed$/, 'refused'],
+  [/^(no such database|database .* does not exist)/, 'not_migrated'],
+  [/^(no more connections|query_wait_timeout|query_timeout|client_login_timeout)/, 'busy'],
+];
 
 const FAULT_OF_SQLSTATE: Readonly<Record<string, StoreFault>> = {
   '08': 'unreachable', // connection exception
   '25006': 'read_only', // read_only_sql_transaction
+  '25P03': 'unreachable', // idle_in_transaction_session_timeout
+  '25P04': 'timed_out', // transaction_timeout
+  '26000': 'pooled', // invalid_sql_statement_name: this connection has not prepared it
   '28': 'refused', // invalid authorization
   '3D000': 'not_migrated', // no such database
   '3F000': 'not_migrated', // no such schema
@@ -190,13 +206,17 @@ const FAULT_OF_SQLSTATE: Readonly<Record<string, StoreFault>> = {
   '42704': 'not_migrated', // no such type
   '42883': 'not_migrated', // no such function
   '42P01': 'not_migrated', // no such table
+  '42P05': 'pooled', // duplicate_prepared_statement: another connection has prepared it
   '53': 'busy', // out of memory, connections and other resources
   '53100': 'full', // disk_full
   '53400': 'full', // configuration_limit_exceeded, as temp_file_limit
+  '55006': 'busy', // object_in_use
   '55P03': 'busy', // lock_not_available
   '57014': 'timed_out', // query_canceled, as by statement_timeout
   57: 'unreachable', // shut down, crashed, starting
+  '57P04': 'not_migrated', // database_dropped
   '58': 'unreachable', // system error
+  '58P01': 'corrupt', // undefined_file: of a table
   XX001: 'corrupt', // data_corrupted
   XX002: 'corrupt', // index_corrupted
 };

@@ -25,6 +25,8 @@ export function readStoreUrl<Parameters extends Allowed>(
   text: string,
   allowed: Parameters,
 ): StoreUrl<Extract<keyof Parameters, string>> {
+  const [, authority = ''] = /^[^/?#]*:\/\/([^/?#]*)/.exec(text) ?? [];
+  assertOneHost(authority.slice(authority.lastIndexOf('@') + 1));
   try {
     const url = new URL(text);
     return {
@@ -39,14 +41,31 @@ export function readStoreUrl<Parameters extends Allowed>(
   } catch (error) {
     if (error instanceof Misconfigured) throw error;
     // Without the cause: it quotes the URL.
-    throw new Misconfigured("the store's URL cannot be read: are its user and password percent-encoded?");
+    throw new Misconfigured(
+      "the store's URL cannot be read: it must be scheme://user:password@host:port/path?name=value, with each part percent-encoded",
+    );
   }
+}
+
+/**
+ * Refuses a list of hosts, as libpq takes it: none of our clients can choose among them.
+ *
+ * @throws {Misconfigured}
+ */
+export function assertOneHost(hosts: string): void {
+  if (!hosts.includes(',')) return;
+  throw new Misconfigured("the store's URL names several hosts: it must name one, the address of the primary");
 }
 
 function readParameters<Parameters extends Allowed>(given: URLSearchParams, allowed: Parameters) {
   const parameters: Partial<Record<keyof Parameters, string>> = {};
   for (const [name, value] of given) {
     const values = allowed[name];
+    if (name === 'target_session_attrs') {
+      throw new Misconfigured(
+        `${name} in the store's URL is not supported: the URL must name one host, the address of the primary`,
+      );
+    }
     if (values === undefined) {
       throw new Misconfigured(`the store's URL may have the parameters ${Object.keys(allowed).join(', ')} alone`);
     }

@@ -148,10 +148,16 @@ function describeFailure(error: unknown): Record<string, unknown> {
       ...(error.cause instanceof Error && { cause: printable(error.cause.message) }),
     };
   }
-  // The message of an error that nobody expected may quote what was being handled: where it came from does not.
+  // The message of an error that nobody expected may quote what was being handled: its code and where it came from do not.
   const stack = error instanceof Error ? (error.stack ?? '') : '';
   const frames = stack.split('\n').filter((line) => line.startsWith('    at '));
-  return { message: 'unexpected', frames: frames.slice(0, 8).map((frame) => frame.trim()) };
+  return { message: 'unexpected', ...codeOf(error), frames: frames.slice(0, 8).map((frame) => frame.trim()) };
+}
+
+/** The code of an error that is none of ours, such as a SQLSTATE, the first word of a Redis reply or Node's. */
+function codeOf(error: unknown): { code?: string } {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  return /^[A-Z0-9_]{2,40}$/.test(code) ? { code } : {};
 }
 
 function printable(text: string): string {

@@ -1,4 +1,5 @@
 import { createServer } from 'node:http';
+import { inspect } from 'node:util';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { migrateDynamodb } from '#scripts/migrate-dynamodb.ts';
 import { deadlineIn } from '#shared/databases/deadline.ts';
@@ -148,29 +149,87 @@ describe('a DynamoDB store', () => {
     }
   });
 
-  test.each(['ThrottlingException', 'ProvisionedThroughputExceededException', 'RequestLimitExceeded'])(
-    '%s is tried again',
-    async (type) => {
-      const { url, store: direct } = await createTable();
-      const throttled = onceFor('TransactWriteItems', async () => apiError(400, type));
-      const { store, seen } = await openThrough(url, throttled);
-      expect(await store.revoke(revocationOf('a'))).toMatchObject({ first: true });
-      expect(seen).toHaveLength(2);
-      expect((await direct.check(tokenOf('a'))).revoked).toBe(true);
-    },
-  );
+  test.each([
+    ...['BandwidthLimitExceeded', 'LimitExceededException', 'PriorRequestNotComplete'],
+    ...['ProvisionedThroughputExceeded', 'ProvisionedThroughputExceededException', 'ReplicatedWriteConflictException'],
+    ...[
+      'RequestLimitExceeded',
+      'RequestThrottledException',
+      'ResourceInUseException',
+      'SlowDown',
+      'TableInUseException',
+    ],
+    ...['ThrottledException', 'Throttling', 'ThrottlingException', 'TooManyRequestsException'],
+    ...['TransactionConflictException', 'TransactionInProgressException'],
+    ...['InternalFailure', 'InternalServerError', 'ServiceUnavailable', 'ServiceUnavailableException'],
+    ...['RequestTimeout', 'RequestTimeoutException'],
+  ])('%s is tried again', async (type) => {
+    const { url, store: direct } = await createTable();
+    const throttled = onceFor('TransactWriteItems', async () => apiError(400, type));
+    const { store, seen } = await openThrough(url, throttled);
+    expect(await store.revoke(revocationOf('a'))).toMatchObject({ first: true });
+    expect(seen).toHaveLength(2);
+    expect((await direct.check(tokenOf('a'))).revoked).toBe(true);
+  });
 
   test.each([
     ['throttled', apiError(400, 'ThrottlingException'), 'busy'],
     ['failing', apiError(500, 'InternalServerError'), 'unreachable'],
     ['out of space', apiError(400, 'ItemCollectionSizeLimitExceededException'), 'full'],
     ['refusing the token', apiError(400, 'ExpiredTokenException'), 'refused'],
+    ['without the table', apiError(400, 'ResourceNotFoundException'), 'not_migrated'],
+    ['without the table, in a newer word', apiError(400, 'TableNotFoundException'), 'not_migrated'],
+    ['too slow by its own word', apiError(408, 'RequestTimeoutException'), 'timed_out'],
     ['refusing without a reason', { status: 403, body: {} }, 'refused'],
     ['answering without sense', { status: 200, body: { Responses: {} } }, 'not_migrated'],
   ])('a server that is %s is told by its fault', async (_name, answer, fault) => {
     const { url } = await createTable();
     const { store } = await openThrough(url, async () => answer);
     await expect(store.check(tokenOf('a'), 300)).rejects.toMatchObject({ fault });
+  });
+
+  test.each([
+    ...[
+      'AccessDeniedException',
+      'IncompleteSignatureException',
+      'InvalidSignatureException',
+      'KMSAccessDeniedException',
+    ],
+    ...['MissingAuthenticationTokenException', 'RequestTimeTooSkewed', 'SignatureDoesNotMatch'],
+    ...['UnrecognizedClientException'],
+  ])('a server that answers %s refuses', async (type) => {
+    const { url } = await createTable();
+    const { store } = await openThrough(url, async () => apiError(400, type));
+    await expect(store.check(tokenOf('a'), 300)).rejects.toMatchObject({ fault: 'refused' });
+  });
+
+  test.each([
+    ['ThrottlingError', 'busy'],
+    ['ProvisionedThroughputExceeded', 'busy'],
+    ['TransactionConflict', 'busy'],
+    ['ItemCollectionSizeLimitExceeded', 'full'],
+    ['AccessDenied', 'refused'],
+  ])('a transaction that is cancelled for %s is told by its fault', async (Code, fault) => {
+    const { url } = await createTable();
+    const cancelled = apiError(400, 'TransactionCanceledException', {
+      CancellationReasons: [{ Code: 'None' }, { Code }],
+    });
+    const { store } = await openThrough(url, async ({ action }, forward) =>
+      action === 'TransactWriteItems' ? cancelled : forward(),
+    );
+    await expect(store.revoke(revocationOf('a'), 300)).rejects.toMatchObject({ fault });
+  });
+
+  test.each([
+    ['SomethingNewException', 'store: BatchGetItem was refused: 400 SomethingNewException'],
+    ['canary-7f3a of the request', 'store: BatchGetItem was refused: 400 '],
+  ])('the error %s is no fault: its name alone is told', async (type, message) => {
+    const { url } = await createTable();
+    const { store } = await openThrough(url, async () => apiError(400, type, { message: 'canary-7f3a' }));
+    const error = await store.check(tokenOf('a'), 300).catch((rejection: unknown) => rejection);
+    expect(error).toMatchObject({ code: 'server_error', message });
+    expect(error).not.toHaveProperty('fault');
+    expect(inspect(error, { depth: 10 })).not.toContain('canary');
   });
 
   test('keys that were not processed are read again before it is decided', async () => {

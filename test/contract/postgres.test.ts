@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi
 import { migratePostgres } from '#scripts/migrate-postgres.ts';
 import type { TokenRevocationStore } from '#shared/token-revocation/store.ts';
 import { loadPorts } from '#test/support/load-ports.ts';
+import { startPooler } from '#test/support/pooler.ts';
 import { createDatabase, startPostgresServer, type TestDatabase } from '#test/support/postgres-server.ts';
 import { type DurableBackend, durableStoreContract, tokenRevocationStoreContract } from './token-revocation-store.ts';
 
@@ -71,7 +72,106 @@ const CERTIFICATE = { ssl_cert_file: '../certificate.pem', ssl_key_file: '../key
 const revocationOf = (...tokenIds: string[]) => ({ tokenIds, grants: [], cutOffs: [], expiresAt: 4_000_000_000 });
 const tokenOf = (...tokenIds: string[]) => ({ tokenIds, grants: [], cutOffKeys: [] });
 
+/** SQLSTATEs that a server may answer a statement with, and the faults that they are. */
+const SQLSTATES = [
+  ['08006', 'unreachable'],
+  ['25006', 'read_only'],
+  ['25P03', 'unreachable'],
+  ['25P04', 'timed_out'],
+  ['26000', 'pooled'],
+  ['28000', 'refused'],
+  ['3D000', 'not_migrated'],
+  ['3F000', 'not_migrated'],
+  ['40001', 'busy'],
+  ['40P01', 'busy'],
+  ['42501', 'refused'],
+  ['42703', 'not_migrated'],
+  ['42704', 'not_migrated'],
+  ['42883', 'not_migrated'],
+  ['42P01', 'not_migrated'],
+  ['42P05', 'pooled'],
+  ['53100', 'full'],
+  ['53200', 'busy'],
+  ['53300', 'busy'],
+  ['53400', 'full'],
+  ['55006', 'busy'],
+  ['55P03', 'busy'],
+  ['57014', 'timed_out'],
+  ['57P01', 'unreachable'],
+  ['57P02', 'unreachable'],
+  ['57P03', 'unreachable'],
+  ['57P04', 'not_migrated'],
+  ['57P05', 'unreachable'],
+  ['58030', 'unreachable'],
+  ['58P01', 'corrupt'],
+  ['XX001', 'corrupt'],
+  ['XX002', 'corrupt'],
+] as const;
+
+/** A store whose writes the server answers with this SQLSTATE. */
+async function openAnswering(sqlState: string): Promise<TokenRevocationStore> {
+  const { url, client } = await createTestDatabase();
+  await client.query(`
+    CREATE FUNCTION answer() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE 'canary-7f3a' USING ERRCODE = '${sqlState}'; END $$;
+    CREATE TRIGGER answer BEFORE INSERT ON revoked_id EXECUTE FUNCTION answer()`);
+  return await openForTest(url);
+}
+
 describe('a PostgreSQL store', () => {
+  test.each(SQLSTATES)('the SQLSTATE %s is the fault %s', async (sqlState, fault) => {
+    const store = await openAnswering(sqlState);
+    await expect(store.revoke(revocationOf('a'))).rejects.toMatchObject({ fault });
+    expect((await store.check(tokenOf('a'))).revoked).toBe(false);
+  });
+
+  test('a SQLSTATE that is not known is no fault: it is the code', async () => {
+    const store = await openAnswering('XX000');
+    const error = await store.revoke(revocationOf('a')).catch((rejection: unknown) => rejection);
+    expect(error).toMatchObject({ code: 'XX000' });
+    expect(error).not.toHaveProperty('fault');
+  });
+
+  test('behind a pooler in transaction mode it says what the URL needs, and works with that', async () => {
+    const { url } = await createTestDatabase();
+    const pooled = await startPooler(url);
+    // Both prepare the same statement on the one connection that the pooler has.
+    const stores = [await openForTest(pooled), await openForTest(pooled)];
+    const revokes = await Promise.allSettled(stores.map((store) => store.revoke(revocationOf('a'))));
+    expect(revokes.find(({ status }) => status === 'rejected')).toMatchObject({
+      reason: {
+        fault: 'pooled',
+        cause: { message: expect.stringMatching(/Behind a pooler in transaction mode the URL needs prepare=false$/) },
+      },
+    });
+
+    const unprepared = [await openForTest(`${pooled}?prepare=false`), await openForTest(`${pooled}?prepare=false`)];
+    for (let round = 0; round < 5; round += 1) {
+      for (const store of unprepared) {
+        await store.revoke(revocationOf(`id-${round}`));
+        expect((await store.check(tokenOf(`id-${round}`))).revoked).toBe(true);
+      }
+    }
+  });
+
+  test.each([
+    ['with another password', (url: URL) => Object.assign(url, { password: 'wrong' }), 'refused'],
+    ['as somebody it does not know', (url: URL) => Object.assign(url, { username: 'nobody' }), 'refused'],
+    ['for a database that is not there', (url: URL) => Object.assign(url, { pathname: '/nowhere' }), 'not_migrated'],
+  ])('a pooler that is asked %s is refused by its fault', async (_name, change, fault) => {
+    const { url } = await createTestDatabase();
+    const store = await openForTest(change(new URL(await startPooler(url))).href);
+    await expect(store.check(tokenOf('a'))).rejects.toMatchObject({ fault });
+  });
+
+  test('a pooler that takes no more clients is busy', async () => {
+    const { url } = await createTestDatabase();
+    const full = `${await startPooler(url, { max_client_conn: '1' })}?prepare=false`;
+    const [first, second] = [await openForTest(full), await openForTest(full)];
+    await first.check(tokenOf('a'));
+    await expect(second.check(tokenOf('a'))).rejects.toMatchObject({ fault: 'busy' });
+  });
+
   test.each([
     ['synchronous_commit = off', 'unsafe'],
     ['default_transaction_isolation = "repeatable read"', 'unsafe'],

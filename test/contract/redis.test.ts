@@ -63,6 +63,7 @@ const REPLIES = [
   ['BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.', 'busy'],
   ['CLUSTERDOWN Hash slot not served', 'unreachable'],
   ['DENIED Redis is running in protected mode', 'refused'],
+  ['ERR DB index is out of range', 'not_migrated'],
   ['ERR max number of clients reached', 'busy'],
   ['ERR max number of clients + cluster connections reached', 'busy'],
   ["ERR The user executing the script can't run this command or subcommand", 'refused'],

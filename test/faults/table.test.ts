@@ -28,6 +28,24 @@ test('the document shows the tables that are run, with the reasons where there i
   expect(document).toContain(SQLITE_TABLE);
 });
 
+/** Column → the contract test that has the server say what stands in it. */
+const ANSWERS = [
+  [2, 'test/contract/postgres.test.ts'],
+  [3, 'test/contract/redis.test.ts'],
+  [4, 'test/contract/dynamodb.test.ts'],
+] as const;
+
+test.each(ANSWERS)('what servers say in column %i of the second table is what %s has them say', (column, file) => {
+  const [, section = ''] = readFileSync('docs/store-faults.md', 'utf8').split('\n## What a server says');
+  const rows = section.split('\n').filter((line) => line.startsWith('| `'));
+  const answers = rows.flatMap((line) => [...(line.split('|')[column] ?? '').matchAll(/`([^`]+?)(…?)`/g)]);
+  const contract = readFileSync(file, 'utf8');
+
+  expect(answers.length).toBeGreaterThan(10);
+  const isSaid = (answer: string) => contract.includes(`'${answer}`) || contract.includes(`"${answer}`);
+  expect(answers.flatMap(([, answer = '']) => (isSaid(answer) ? [] : [answer]))).toEqual([]);
+});
+
 test('both kinds of stores are put through it, as often as the document says', () => {
   const kinds = [...STORES.flatMap(cellsOf), ...SQLITE_CELLS].map(({ kind }) => kind);
   const count = (kind: string) => kinds.filter((other) => other === kind).length;

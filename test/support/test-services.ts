@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 /** The services that tests run on, and what they are called in each system's packages. */
 const SERVICES = {
   postgresql: { debian: 'postgresql', fedora: 'postgresql-server', macos: 'postgresql' },
+  pgbouncer: { debian: 'pgbouncer', fedora: 'pgbouncer', macos: 'pgbouncer' },
   redis: { debian: 'redis-server', fedora: 'valkey', macos: 'redis' },
   chromium: { debian: 'chromium-headless-shell', fedora: 'chromium', macos: 'chromium' },
   curl: { debian: 'curl', fedora: 'curl', macos: 'curl' },
@@ -14,9 +15,9 @@ const SERVICES = {
 } as const;
 export type Service = keyof typeof SERVICES;
 
-/** Where a program is: on the PATH, or where Debian keeps PostgreSQL's, the newest version first. */
+/** Where a program is: on the PATH, where servers are, or where Debian keeps PostgreSQL's, the newest version first. */
 export function findProgram(...names: readonly string[]): string | undefined {
-  const folders = [...(process.env.PATH ?? '').split(delimiter), ...postgresqlFolders()];
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', ...postgresqlFolders()];
   const candidates = names.flatMap((name) => folders.map((folder) => join(folder, name)));
   return candidates.find(isExecutable);
 }
@@ -51,6 +52,7 @@ const INSTALL = fileURLToPath(new URL('../../scripts/install-test-services.sh', 
 export function missingServices(): Service[] {
   const programs = {
     postgresql: process.env.TEST_POSTGRES_URL ?? findProgram('postgres'),
+    pgbouncer: findProgram('pgbouncer'),
     redis: process.env.TEST_REDIS_URL ?? findProgram('redis-server', 'valkey-server'),
     chromium: findChromium(),
     curl: findProgram('curl'),

@@ -27,6 +27,11 @@ test('the parts of a PostgreSQL URL are decoded', () => {
   expect(connection).toMatchObject({ user: 'us@er', password: 'p/#', host: 'h', port: 5433, database: 'data base' });
 });
 
+test('a comma outside of the host is no list of hosts', () => {
+  const { connection } = readPostgresUrl('postgres://us,er:p,w@h/a,b');
+  expect(connection).toMatchObject({ user: 'us,er', password: 'p,w', host: 'h', database: 'a,b' });
+});
+
 test('statements are prepared unless the URL says that a pooler is in between', () => {
   expect(readPostgresUrl('postgres://h/d').isPrepared).toBe(true);
   expect(readPostgresUrl('postgres://h/d?prepare=false').isPrepared).toBe(false);
@@ -46,7 +51,15 @@ test.each([
   ['postgres://u:secret@h/d?sslmode=prefer', "sslmode in the store's URL must be disable or require or verify-full"],
   ['postgres://u:secret@h/d?ssl_mode=require', 'host, prepare, sslmode, sslrootcert alone'],
   ['postgres://u:secret@h/d?sslrootcert=/nowhere/secret', 'must be a file that can be read'],
-  ['postgres://u:secret@[/d', 'cannot be read'],
+  ['postgres://u:secret@h1,h2/d', "the store's URL names several hosts: it must name one, the address of the primary"],
+  ['postgres://u:secret@h1:5432,h2:5433/d', 'names several hosts'],
+  ['postgres://u,secret@h1:5432,h2/d', 'names several hosts'],
+  ['postgres:///secret?host=h1,h2', 'names several hosts'],
+  [
+    'postgres://u:secret@h/d?target_session_attrs=read-write',
+    "target_session_attrs in the store's URL is not supported: the URL must name one host, the address of the primary",
+  ],
+  ['postgres://u:secret@[/d', 'it must be scheme://user:password@host:port/path?name=value, with each part'],
   ['postgres://u:secret%zz@h/d', 'cannot be read'],
   ['postgres://u:secret@h:99999/d', 'cannot be read'],
 ])('%s is refused without a word of it in the message', (url, message) => {
@@ -57,6 +70,7 @@ test.each([
 
 test.each([
   ['redis://h/name', 'must be a number'],
+  ['redis://h1:6379,h2:6379', 'names several hosts'],
   ['redis://h?accept-loss=all', 'everysec or unknown'],
 ])('%s is refused', (url, message) => {
   expect(() => readRedisUrl(url)).toThrow(message);
