@@ -1,5 +1,7 @@
 import pg from 'pg';
 import { assertSafe, readPostgresUrl } from '#shared/databases/postgres.ts';
+import { DIRECTORY_TABLES } from '#shared/directory/postgres-statements.ts';
+import { REVOCATION_TABLES } from '#shared/token-revocation/drivers/postgres.ts';
 import { pendingMigrations } from './migration-files.ts';
 
 /** Held while migrating: any number, and the same in every version of this project. */
@@ -14,7 +16,7 @@ export async function migratePostgres(url: string): Promise<void> {
   client.on('error', () => {}); // the query that it was to serve fails and tells
   try {
     await client.connect();
-    await assertSafe(client, false);
+    await assertSafe(client, [...REVOCATION_TABLES, ...DIRECTORY_TABLES]);
     await inTransaction(client, () =>
       client.query('CREATE TABLE IF NOT EXISTS applied_migration (file text PRIMARY KEY)'),
     );

@@ -1,11 +1,14 @@
 import pg from 'pg';
 import { monotonicMs } from '../clock.ts';
 import { type StoreFault, StoreUnavailable } from '../errors.ts';
-import { CONNECT_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, deadlineIn, MAX_IDLE_MS, withinTime } from './deadline.ts';
+import { CONNECT_TIMEOUT_MS, deadlineIn, MAX_IDLE_MS, withinTime } from './deadline.ts';
 import { assertOneHost, isLoopback, readStoreUrl, tlsOptions } from './store-url.ts';
 
 /** Connections of one instance: it serves one call, or a few, at a time. */
 const MAX_CONNECTIONS = 2;
+
+/** How long a server's settings are taken to be as they were, in milliseconds: then they are asked for again. */
+const SAFE_FOR_MS = 5000;
 
 /** A statement and the name that it is prepared under on each connection. */
 export interface Statement {
@@ -26,8 +29,12 @@ export interface PostgresDatabase {
   close(): Promise<void>;
 }
 
-/** Opens a database at its first query; a failure to connect is the answer to that query alone. */
-export function openPostgres(url: string): PostgresDatabase {
+/**
+ * Opens a database at its first query; a failure to connect is the answer to that query alone.
+ *
+ * @param tables What is kept there: it must be logged, and seen as a whole.
+ */
+export function openPostgres(url: string, tables: readonly string[]): PostgresDatabase {
   const { connection, isPrepared } = readPostgresUrl(url);
   const pool = new pg.Pool({
     ...connection,
@@ -36,12 +43,27 @@ export function openPostgres(url: string): PostgresDatabase {
     idleTimeoutMillis: MAX_IDLE_MS,
     allowExitOnIdle: true,
     keepAlive: true,
-    onConnect: (client) => withinTime(CONNECT_TIMEOUT_MS, assertSafe(client, isPrepared)),
   });
   // A connection that dies is noticed by the query that it was to serve; unheard, these events end the process.
   pool.on('error', () => {});
   pool.on('connect', (client) => client.on('error', () => {}));
   const usedAt = new WeakMap<pg.PoolClient, number>();
+  const safeUntil = new WeakMap<pg.ClientBase, number>();
+  const timeoutsMs = new WeakMap<pg.ClientBase, number>();
+
+  /** Asks for what may have changed under a connection, and has the server end in time what is asked next. */
+  async function prepare(client: pg.ClientBase, remainingMs: number): Promise<void> {
+    const timeoutMs = roundDown(remainingMs);
+    // Behind a pooler a setting of the session would be another client's too.
+    const session = isPrepared ? sessionSettings(timeoutMs) : [];
+    if (Date.now() >= (safeUntil.get(client) ?? 0)) {
+      await assertSafe(client, tables, session);
+      safeUntil.set(client, Date.now() + SAFE_FOR_MS);
+    } else if (isPrepared && timeoutsMs.get(client) !== timeoutMs) {
+      await client.query(`SET statement_timeout = ${timeoutMs}`);
+    }
+    timeoutsMs.set(client, timeoutMs);
+  }
 
   /** A connection of the pool, or a new one. What was idle for too long is thrown away: a timer stands still as well. */
   async function connect(): Promise<pg.PoolClient> {
@@ -72,6 +94,7 @@ export function openPostgres(url: string): PostgresDatabase {
         let client: pg.PoolClient | undefined;
         try {
           client = await connectInTime(deadline - monotonicMs());
+          await withinTime(deadline - monotonicMs(), prepare(client, deadline - monotonicMs()));
           const query = client.query<Row>({ ...(isPrepared && { name }), text, values });
           const { rows } = await withinTime(deadline - monotonicMs(), query);
           usedAt.set(client, Date.now());
@@ -146,25 +169,71 @@ export function readPostgresUrl(text: string): { connection: pg.ClientConfig; is
 }
 
 /**
- * Refuses a server that answers before what it answers is durable, or that is a copy.
- *
- * @param isSession Whether the connection is ours alone: then the server ends, after a while, what we gave up.
+ * To one digit, at least 1: the time that is left differs with each call, and each other value costs a round trip. What
+ * the server ends a little too early can be tried again; what it ended too late would hold a backend for nobody.
  */
-export async function assertSafe(client: pg.ClientBase, isSession: boolean): Promise<void> {
-  const { rows } = await client.query(`
+function roundDown(ms: number): number {
+  const unit = 10 ** Math.max(0, Math.floor(Math.log10(Math.max(1, ms))));
+  return Math.max(1, Math.floor(ms / unit) * unit);
+}
+
+/**
+ * What a connection of our own is set to, to be selected. Rows that a policy would hide are an error, not "not revoked"; and a server
+ * that can (14 and later) looks whether we are still there while it works or waits for a lock.
+ */
+function sessionSettings(timeoutMs: number): string[] {
+  return [
+    `set_config('statement_timeout', '${timeoutMs}', false)`,
+    `set_config('row_security', 'off', false)`,
+    `CASE WHEN current_setting('server_version_num')::integer >= 140000
+      THEN set_config('client_connection_check_interval', '1s', false) END`,
+  ];
+}
+
+/**
+ * Refuses a server that could lose what was acknowledged, that does not show all of it, or that is a copy.
+ *
+ * @param tables What is kept there; one that is not there yet is left to its own fault.
+ * @param more What is selected in the same round trip.
+ */
+export async function assertSafe(
+  client: pg.ClientBase,
+  tables: readonly string[],
+  more: readonly string[] = [],
+): Promise<void> {
+  const { rows } = await client.query(
+    `WITH kept AS (
+      SELECT oid, relname, relpersistence FROM pg_class
+      WHERE oid = ANY (ARRAY(SELECT to_regclass(name)::oid FROM unnest($1::text[]) AS name))
+    )
     SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only,
       current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync,
-      current_setting('transaction_isolation') AS isolation
-      ${isSession ? `, set_config('statement_timeout', '${DEFAULT_TIMEOUT_MS}', false)` : ''}`);
-  const { read_only, synchronous_commit, fsync, isolation } = rows[0] ?? {};
+      current_setting('transaction_isolation') AS isolation, current_setting('server_encoding') AS encoding,
+      (SELECT min(relname) FROM kept WHERE relpersistence <> 'p') AS unlogged,
+      (SELECT min(relname) FROM kept WHERE row_security_active(oid)) AS hidden
+      ${more.map((item) => `, ${item}`).join('')}`,
+    [tables],
+  );
+  const { read_only, synchronous_commit, fsync, isolation, encoding, unlogged, hidden } = rows[0] ?? {};
   if (read_only) throw new StoreUnavailable('read_only');
   for (const [isUnsafe, reason] of [
     [synchronous_commit === 'off', 'synchronous_commit is off'],
     [fsync === 'off', 'fsync is off'],
     [isolation !== 'read committed', 'default_transaction_isolation is not "read committed"'],
+    [encoding !== 'UTF8', `the encoding of the database is ${encoding}, not UTF8`],
+    [unlogged !== null, `the table ${unlogged} is not logged`],
+    [hidden !== null, `row security hides rows of the table ${hidden}`],
   ] as const) {
     if (isUnsafe) throw new StoreUnavailable('unsafe', { cause: new Error(`PostgreSQL: ${reason}`) });
   }
+}
+
+/**
+ * What a change is joined to: it waits for the disk, whatever the settings are by now, or fails as `unsafe`.
+ * See `infra/migrations/postgres/0004-safe-commit.sql`.
+ */
+export function safeCommit(tables: readonly string[]): string {
+  return `ensure_safe_commit('{${tables.join(',')}}')`;
 }
 
 /** What a failed call says of the database. Any other error, a defect of ours among them, is passed on as it is. */
@@ -217,6 +286,7 @@ const FAULT_OF_SQLSTATE: Readonly<Record<string, StoreFault>> = {
   '57P04': 'not_migrated', // database_dropped
   '58': 'unreachable', // system error
   '58P01': 'corrupt', // undefined_file: of a table
+  UL001: 'unsafe', // of our own function, see safeCommit
   XX001: 'corrupt', // data_corrupted
   XX002: 'corrupt', // index_corrupted
 };

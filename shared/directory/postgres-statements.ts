@@ -1,7 +1,20 @@
-import type { PostgresDatabase, Statement } from '../databases/postgres.ts';
+import { type PostgresDatabase, type Statement, safeCommit } from '../databases/postgres.ts';
 import { migrated, schemaMarker } from '../databases/store-schema.ts';
 import { DIRECTORY_SCHEMA } from './directory.ts';
 import type { Row } from './sql-rows.ts';
+
+/** The tables of a directory. */
+export const DIRECTORY_TABLES = [
+  'account_link',
+  'audit_record',
+  'bind_transaction',
+  'outbox_job',
+  'threepid_binding',
+  'unlinked_identity',
+];
+
+/** What a change of a directory is joined to besides. */
+export const SAFE_COMMIT = safeCommit(DIRECTORY_TABLES);
 
 /** What a statement of a directory is joined to. */
 export const MARKER = schemaMarker(DIRECTORY_SCHEMA);
@@ -21,7 +34,7 @@ export function changing(name: string, change: string): Statement {
   return {
     name,
     text: `WITH marker AS (SELECT FROM ${MARKER}), changed AS (${change} RETURNING 1)
-      SELECT EXISTS (SELECT FROM changed) AS changed FROM marker`,
+      SELECT EXISTS (SELECT FROM changed) AS changed FROM marker, ${SAFE_COMMIT}`,
   };
 }
 

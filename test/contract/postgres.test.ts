@@ -331,6 +331,7 @@ describe('migrating PostgreSQL', () => {
       '0001-token-revocation.sql',
       '0002-directory.sql',
       '0003-threepid-binding.sql',
+      '0004-safe-commit.sql',
     ]);
   });
 

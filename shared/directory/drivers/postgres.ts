@@ -22,7 +22,7 @@ import { type Job, SETTLED_JOB_MS } from '../../outbox/outbox.ts';
 import { newStoredJob, ownedJob, type StoredJob } from '../../outbox/stored-job.ts';
 import { MAX_BINDINGS, type ThreepidBinding, type ThreepidBindings } from '../../threepid/threepid-binding.ts';
 import { DIRECTORY_SCHEMA, type Directory, type SealedText, type SealedTexts } from '../directory.ts';
-import { changing, looking, MARKER, withMarker } from '../postgres-statements.ts';
+import { changing, DIRECTORY_TABLES, looking, MARKER, SAFE_COMMIT, withMarker } from '../postgres-statements.ts';
 import { accountLink, jobState, optional, type Row, threepidBinding } from '../sql-rows.ts';
 
 const { version: VERSION } = DIRECTORY_SCHEMA;
@@ -50,13 +50,13 @@ const FIND_IDENTITIES = looking('find_identities', {
 
 const LINK = {
   name: 'link',
-  text: `SELECT status, change, replaced FROM link_account(${VERSION}, $1, ${MAX_LINKS}, $2, $3, $4)`,
+  text: `SELECT status, change, replaced FROM ${SAFE_COMMIT}, link_account(${VERSION}, $1, ${MAX_LINKS}, $2, $3, $4)`,
 };
 
 const UNLINK = {
   name: 'unlink',
   text: `SELECT status, revocation, tokens, job_state, job_result
-    FROM unlink_account(${VERSION}, $1, ${TOMBSTONE_MS}, $2, $3, $4, $5, $6)`,
+    FROM ${SAFE_COMMIT}, unlink_account(${VERSION}, $1, ${TOMBSTONE_MS}, $2, $3, $4, $5, $6)`,
 };
 
 const BEGIN_BIND = changing(
@@ -68,7 +68,7 @@ const BEGIN_BIND = changing(
 
 const TAKE_BIND = {
   name: 'take_bind',
-  text: `SELECT status, taken FROM take_bind(${VERSION}, $1, ${SPENT_BIND_MS}, $2)`,
+  text: `SELECT status, taken FROM ${SAFE_COMMIT}, take_bind(${VERSION}, $1, ${SPENT_BIND_MS}, $2)`,
 };
 
 const FIND_SEALED = looking('find_sealed', {
@@ -158,7 +158,7 @@ export async function openPostgresDirectory(
   url: string,
   { now = Date.now }: { now?: () => number } = {},
 ): Promise<Directory> {
-  const database = openPostgres(url);
+  const database = openPostgres(url, DIRECTORY_TABLES);
   const { look, change } = withMarker(database);
   const outbox = createPostgresOutbox(database, now);
 

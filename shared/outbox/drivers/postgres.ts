@@ -1,5 +1,5 @@
 import { openPostgres, type PostgresDatabase } from '../../databases/postgres.ts';
-import { changing, looking, MARKER, withMarker } from '../../directory/postgres-statements.ts';
+import { changing, DIRECTORY_TABLES, looking, MARKER, withMarker } from '../../directory/postgres-statements.ts';
 import { JOB_COLUMNS, storedJob } from '../../directory/sql-rows.ts';
 import { JOB_BUDGET_MS, type Outbox, type OutboxStore } from '../outbox.ts';
 import { newStoredJob, ownedJob, publicJob, type StoredJob } from '../stored-job.ts';
@@ -64,7 +64,7 @@ export async function openPostgresOutbox(
   url: string,
   { now = Date.now }: { now?: () => number } = {},
 ): Promise<OutboxStore> {
-  const database = openPostgres(url);
+  const database = openPostgres(url, DIRECTORY_TABLES);
   return { ...createPostgresOutbox(database, now), close: () => database.close() };
 }
 

@@ -1,12 +1,16 @@
-import { openPostgres } from '../../databases/postgres.ts';
+import { openPostgres, safeCommit } from '../../databases/postgres.ts';
 import { migrated, schemaMarker } from '../../databases/store-schema.ts';
 import { assertRevocation, TOKEN_REVOCATION_SCHEMA, type TokenRevocationStore, timeOfRevocation } from '../store.ts';
 
 const MARKER = schemaMarker(TOKEN_REVOCATION_SCHEMA);
 
+/** The tables of the revocations. */
+export const REVOCATION_TABLES = ['revoked_id', 'revocation_cut_off'];
+
 const REVOKE = {
   name: 'revoke',
-  text: `SELECT first, since FROM record_revocation(${TOKEN_REVOCATION_SCHEMA.version}, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+  text: `SELECT first, since FROM ${safeCommit(REVOCATION_TABLES)},
+    record_revocation(${TOKEN_REVOCATION_SCHEMA.version}, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 };
 
 const CHECK = {
@@ -51,7 +55,7 @@ export async function openPostgresStore(
   url: string,
   { now = Date.now }: { now?: () => number } = {},
 ): Promise<TokenRevocationStore> {
-  const database = openPostgres(url);
+  const database = openPostgres(url, REVOCATION_TABLES);
   const currentTime = () => Math.floor(now() / 1000);
 
   return {
