@@ -1,4 +1,4 @@
-import { createScript, openRedis, runScript } from '#shared/databases/redis.ts';
+import { createScript, openRedis } from '#shared/databases/redis.ts';
 import { MARKER_KEY } from '#shared/token-revocation/drivers/redis.ts';
 import { TOKEN_REVOCATION_SCHEMA } from '#shared/token-revocation/store.ts';
 import { refuseNewer } from './migration-files.ts';
@@ -14,7 +14,7 @@ export async function migrateRedis(url: string): Promise<void> {
   const { component, version } = TOKEN_REVOCATION_SCHEMA;
   const database = openRedis(url, console.warn);
   try {
-    const found = await database.run((redis) => runScript(redis, MARK, [MARKER_KEY], [version]));
+    const found = await database.write({ script: MARK, keys: [MARKER_KEY], values: [version] });
     refuseNewer(Number(found) > version, `${component} ${found}`);
   } finally {
     await database.close();

@@ -8,11 +8,20 @@ import { readStoreUrl, tlsOptions } from './store-url.ts';
 /** A Redis 7 or Valkey server on which what is acknowledged survives a crash of its machine, or a named loss is accepted. */
 export interface RedisDatabase {
   /**
-   * What an idempotent command comes to. On a connection that turns out to be dead it is tried once more on another.
+   * What a script comes to that writes nothing, or nothing that must last. On a connection that turns out to be dead it is
+   * tried once more on another.
    *
-   * @throws {StoreUnavailable} At the latest after `timeoutMs`; whether the command took effect is then not known.
+   * @throws {StoreUnavailable} At the latest after `timeoutMs`.
    */
-  run<Result>(command: (redis: Redis) => Promise<Result>, timeoutMs?: number): Promise<Result>;
+  run(call: ScriptCall, timeoutMs?: number): Promise<unknown>;
+
+  /**
+   * What an idempotent script that writes comes to, once that is as durable as the server makes it: its settings are
+   * asked for behind each write, and an append-only file that is being rewritten is waited for.
+   *
+   * @throws {StoreUnavailable} At the latest after `timeoutMs`; whether the script took effect is then not known.
+   */
+  write(call: ScriptCall, timeoutMs?: number): Promise<unknown>;
 
   /** Lets go of the connection. May be called twice. */
   close(): Promise<void>;
@@ -24,11 +33,26 @@ export interface Script {
   readonly sha1: string;
 }
 
+/** A script, and what it is given. */
+export interface ScriptCall {
+  readonly script: Script;
+  readonly keys: string[];
+  readonly values: (string | number)[];
+}
+
 /** A connection that is being opened, and then `redis` itself: what is there need not be waited for. */
 interface Connection {
   readonly opening: Promise<Redis>;
   redis?: Redis;
+  /** Until when its server's settings are taken to be as they were, on the wall clock. */
+  safeUntil: number;
 }
+
+/** How long settings are taken to be as they were by what only reads, in milliseconds. */
+const SAFE_FOR_MS = 5000;
+
+/** The pause before another look at an append-only file that is being rewritten, in milliseconds. */
+const REWRITE_PAUSE_MS = 50;
 
 /** The loss of acknowledged writes that a URL accepts: of the last second, or of whatever the server's settings allow. */
 type AcceptedLoss = 'everysec' | 'unknown';
@@ -68,7 +92,7 @@ export function openRedis(url: string, warn: (sentence: string) => void): RedisD
     if (current !== undefined && Date.now() - usedAt >= MAX_IDLE_MS) drop(current);
     usedAt = Date.now();
     if (current !== undefined) return current;
-    const connection: Connection = { opening: connect() };
+    const connection: Connection = { opening: connect(), safeUntil: Date.now() + SAFE_FOR_MS };
     connection.opening.then(
       (redis) => {
         connection.redis = redis;
@@ -88,11 +112,14 @@ export function openRedis(url: string, warn: (sentence: string) => void): RedisD
     );
   }
 
-  async function attempt<Result>(command: (redis: Redis) => Promise<Result>, deadline: number): Promise<Result> {
+  async function attempt<Result>(
+    command: (redis: Redis, connection: Connection) => Promise<Result>,
+    deadline: number,
+  ): Promise<Result> {
     const connection = connected();
     const redis = connection.redis ?? (await withinTime(deadline - monotonicMs(), connection.opening));
     try {
-      return await withinTime(deadline - monotonicMs(), command(redis));
+      return await withinTime(deadline - monotonicMs(), command(redis, connection));
     } catch (error) {
       const failure = redisFailure(error);
       if (failure instanceof StoreUnavailable && LEAVES.has(failure.fault)) drop(connection);
@@ -100,17 +127,47 @@ export function openRedis(url: string, warn: (sentence: string) => void): RedisD
     }
   }
 
+  async function attemptTwice<Result>(
+    command: (redis: Redis, connection: Connection) => Promise<Result>,
+    deadline: number,
+  ): Promise<Result> {
+    const wasConnected = current !== undefined;
+    try {
+      return await attempt(command, deadline);
+    } catch (error) {
+      const isStale = wasConnected && error instanceof StoreUnavailable && error.fault === 'unreachable';
+      if (!isStale) throw error;
+      return await attempt(command, deadline);
+    }
+  }
+
+  const { acceptedLoss } = settings;
   return {
-    async run(command, timeoutMs) {
+    run: (call, timeoutMs) =>
+      attemptTwice(async (redis, connection) => {
+        const isSafe = Date.now() < connection.safeUntil;
+        const [result, state] = await together(redis, call, () => (isSafe ? readRole(redis) : readState(redis)));
+        assertMaster(state);
+        if (!isSafe) {
+          assertDurable(state, acceptedLoss);
+          connection.safeUntil = Date.now() + SAFE_FOR_MS;
+        }
+        return result;
+      }, deadlineIn(timeoutMs)),
+
+    write(call, timeoutMs) {
       const deadline = deadlineIn(timeoutMs);
-      const wasConnected = current !== undefined;
-      try {
-        return await attempt(command, deadline);
-      } catch (error) {
-        const isStale = wasConnected && error instanceof StoreUnavailable && error.fault === 'unreachable';
-        if (!isStale) throw error;
-        return await attempt(command, deadline);
-      }
+      return attemptTwice(async (redis, connection) => {
+        const [result, state] = await together(redis, call, () => readState(redis));
+        for (let now = state; ; now = await readState(redis)) {
+          assertMaster(now);
+          assertDurable(now, acceptedLoss);
+          if (!isRewriting(now)) break;
+          await pauseUntilRewritten(deadline);
+        }
+        connection.safeUntil = Date.now() + SAFE_FOR_MS;
+        return result;
+      }, deadline);
     },
 
     async close() {
@@ -120,12 +177,18 @@ export function openRedis(url: string, warn: (sentence: string) => void): RedisD
   };
 }
 
-/** Runs a script that the server may not know yet: after a restart it knows none. */
-export function runScript(redis: Redis, { sha1, text }: Script, keys: string[], values: (string | number)[]) {
-  return redis.evalsha(sha1, keys.length, ...keys, ...values).catch((error: unknown) => {
-    if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
-    return redis.eval(text, keys.length, ...keys, ...values);
-  });
+/** What a script comes to, and what is asked behind it in the same round trip. After a restart a server knows no script. */
+async function together<State>(
+  redis: Redis,
+  { script: { sha1, text }, keys, values }: ScriptCall,
+  ask: () => Promise<State>,
+): Promise<[result: unknown, state: State]> {
+  try {
+    return await Promise.all([redis.evalsha(sha1, keys.length, ...keys, ...values), ask()]);
+  } catch (error) {
+    if (!(isReply(error) && error.message.startsWith('NOSCRIPT'))) throw error;
+    return await Promise.all([redis.eval(text, keys.length, ...keys, ...values), ask()]);
+  }
 }
 
 /** A script with the name that the server will know it by. */
@@ -188,20 +251,65 @@ async function prepare(
   redis: Redis,
   { credentials, databaseNumber, acceptedLoss }: RedisSettings,
 ): Promise<AcceptedLoss | undefined> {
-  const [hello, , config] = await Promise.all([
+  const [, , state] = await Promise.all([
     redis.call('HELLO', '2', ...credentials).catch((error: unknown) => {
       const isUnknown = isReply(error) && /^(NOPROTO|ERR unknown command)/.test(error.message);
       throw isUnknown ? unsafe('it does not know HELLO 2: Redis 7 or Valkey is needed') : error;
     }),
     redis.call('SELECT', String(databaseNumber)),
-    // Hosted servers bar it in many words: https://redis.io/docs/latest/operate/rs/references/compatibility/config-settings/
-    redis.call('CONFIG', 'GET', ...Object.keys(REQUIRED)).catch((error: unknown) => {
-      if (!isBarred(error)) throw error;
-      return [];
-    }),
+    readState(redis),
   ]);
-  if (fields(hello).get('role') !== 'master') throw new StoreUnavailable('read_only');
-  return assertDurable(fields(config), acceptedLoss);
+  assertMaster(state);
+  return assertDurable(state, acceptedLoss);
+}
+
+/** What a server says of itself; what it does not tell is missing. */
+type ServerState = ReadonlyMap<unknown, unknown>;
+
+/** Its role. Asked for with HELLO, which is barred to nobody. */
+async function readRole(redis: Redis): Promise<ServerState> {
+  return fields(await redis.call('HELLO'));
+}
+
+/** Its role, what makes its writes durable, and whether its append-only file is being rewritten. */
+async function readState(redis: Redis): Promise<ServerState> {
+  const [role, config, info] = await Promise.all([
+    readRole(redis),
+    // Hosted servers bar it in many words: https://redis.io/docs/latest/operate/rs/references/compatibility/config-settings/
+    redis.call('CONFIG', 'GET', ...Object.keys(REQUIRED)).catch(unlessBarred),
+    redis.call('INFO', 'persistence').catch(unlessBarred),
+  ]);
+  const lines = typeof info === 'string' ? info.split('\r\n').map((line) => line.split(':')) : [];
+  return new Map([...role, ...fields(config), ...lines.map(([name, value]) => [name, value] as const)]);
+}
+
+function unlessBarred(error: unknown): undefined {
+  if (!isBarred(error)) throw error;
+}
+
+function assertMaster(state: ServerState): void {
+  if (state.get('role') !== 'master') throw new StoreUnavailable('read_only');
+}
+
+/** What says that the append-only file is being rewritten, or is about to be. */
+const REWRITING = ['aof_rewrite_in_progress', 'aof_rewrite_scheduled'] as const;
+
+/**
+ * Whether the append-only file is being rewritten. If it had been off before, a crash would lose what was written since:
+ * nothing tells the first rewrite from a later one, so each is waited for.
+ */
+function isRewriting(state: ServerState): boolean {
+  return REWRITING.some((name) => state.get(name) === '1');
+}
+
+async function pauseUntilRewritten(deadline: number): Promise<void> {
+  if (monotonicMs() + REWRITE_PAUSE_MS >= deadline) {
+    const cause = new Error('Redis: the append-only file is being rewritten: until that is done the write may be lost');
+    throw new StoreUnavailable('timed_out', { cause });
+  }
+  // On demand: a rewrite is rare.
+  const { setTimeout: sleep } = await import('node:timers/promises');
+  await sleep(REWRITE_PAUSE_MS);
 }
 
 /** Whether the server knows no such command, or allows it to others: its state has nothing to do with that. */
@@ -213,16 +321,12 @@ function isBarred(error: unknown): boolean {
 /**
  * Refuses settings that lose acknowledged writes, unless the loss is accepted.
  *
- * @param settings What the server says of them; one that it does not tell is missing.
  * @returns The loss that was accepted, if there can be one.
  */
-function assertDurable(
-  settings: ReadonlyMap<unknown, unknown>,
-  acceptedLoss: AcceptedLoss | undefined,
-): AcceptedLoss | undefined {
+function assertDurable(settings: ServerState, acceptedLoss: AcceptedLoss | undefined): AcceptedLoss | undefined {
   const names = Object.keys(REQUIRED) as (keyof typeof REQUIRED)[]; // it has no others
   const [wrong] = names.filter((name) => settings.has(name) && settings.get(name) !== REQUIRED[name]);
-  const [unknown] = names.filter((name) => !settings.has(name));
+  const [unknown] = [...names, ...REWRITING].filter((name) => !settings.has(name));
   if (wrong !== undefined) {
     const isAccepted = acceptedLoss === 'everysec' && wrong === 'appendfsync' && settings.get(wrong) === 'everysec';
     if (!isAccepted) throw unsafe(`${wrong} is "${settings.get(wrong)}", not "${REQUIRED[wrong]}"`);

@@ -92,6 +92,7 @@ export function tlsOptions(host: string, rootCertificate: string | undefined) {
   const isAddress = /^[\d.]+$|:/.test(host);
   return {
     host, // what the certificate must name; without it an address would be compared with `localhost`
+    rejectUnauthorized: true, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
     ...(!isAddress && { servername: host }),
     ...(rootCertificate !== undefined && { ca: readCertificate(rootCertificate) }),
   };

@@ -1,4 +1,4 @@
-import { createScript, openRedis, runScript, type Script } from '../../databases/redis.ts';
+import { createScript, openRedis } from '../../databases/redis.ts';
 import { StoreUnavailable } from '../../errors.ts';
 import {
   assertRevocation,
@@ -128,9 +128,8 @@ export async function openRedisStore(
 
   const currentTime = () => Math.floor(now() / 1000);
 
-  /** Runs a script whose first value is the time; it returns nothing when the marker is missing. */
-  async function run(script: Script, keys: string[], values: (string | number)[], timeoutMs?: number) {
-    const result = await database.run((redis) => runScript(redis, script, [MARKER_KEY, ...keys], values), timeoutMs);
+  /** What a script returns, which is nothing where the marker is missing. */
+  function migrated(result: unknown): unknown {
     if (result === null) throw new StoreUnavailable('not_migrated');
     return result;
   }
@@ -139,14 +138,15 @@ export async function openRedisStore(
     async revoke(revocation, timeoutMs) {
       assertRevocation(revocation);
       const { tokenIds, grants, cutOffs, expiresAt, presented = NOTHING } = revocation;
-      const result = await run(
-        REVOKE,
-        [
+      const call = {
+        script: REVOKE,
+        keys: [
+          MARKER_KEY,
           EXPIRIES_KEY,
           ...keysOf({ tokenIds, grants, cutOffKeys: cutOffs.map(({ key }) => key) }),
           ...keysOf(presented),
         ],
-        [
+        values: [
           timeOfRevocation(revocation, currentTime()),
           expiresAt,
           tokenIds.length,
@@ -157,26 +157,28 @@ export async function openRedisStore(
           presented.issuedAt ?? '',
           ...cutOffs.map(({ issuedUpTo }) => issuedUpTo),
         ],
-        timeoutMs,
-      );
+      };
+      const result = migrated(await database.write(call, timeoutMs));
       const [first, at] = result as [number, number]; // what the script returns
       return { first: first === 1, at };
     },
 
     async check(token, timeoutMs) {
       const { tokenIds, grants, issuedAt } = token;
-      const result = await run(
-        CHECK,
-        keysOf(token),
-        [currentTime(), tokenIds.length, grants.length, issuedAt ?? ''],
-        timeoutMs,
-      );
+      const call = {
+        script: CHECK,
+        keys: [MARKER_KEY, ...keysOf(token)],
+        values: [currentTime(), tokenIds.length, grants.length, issuedAt ?? ''],
+      };
+      const result = migrated(await database.run(call, timeoutMs));
       const by = result as Extract<RevocationStatus, { revoked: true }>['by'] | 'none'; // what the script returns
       return by === 'none' ? { revoked: false } : { revoked: true, by };
     },
 
     async purgeExpired(limit) {
-      return Number(await run(PURGE, [EXPIRIES_KEY], [currentTime(), limit]));
+      // One that is lost is repeated.
+      const call = { script: PURGE, keys: [MARKER_KEY, EXPIRIES_KEY], values: [currentTime(), limit] };
+      return Number(migrated(await database.run(call)));
     },
 
     close: () => database.close(),
