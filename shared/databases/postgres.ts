@@ -244,11 +244,15 @@ export function postgresFailure(error: unknown): unknown {
   return new StoreUnavailable(fault, { cause: fault === 'pooled' ? new Error(POOLED, { cause: error }) : error });
 }
 
+/** The function of the server that refuses a statement whose rows a policy would hide: SQLSTATE 42501 says less. */
+const REFUSES_HIDDEN_ROWS = 'check_enable_rls';
+
 const POOLED =
   'PostgreSQL: prepared statements are not kept. Behind a pooler in transaction mode the URL needs prepare=false';
 
 /** By class and code: https://www.postgresql.org/docs/current/errcodes-appendix.html. */
-function sqlFault({ code = '', message }: pg.DatabaseError): StoreFault | undefined {
+function sqlFault({ code = '', message, routine }: pg.DatabaseError): StoreFault | undefined {
+  if (routine === REFUSES_HIDDEN_ROWS) return 'unsafe';
   // PgBouncer has one code for all that it says itself.
   const saidByPooler = code === '08P01' ? FAULTS_OF_POOLER.find(([text]) => text.test(message))?.[1] : undefined;
   return saidByPooler ?? FAULT_OF_SQLSTATE[code] ?? FAULT_OF_SQLSTATE[code.slice(0, 2)];

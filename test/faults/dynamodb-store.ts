@@ -56,7 +56,7 @@ export async function startDynamodbStore(): Promise<NetworkStore> {
       };
     }
     return {
-      commit: 'TransactWriteItems',
+      commit: /TransactWriteItems/,
       refuseMore: () => whileAnswers(async () => apiError(400, 'ThrottlingException')),
       refuseCredentials: () => whileAnswers(async () => apiError(400, 'UnrecognizedClientException')),
       block: () =>

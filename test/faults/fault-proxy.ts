@@ -9,7 +9,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
  * - `swallow-answers`: the server does what it is asked, and nobody is told.
  * - `reset-on-answer`: the server does what it is asked, and then the connection is reset.
  * - `{ delayMs }`: each answer is late.
- * - `{ from, treatment }`: nothing before a request that holds this text, and from then on the treatment.
+ * - `{ from, treatment }`: nothing before a request that matches, and from then on the treatment.
  */
 export type Treatment =
   | 'pass'
@@ -18,7 +18,7 @@ export type Treatment =
   | 'swallow-answers'
   | 'reset-on-answer'
   | { readonly delayMs: number }
-  | { readonly from: string; readonly treatment: 'swallow-answers' | 'reset-on-answer' };
+  | { readonly from: RegExp; readonly treatment: 'swallow-answers' | 'reset-on-answer' };
 
 /** A TCP proxy on loopback between a store and its server. */
 export interface FaultProxy {
@@ -51,7 +51,7 @@ export async function startFaultProxy(serverPort: number): Promise<FaultProxy> {
     const treatment = () => connections.get(client) ?? 'pass';
     client.on('data', (request) => {
       const how = treatment();
-      if (typeof how === 'object' && 'from' in how && request.includes(how.from))
+      if (typeof how === 'object' && 'from' in how && how.from.test(request.toString('latin1')))
         connections.set(client, how.treatment);
       if (treatment() === 'reset-on-request') client.resetAndDestroy();
       else if (treatment() !== 'swallow-requests') upstream.write(request);

@@ -3,6 +3,7 @@ import { retryWhileUnavailable } from '#shared/databases/retry.ts';
 import { type Expected, NETWORK_FAULTS, type NetworkFault, type NetworkStoreName } from './faults.ts';
 import { createHistory, type History, type Outcome, outcomeOf } from './history.ts';
 import type { End, NetworkStore } from './network-store.ts';
+import { settingsFaultsOf } from './settings-changes.ts';
 import type { StoreKind, TestedStore } from './tested-store.ts';
 
 /** What a call gets when it will use all of it, and when it will not, in milliseconds. */
@@ -33,7 +34,7 @@ export function holdToTable(name: NetworkStoreName, start: () => Promise<Network
     }, START_TIMEOUT_MS);
     afterAll(() => backend?.stop());
 
-    for (const { fault, kind, expected } of cellsOf(name)) {
+    for (const { fault, kind, expected } of [...cellsOf(name), ...settingsCellsOf(name)]) {
       const title = `${fault.name}: ${sentence(expected)} (${kind})`;
       test(title, () => runCell(backend, kind, fault, expected), START_TIMEOUT_MS);
     }
@@ -48,6 +49,13 @@ export function cellsOf(name: NetworkStoreName) {
   });
 }
 
+/** What is run for a store besides: each change of its settings, at each moment. */
+export function settingsCellsOf(name: NetworkStoreName) {
+  return settingsFaultsOf(name).flatMap(({ fault, expected }) =>
+    KINDS[name].map((kind) => ({ fault, kind, expected })),
+  );
+}
+
 /** What a cell of the table says. */
 export function sentence(expected: Expected): string {
   if ('impossible' in expected) return expected.impossible;
@@ -58,7 +66,7 @@ export function sentence(expected: Expected): string {
 async function runCell(
   backend: NetworkStore,
   kind: StoreKind,
-  fault: NetworkFault,
+  fault: Cell,
   expected: Exclude<Expected, { impossible: string }>,
 ): Promise<void> {
   const store = backend.open(kind);
@@ -99,6 +107,9 @@ async function runCell(
   expect(await store.read(never)).not.toContain(true);
 }
 
+/** A fault without what each store makes of it. */
+type Cell = Omit<NetworkFault, 'expected'>;
+
 type Ids = [before: string, during: string, after: string, never: string];
 
 function timeFor(outcome: Outcome): number {
@@ -108,7 +119,7 @@ function timeFor(outcome: Outcome): number {
 /** With a connection that works, as the first time. */
 async function beginAgain(
   backend: NetworkStore,
-  fault: NetworkFault,
+  fault: Cell,
   { history, before, next }: { history: History; before: string; next: 'write' | 'read' },
 ): Promise<End | undefined> {
   await recovered((timeoutMs) => history.read(before, timeoutMs));
@@ -123,7 +134,7 @@ function recovered<Result>(call: (timeoutMs: number) => Promise<Result>): Promis
 async function prepareDirectly(
   backend: NetworkStore,
   kind: StoreKind,
-  { prepared, fault, before }: { prepared: readonly string[]; fault: NetworkFault; before: string },
+  { prepared, fault, before }: { prepared: readonly string[]; fault: Cell; before: string },
 ): Promise<readonly string[]> {
   const direct = backend.openDirectly(kind);
   const history = createHistory(direct);

@@ -7,6 +7,23 @@ import { loadTestedStores, type StoreKind, type TestedStore } from './tested-sto
 /** Ends a fault. */
 export type End = () => void | Promise<void>;
 
+/** A change of a server's settings. */
+export type ChangeName =
+  | 'a replica, with replica-read-only no'
+  | 'another password'
+  | 'appendfsync everysec'
+  | 'appendonly no'
+  | 'appendonly no and yes again'
+  | 'default_transaction_isolation repeatable read'
+  | 'default_transaction_read_only on'
+  | 'fsync off'
+  | 'maxmemory-policy allkeys-lru'
+  | 'no more connections'
+  | 'no-appendfsync-on-rewrite yes'
+  | 'row security without a policy'
+  | 'synchronous_commit off'
+  | 'tables UNLOGGED';
+
 /** What a server has of its own: above all faults, each brought about in its own way. */
 export interface ServerFaults {
   /** It takes the next connection, or request, for one too many. */
@@ -21,14 +38,16 @@ export interface ServerFaults {
   corrupt(id: string): Promise<End>;
   /** The proxy leads to another server, which has no schema. */
   failOver(): Promise<End>;
-  /** What the request that commits a write holds, where others come before it. */
-  readonly commit?: string;
+  /** Matches the request that commits a write, where others come before it. */
+  readonly commit?: RegExp;
   /** It has no room left. */
   fill?(): Promise<End>;
   /** It acknowledges what is not durable yet. */
   loseDurability?(): Promise<End>;
   /** It is a replica. */
   becomeReplica?(): Promise<End>;
+  /** How its settings are changed, without a word to those who are connected. */
+  readonly changes?: Readonly<Partial<Record<ChangeName, () => Promise<End>>>>;
 }
 
 /** A migrated store on a private server, with a proxy in front of it. */
@@ -39,6 +58,8 @@ export interface NetworkStore extends ServerFaults {
   open(kind: StoreKind): TestedStore;
   /** A store object that reaches it directly. */
   openDirectly(kind: StoreKind): TestedStore;
+  /** Changes settings. @throws {Error} The server has no such. */
+  change(name: ChangeName): Promise<End>;
   stop(): Promise<void>;
 }
 
@@ -57,12 +78,18 @@ export async function createNetworkStore(
       AWS_ACCESS_KEY_ID: DYNAMODB_CREDENTIALS.accessKeyId,
       AWS_SECRET_ACCESS_KEY: DYNAMODB_CREDENTIALS.secretAccessKey,
     });
+  const faults = createFaults(proxy);
   return {
-    ...createFaults(proxy),
+    ...faults,
     proxy,
     server,
     open: (kind) => open(kind, proxy.port),
     openDirectly: (kind) => open(kind, server.port),
+    change(name) {
+      const begin = faults.changes?.[name];
+      if (begin === undefined) throw new Error(`the server has no change "${name}"`);
+      return begin();
+    },
     async stop() {
       await proxy.stop();
       await server.stop();

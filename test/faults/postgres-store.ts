@@ -53,6 +53,7 @@ export async function startPostgresStore(): Promise<NetworkStore> {
   async function connectAsAdministrator(database: string): Promise<pg.Client> {
     const client = new pg.Client({ host: server.folder, port: server.port, user: 'tests', database });
     await client.connect();
+    await client.query('SET default_transaction_read_only = off'); // whatever the server's default is
     return client;
   }
 
@@ -67,12 +68,34 @@ export async function startPostgresStore(): Promise<NetworkStore> {
       proxy.cut();
       return async () => void (await asAdministrator(undo, database));
     }
+    async function whileAltered(statements: readonly (readonly string[])[], database?: string): Promise<End> {
+      for (const [change = ''] of statements) await asAdministrator(change, database);
+      return async () => {
+        for (const [, undo = ''] of statements) await asAdministrator(undo, database);
+      };
+    }
+    async function whileSystemHas(name: string, value: string): Promise<End> {
+      const before = await settingOf(name);
+      await setSystem(name, `= '${value}'`, value);
+      return () => setSystem(name, 'TO DEFAULT', before);
+    }
+    /** Resolves once the server has told all its processes: a new one comes after that. */
+    async function setSystem(name: string, to: string, value: string): Promise<void> {
+      await asAdministrator(`ALTER SYSTEM SET ${name} ${to}`);
+      await asAdministrator('SELECT pg_reload_conf()');
+      while ((await settingOf(name)) !== value);
+    }
+    async function settingOf(name: string): Promise<string> {
+      const [row] = await asAdministrator(`SELECT reset_val FROM pg_settings WHERE name = '${name}'`);
+      return String(row?.reset_val);
+    }
     async function startAgain(change: () => void): Promise<void> {
       await server.end('SIGINT');
       change();
       await server.start();
     }
     return {
+      commit: /\0(revoke|link|unlink)\0/, // the name of a prepared statement
       refuseMore: () => whileIs(`ALTER ROLE ${NAME} CONNECTION LIMIT 0`, `ALTER ROLE ${NAME} CONNECTION LIMIT -1`),
       refuseCredentials: () =>
         whileIs(`ALTER ROLE ${NAME} PASSWORD 'changed'`, `ALTER ROLE ${NAME} PASSWORD '${PASSWORD}'`),
@@ -118,6 +141,33 @@ export async function startPostgresStore(): Promise<NetworkStore> {
           startAgain(() => {
             for (const [file, bytes] of pages) writeFileSync(file, bytes);
           });
+      },
+      changes: {
+        'synchronous_commit off': () => whileSystemHas('synchronous_commit', 'off'),
+        'fsync off': () => whileSystemHas('fsync', 'off'),
+        'default_transaction_isolation repeatable read': () =>
+          whileSystemHas('default_transaction_isolation', 'repeatable read'),
+        'default_transaction_read_only on': () => whileSystemHas('default_transaction_read_only', 'on'),
+        'tables UNLOGGED': () =>
+          whileAltered(
+            ['revoked_id', 'outbox_job'].map((table) => [
+              `ALTER TABLE ${table} SET UNLOGGED`,
+              `ALTER TABLE ${table} SET LOGGED`,
+            ]),
+            NAME,
+          ),
+        'row security without a policy': () =>
+          whileAltered(
+            ['revoked_id', 'account_link'].map((table) => [
+              `ALTER TABLE ${table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY`,
+              `ALTER TABLE ${table} DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY`,
+            ]),
+            NAME,
+          ),
+        'another password': () =>
+          whileAltered([[`ALTER ROLE ${NAME} PASSWORD 'changed'`, `ALTER ROLE ${NAME} PASSWORD '${PASSWORD}'`]]),
+        'no more connections': () =>
+          whileAltered([[`ALTER ROLE ${NAME} CONNECTION LIMIT 0`, `ALTER ROLE ${NAME} CONNECTION LIMIT -1`]]),
       },
       async failOver() {
         const url = new URL(inject('postgresUrl'));

@@ -85,6 +85,33 @@ export async function startRedisStore(): Promise<NetworkStore> {
       await asAdministrator((client) => client.replicaof('127.0.0.1', String(server.port)));
       return async () => void (await asAdministrator((client) => client.replicaof('NO', 'ONE')));
     },
+    changes: {
+      'appendonly no': () => whileSet('appendonly', 'no', 'yes'),
+      async 'appendonly no and yes again'() {
+        const client = connect();
+        // So slowly that it takes some seconds.
+        await client.config('SET', 'rdb-key-save-delay', String(Math.ceil(3_000_000 / (await client.dbsize()))));
+        await client.config('SET', 'appendonly', 'no');
+        await client.config('SET', 'appendonly', 'yes');
+        return async () => {
+          await client.config('SET', 'rdb-key-save-delay', '0');
+          client.disconnect();
+        };
+      },
+      'appendfsync everysec': () => whileSet('appendfsync', 'everysec', 'always'),
+      'no-appendfsync-on-rewrite yes': () => whileSet('no-appendfsync-on-rewrite', 'yes', 'no'),
+      'maxmemory-policy allkeys-lru': () => whileSet('maxmemory-policy', 'allkeys-lru', 'noeviction'),
+      async 'a replica, with replica-read-only no'() {
+        const takeWrites = await whileSet('replica-read-only', 'no', 'yes');
+        await asAdministrator((client) => client.replicaof('127.0.0.1', String(server.port)));
+        return async () => {
+          await asAdministrator((client) => client.replicaof('NO', 'ONE'));
+          await takeWrites();
+        };
+      },
+      'another password': () => whileSet('requirepass', 'changed', PASSWORD),
+      'no more connections': () => whileSet('maxclients', '1', '10000'),
+    },
     async failOver() {
       const other = await startRedisServer({ requirepass: PASSWORD });
       const comeBack = leadAstray(proxy, other.port);
