@@ -1,5 +1,5 @@
 import { AuthorizeEnvironment, openAuthorizePorts } from '#shared/access-token/open-ports.ts';
-import { send } from '#shared/outgoing/send.ts';
+import { type OutgoingResponse, send } from '#shared/outgoing/send.ts';
 import { defineFunction } from '#shared/runtime/define-function.ts';
 import type { Operation } from '#shared/runtime/function-definition.ts';
 import { type ForwardPorts, FulfilmentEnvironment, forwardRaw, forwardRest } from '#shared/smart-home/forward.ts';
@@ -20,11 +20,19 @@ const restOperations = Object.fromEntries(
     `smart-home-unlink.${name}`,
     async (call, ports) => {
       const { status, headers, body } = await forwardRest(name, call, ports);
-      const type = headers['content-type'];
-      return { status, body, ...(typeof type === 'string' && { headers: { 'Content-Type': type } }) };
+      return { status, body, headers: describeBody(headers) };
     },
   ]),
 );
+
+/** The headers that say how the body is to be read. */
+function describeBody(headers: OutgoingResponse['headers']): Record<string, string> {
+  const { 'content-type': type, 'content-encoding': encoding } = headers;
+  return {
+    ...(typeof type === 'string' && { 'Content-Type': type }),
+    ...(typeof encoding === 'string' && { 'Content-Encoding': encoding }),
+  };
+}
 
 /**
  * The function of a Yandex Smart Home skill, raw and behind the gateway: answers `unlink`, and passes every other

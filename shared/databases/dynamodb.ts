@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { monotonicMs } from '../clock.ts';
+import { contentCodings, decodeContent } from '../content-coding.ts';
 import { Failure, Misconfigured, type StoreFault, StoreUnavailable } from '../errors.ts';
 import { deadlineIn } from './deadline.ts';
 import type { StoreSchema } from './store-schema.ts';
@@ -77,8 +78,8 @@ export class DynamodbRefusal extends Failure {
   }
 }
 
-/** The most that an answer may have, in characters. The API ends a page at 1 MB. */
-const MAX_ANSWER_LENGTH = 4_000_000;
+/** The most bytes of an answer, decoded. The API ends a page at 1 MB. */
+const MAX_ANSWER_BYTES = 4_000_000;
 
 /** The longest pause before another attempt, and what the first is at the most, in milliseconds. */
 const MAX_PAUSE_MS = 1000;
@@ -161,14 +162,25 @@ export async function openDynamodb(
           'x-amz-target': `DynamoDB_20120810.${action}`,
         },
       });
-      const outgoing = request({ ...target, headers, agent: isFresh ? false : agent }, (answer) => {
-        let text = '';
-        answer.setEncoding('utf8');
-        answer.on('data', (chunk: string) => {
-          text += chunk;
-          if (text.length > MAX_ANSWER_LENGTH) fail(new Error('the answer is too large'));
+      // Not signed: something in between may change it.
+      const unsigned = { ...headers, 'accept-encoding': 'identity' };
+      const outgoing = request({ ...target, headers: unsigned, agent: isFresh ? false : agent }, (answer) => {
+        const chunks: Buffer[] = [];
+        let bytes = 0;
+        answer.on('data', (chunk: Buffer) => {
+          chunks.push(chunk);
+          bytes += chunk.length;
+          if (bytes > MAX_ANSWER_BYTES) fail(new Error('the answer is too large'));
         });
-        answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text }));
+        answer.on('end', () => {
+          try {
+            const codings = contentCodings(answer.headers['content-encoding']);
+            const body = decodeContent(Buffer.concat(chunks), codings, MAX_ANSWER_BYTES);
+            resolve({ status: answer.statusCode ?? 0, text: body.toString() });
+          } catch (error) {
+            fail(error as Error); // as decodeContent throws
+          }
+        });
         answer.on('error', fail);
       });
       let isGivenUp = false;

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { isJsonObject } from '../json.ts';
+import { jsonOf } from '../outgoing/json.ts';
 import { type AnswerReading, oauthErrorOf, readAnswer, sentenceOf } from './read-answer.ts';
 import type { Ask, GrantTokens, RevocationAttempt, RevocationClient } from './revoke-grant.ts';
 import { formRequest } from './token-request.ts';
@@ -36,7 +37,7 @@ export async function findLiveToken(
   const response = await ask(request);
   const attempt = readAnswer(response, REFRESH_ANSWER, now);
   if (attempt.status !== 'done') return attempt;
-  if (attempt.result === 'revoked') return accessTokenOf(JSON.parse(response.body.toString())) ?? attempt;
+  if (attempt.result === 'revoked') return accessTokenOf(jsonOf(response)) ?? attempt;
   // A refresh token is good once at some providers: an earlier try may have spent it, and lost what it got.
   if (isRepeated) return { status: 'failed', error: 'the refresh token is dead, by an earlier try perhaps' };
   return usable ?? attempt;

@@ -1,4 +1,5 @@
 import { isJsonObject } from '../json.ts';
+import { jsonOf } from '../outgoing/json.ts';
 import type { OutgoingResponse } from '../outgoing/send.ts';
 import type { GrantRevocationResult, RevocationAttempt } from './revoke-grant.ts';
 
@@ -78,9 +79,9 @@ function isSuccess(status: number): boolean {
   return status >= 200 && status < 300;
 }
 
-function parseBody({ body }: OutgoingResponse): unknown {
+function parseBody(response: OutgoingResponse): unknown {
   try {
-    return JSON.parse(body.toString());
+    return jsonOf(response);
   } catch {
     return undefined;
   }

@@ -1,5 +1,6 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { RequestOptions } from 'node:https';
+import { contentCodings, decodeContent, isTooLarge } from '../content-coding.ts';
 import { Failure } from '../errors.ts';
 
 /** A call of another service. */
@@ -8,16 +9,21 @@ export interface OutgoingRequest {
   /** `https:`; `http:` to a loopback host only. */
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | Buffer;
   /** The trace that the call is a part of: only for our own services, never for a provider or a host that a user names. */
   readonly traceparent?: string | undefined;
   /** How long the whole call may take: to find the host, connect, send, and read all of the answer. */
   readonly timeoutMs: number;
-  /** The most bytes of the answer's body: 64 KB if not given. */
+  /** The most bytes of the answer's body, decoded: 64 KB if not given. */
   readonly maxBytes?: number;
+  /** Leaves the answer's body as it is coded, to be passed on with its `Content-Encoding`. */
+  readonly keepsCodings?: boolean;
 }
 
-/** What the other service answered, whatever its status but a redirect. */
+/**
+ * What the other service answered, whatever its status but a redirect. The body is decoded, and there is no
+ * `content-encoding` among the headers, unless {@link OutgoingRequest.keepsCodings} is set.
+ */
 export interface OutgoingResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
@@ -77,9 +83,9 @@ export interface StageLimits {
 }
 
 /**
- * A {@link Send} over `node:https`: verified TLS, one deadline, an answer of bounded size, no redirects, no proxy of
- * the environment, no connection kept – an instance that is frozen would wake with dead ones. It rejects with an
- * {@link OutgoingFailure}.
+ * A {@link Send} over `node:https`: verified TLS, one deadline, an answer of bounded size, decoded, no redirects, no
+ * proxy of the environment, no connection kept – an instance that is frozen would wake with dead ones. It rejects with
+ * an {@link OutgoingFailure}.
  */
 export function createSend(findRoute: FindRoute, limits?: StageLimits): Send {
   return async (request) => {
@@ -92,10 +98,10 @@ export function createSend(findRoute: FindRoute, limits?: StageLimits): Send {
         response.destroy();
         throw new OutgoingFailure('redirected');
       }
-      const body = await readBody(response, request.maxBytes ?? DEFAULT_MAX_BYTES);
+      const answer = await readAnswer(response, request);
       // What the deadline cuts off is whole where only the end of the connection tells the end.
       signal.throwIfAborted();
-      return { status, headers: response.headers, body };
+      return { status, ...answer };
     } catch (error) {
       // An answer that the deadline cuts off looks like one that the other side cut off.
       if (signal.aborted) throw new OutgoingFailure('timed_out', { cause: error });
@@ -153,7 +159,7 @@ async function open(
   });
 }
 
-function answerOf(call: ClientRequest, body?: string, limits?: StageLimits): Promise<IncomingMessage> {
+function answerOf(call: ClientRequest, body?: string | Buffer, limits?: StageLimits): Promise<IncomingMessage> {
   let interimAnswers = 0;
   if (limits !== undefined) limitStages(call, limits);
   return new Promise((resolve, reject) => {
@@ -183,6 +189,19 @@ function limitStages(call: ClientRequest, { connectMs, headMs }: StageLimits): v
   });
 }
 
+/** The headers and the body of an answer, decoded unless the request wants it as it is. */
+async function readAnswer(
+  response: IncomingMessage,
+  { maxBytes = DEFAULT_MAX_BYTES, keepsCodings = false }: OutgoingRequest,
+): Promise<Pick<OutgoingResponse, 'headers' | 'body'>> {
+  const { 'content-encoding': coding, ...headers } = response.headers;
+  if (keepsCodings) return { headers: response.headers, body: await readBody(response, maxBytes) };
+  const codings = contentCodings(coding);
+  // The limit is for what is decoded. Coded, that may be larger by a little.
+  const body = await readBody(response, maxBytes + (codings.length > 0 ? MAX_OVERHEAD_BYTES : 0));
+  return { headers, body: decodeBody(body, codings, maxBytes) };
+}
+
 async function readBody(response: IncomingMessage, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -195,6 +214,15 @@ async function readBody(response: IncomingMessage, maxBytes: number): Promise<Bu
   }
   if (!response.complete) throw new OutgoingFailure('unreachable');
   return Buffer.concat(chunks);
+}
+
+/** @throws {OutgoingFailure} `malformed`: the cause says what of its coding is wrong; `too_large` */
+function decodeBody(body: Buffer, codings: readonly string[], maxBytes: number): Buffer {
+  try {
+    return decodeContent(body, codings, maxBytes);
+  } catch (error) {
+    throw new OutgoingFailure(isTooLarge(error) ? 'too_large' : 'malformed', { cause: error });
+  }
 }
 
 function outgoingFault(error: unknown): OutgoingFault {

@@ -67,7 +67,11 @@ export interface Call {
    * @throws {CallerError} `invalid_request`: the body is of another kind or cannot be read.
    */
   readonly fields: (kind: BodyKind) => JsonObject;
-  /** The body of the native protocol as text, of whatever kind it says it is; of a raw call, the `payload` as JSON. */
+  /**
+   * The body of the native protocol as text, of whatever kind it says it is; of a raw call, the `payload` as JSON.
+   *
+   * @throws {CallerError} `invalid_request`: it is not UTF-8, or begins with a byte order mark.
+   */
   readonly text: () => string;
   /** The body as it came, to be passed on. Of a raw call, what the platform's parser left of it. */
   readonly sent: () => SentBody;
@@ -76,13 +80,17 @@ export interface Call {
 /** How the body of a native protocol is written. */
 export type BodyKind = 'form' | 'json';
 
-/** A body as its sender wrote it. */
+/** A body as its sender wrote it: the bytes, or the text that the platform has made of them. */
 export interface SentBody {
   readonly contentType: string | undefined;
-  readonly text: string;
+  readonly contentEncoding?: string | undefined;
+  readonly body: string | Buffer;
 }
 
-/** What the native protocol answers: its status, its body if there is one: a JSON value, or bytes of a type that the headers name. */
+/**
+ * What the native protocol answers: its status, its body if there is one: a JSON value, or bytes of a type and coding that
+ * the headers name.
+ */
 export interface Answer {
   readonly status: number;
   readonly body?: unknown;

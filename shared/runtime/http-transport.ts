@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { CallerError } from '../errors.ts';
 import { assertBodySize, assertJsonShape, isJsonObject, type JsonObject, MAX_KEYS, parseJsonObject } from '../json.ts';
 import type { Variables } from '../settings.ts';
@@ -43,7 +44,7 @@ export function httpTransport<Ports>(
         parameters: () => readParameters(event),
         fields: (kind) => readFields(body.toString(), contentType, kind),
         text: () => body.toString(),
-        sent: () => ({ contentType, text: body.toString() }),
+        sent: () => ({ contentType, contentEncoding: headerOf(event, 'content-encoding'), body }),
       };
     },
 
@@ -57,11 +58,19 @@ export function httpTransport<Ports>(
           ...(/^[\x20-\x7e]+$/.test(requestId) && { 'X-Request-Id': requestId }),
           ...headers,
         },
-        body: body instanceof Buffer ? body.toString() : body === undefined ? '' : JSON.stringify(body),
-        isBase64Encoded: false,
+        ...encodeBody(body),
       };
     },
   };
+}
+
+/** Bytes that text would not bring over, such as those of a compressed body, are Base64. */
+function encodeBody(body: unknown): { readonly body: string; readonly isBase64Encoded: boolean } {
+  if (!(body instanceof Buffer)) {
+    return { body: body === undefined ? '' : JSON.stringify(body), isBase64Encoded: false };
+  }
+  const isBase64Encoded = !isUtf8(body);
+  return { body: body.toString(isBase64Encoded ? 'base64' : 'utf8'), isBase64Encoded };
 }
 
 /**

@@ -67,7 +67,7 @@ export function rawTransport<Ports>(
         parameters: fields,
         fields,
         text: () => JSON.stringify(payload ?? {}),
-        sent: () => ({ contentType: 'application/json', text: JSON.stringify(event) }),
+        sent: () => ({ contentType: 'application/json', body: JSON.stringify(event) }),
       };
     },
 

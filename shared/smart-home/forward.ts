@@ -1,7 +1,8 @@
 import * as z from 'zod/mini';
 import { type AuthorizePorts, isAuthorized } from '../access-token/authorize.ts';
 import { CallerError } from '../errors.ts';
-import { OutgoingFailure, type OutgoingResponse, type Send } from '../outgoing/send.ts';
+import { jsonOf } from '../outgoing/json.ts';
+import { OutgoingFailure, type OutgoingRequest, type OutgoingResponse, type Send } from '../outgoing/send.ts';
 import { ServiceUrl } from '../outgoing/service-url.ts';
 import type { Settings } from '../settings.ts';
 
@@ -27,7 +28,11 @@ export interface ForwardRequest {
   readonly traceparent?: string | undefined;
   readonly remainingMs: () => number;
   readonly note: (fields: Record<string, unknown>) => void;
-  readonly sent: () => { readonly contentType: string | undefined; readonly text: string };
+  readonly sent: () => {
+    readonly contentType: string | undefined;
+    readonly contentEncoding?: string | undefined;
+    readonly body: string | Buffer;
+  };
 }
 
 /** The most bytes that the platform lets an answer have. */
@@ -46,14 +51,9 @@ export async function forwardRaw(request: ForwardRequest, ports: ForwardPorts): 
   if (url === undefined) {
     throw new CallerError('unsupported_request_type', 'This function does not answer that request_type.');
   }
-  const { status, body } = await forward('POST', url, MAX_RAW_BYTES, request, ports);
-  if (status < 200 || status > 299) throw new OutgoingFailure('malformed');
-  try {
-    return JSON.parse(body.toString());
-  } catch {
-    // Without the cause: what a parser says quotes the text.
-    throw new OutgoingFailure('malformed');
-  }
+  const response = await forward({ method: 'POST', url, maxBytes: MAX_RAW_BYTES }, request, ports);
+  if (response.status < 200 || response.status > 299) throw new OutgoingFailure('malformed');
+  return jsonOf(response);
 }
 
 /** The REST operations that are passed on, by name. Not the path of the event: whoever writes the event writes it. */
@@ -64,7 +64,8 @@ const REST_OPERATIONS = {
 } as const;
 
 /**
- * Passes a REST call on to the provider's server, once its token verifies and is not revoked.
+ * Passes a REST call on to the provider's server, once its token verifies and is not revoked. The answer's body is as
+ * the server has coded it (`content-encoding`).
  *
  * @throws {CallerError} `not_found` where there is no such server, `invalid_token`
  * @throws {OutgoingFailure} The provider's server did not answer.
@@ -77,32 +78,30 @@ export async function forwardRest(
   const base = ports.fulfilment.FULFILMENT_REST_URL;
   if (base === undefined) throw new CallerError('not_found', 'There is no such operation.');
   const { method, path } = REST_OPERATIONS[operation];
-  return await forward(method, base.replace(/\/$/, '') + path, MAX_REST_BYTES, request, ports);
+  const url = base.replace(/\/$/, '') + path;
+  return await forward({ method, url, maxBytes: MAX_REST_BYTES, keepsCodings: true }, request, ports);
 }
 
 async function forward(
-  method: 'GET' | 'POST',
-  url: string,
-  maxBytes: number,
+  to: Pick<OutgoingRequest, 'method' | 'url' | 'maxBytes' | 'keepsCodings'>,
   request: ForwardRequest,
   ports: ForwardPorts,
 ): Promise<OutgoingResponse> {
   if (!(await isAuthorized(request, ports))) {
     throw new CallerError('invalid_token', 'The token is not valid, or it is revoked.');
   }
-  const { contentType, text } = request.sent();
+  const { contentType, contentEncoding, body } = request.sent();
   return await ports.send({
-    method,
-    url,
+    ...to,
     headers: {
       Authorization: request.authorization ?? '',
       // A header cannot carry every id that a body can.
       'X-Request-Id': /^[\x20-\x7e]+$/.test(request.requestId) ? request.requestId : encodeURI(request.requestId),
       ...(contentType !== undefined && { 'Content-Type': contentType }),
+      ...(contentEncoding !== undefined && { 'Content-Encoding': contentEncoding }),
     },
-    ...(method === 'POST' && { body: text }),
+    ...(to.method === 'POST' && { body }),
     traceparent: request.traceparent,
     timeoutMs: request.remainingMs(),
-    maxBytes,
   });
 }

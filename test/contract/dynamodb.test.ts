@@ -1,11 +1,13 @@
 import { createServer } from 'node:http';
 import { inspect } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { migrateDynamodb } from '#scripts/migrate-dynamodb.ts';
 import { deadlineIn } from '#shared/databases/deadline.ts';
 import { type DynamodbOptions, openDynamodb } from '#shared/databases/dynamodb.ts';
 import { DIRECTORY_SCHEMA } from '#shared/directory/directory.ts';
 import { TOKEN_REVOCATION_SCHEMA, type TokenRevocationStore } from '#shared/token-revocation/store.ts';
+import { CONTENT_CODINGS } from '#test/support/content-codings.ts';
 import { DYNAMODB_CREDENTIALS, urlOfNewTable } from '#test/support/dynamodb-server.ts';
 import {
   type ApiRequest,
@@ -230,6 +232,32 @@ describe('a DynamoDB store', () => {
     expect(error).toMatchObject({ code: 'server_error', message });
     expect(error).not.toHaveProperty('fault');
     expect(inspect(error, { depth: 10 })).not.toContain('canary');
+  test.each(CONTENT_CODINGS)('an answer in a coding that nobody asked for is decoded: %s', async (_name, ...coding) => {
+    const { url } = await createTable();
+    const asked: unknown[] = [];
+    const { store } = await openThrough(url, async ({ headers }, forward) => {
+      asked.push(headers['accept-encoding']);
+      return { ...(await forward()), coding };
+    });
+    await store.revoke(revocationOf('a'));
+    expect(await store.check(tokenOf('a'))).toBeDefined();
+    expect(new Set(asked)).toEqual(new Set(['identity']));
+  });
+
+  test.each([
+    ['a coding that nobody knows', 'zstd', (body: Buffer) => body, 'Content-Encoding must be gzip, deflate or br'],
+    ['text that is called gzip', 'gzip', (body: Buffer) => body, 'incorrect header check'],
+    ['more than 4 MB, decoded', 'gzip', () => gzipSync(Buffer.alloc(4_000_001)), /larger than 4000000 bytes/],
+  ])('an answer that cannot be decoded is an error: %s', async (_name, name, encode, message) => {
+    const { url } = await createTable();
+    const { store } = await openThrough(url, async (_request, forward) => ({
+      ...(await forward()),
+      coding: [name, encode],
+    }));
+    await expect(store.check(tokenOf('a'))).rejects.toMatchObject({
+      fault: 'unreachable',
+      cause: { message: typeof message === 'string' ? message : expect.stringMatching(message) },
+    });
   });
 
   test('keys that were not processed are read again before it is decided', async () => {

@@ -16,6 +16,8 @@ export interface ApiRequest {
 export interface ApiAnswer {
   readonly status: number;
   readonly body: Readonly<Record<string, unknown>>;
+  /** The content coding that the body is sent in: what the header says, and what makes it. */
+  readonly coding?: readonly [name: string, encode: (body: Buffer) => Buffer];
 }
 
 /** What a proxy does with a request. Without an answer the connection is reset. */
@@ -68,10 +70,15 @@ export async function startDynamodbProxy(serverUrl: string, auth: string, handle
     const body = JSON.parse(await text(incoming));
     const answer = await handle({ action, body, headers: incoming.headers }, (other) => forward(action, other ?? body));
     if (answer === undefined) incoming.socket.resetAndDestroy();
-    else
+    else {
+      const [name, encode] = answer.coding ?? [undefined, (bytes: Buffer) => bytes];
       outgoing
-        .writeHead(answer.status, { 'content-type': 'application/x-amz-json-1.0' })
-        .end(JSON.stringify(answer.body));
+        .writeHead(answer.status, {
+          'content-type': 'application/x-amz-json-1.0',
+          ...(name !== undefined && { 'content-encoding': name }),
+        })
+        .end(encode(Buffer.from(JSON.stringify(answer.body))));
+    }
   });
   proxy.listen(0, '127.0.0.1');
   await once(proxy, 'listening');

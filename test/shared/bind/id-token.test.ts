@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { exportJWK } from 'jose';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { FinishOutcome } from '#shared/bind/provider-client.ts';
+import { CONTENT_CODINGS } from '#test/support/content-codings.ts';
 import {
   ACCESS_TOKEN,
   CODE,
@@ -214,6 +215,18 @@ describe('keys', () => {
 
     expect(provider.calls.filter((call) => call === 'jwks')).toHaveLength(1);
   });
+
+  test.each(CONTENT_CODINGS)(
+    'are understood in a content coding that nobody asked for: %s',
+    async (_name, coding, encode) => {
+      provider.answers.jwks = (_request, response) =>
+        response
+          .writeHead(200, { 'Content-Type': 'application/json', 'Content-Encoding': coding })
+          .end(encode(Buffer.from(JSON.stringify({ keys: [RSA_JWK] }))));
+
+      await expectKnown();
+    },
+  );
 
   test('are asked for again after a minute when one is not among them, and not before', async () => {
     let nowS = NOW_S;

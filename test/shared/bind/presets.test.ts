@@ -30,7 +30,12 @@ async function startVendor(answers: Readonly<Record<string, unknown>>) {
   const vendorSend: Send = (outgoing) => {
     const { method, url, headers = {}, body } = outgoing;
     const { host, pathname, search } = new URL(url);
-    requests.push({ call: `${method} ${host}${pathname}`, query: search, headers, form: new URLSearchParams(body) });
+    requests.push({
+      call: `${method} ${host}${pathname}`,
+      query: search,
+      headers,
+      form: new URLSearchParams(String(body ?? '')),
+    });
     return send({ ...outgoing, url: url.replace(/^https:\//, base) });
   };
   return { requests, send: vendorSend };

@@ -617,7 +617,7 @@ describe('what no vendor has documented is told no better than it is known', () 
   test('X knows a public client by its id', async () => {
     const bodies: unknown[] = [];
     const send: Send = async ({ body, headers }) => {
-      bodies.push([Object.fromEntries(new URLSearchParams(body)), headers?.Authorization]);
+      bodies.push([Object.fromEntries(new URLSearchParams(String(body))), headers?.Authorization]);
       return { status: 200, headers: {}, body: Buffer.from('{"revoked":true}') };
     };
     await revokeAt('x', { send, settings: { preset: 'x', client_id: 'public' }, tokens: { accessToken: 'a' } });

@@ -1,15 +1,18 @@
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer as createTlsServer } from 'node:https';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { send } from '#shared/outgoing/send.ts';
+import { BROKEN_CODINGS, CONTENT_CODINGS, DECOMPRESSION_BOMBS } from '#test/support/content-codings.ts';
 import { startHttpServer } from '#test/support/http-server.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 
-const get = (url: string, options: { timeoutMs?: number; maxBytes?: number } = {}) =>
+const get = (url: string, options: { timeoutMs?: number; maxBytes?: number; keepsCodings?: boolean } = {}) =>
   send({ method: 'GET', url, timeoutMs: 5000, ...options });
 
 test('an answer is returned whatever its status, with its body', async () => {
@@ -55,6 +58,70 @@ test('the proxy of the environment is not used', async () => {
   const url = await startHttpServer((_request, response) => response.end('direct'));
   vi.stubEnv('HTTP_PROXY', 'http://127.0.0.1:9').stubEnv('http_proxy', 'http://127.0.0.1:9');
   expect((await get(url)).body.toString()).toBe('direct');
+});
+
+describe('an answer in a content coding that nobody asked for', () => {
+  const coded = (coding: string, body: Buffer, status = 200) =>
+    startHttpServer((_request, response) =>
+      response.writeHead(status, { 'Content-Encoding': coding, 'Content-Type': 'text/plain' }).end(body),
+    );
+
+  test.each(CONTENT_CODINGS)('is decoded: %s', async (_name, coding, encode) => {
+    const { headers, body } = await get(await coded(coding, encode(Buffer.from('тело'))));
+    expect(body.toString()).toBe('тело');
+    expect(headers).toMatchObject({ 'content-type': 'text/plain' });
+    expect(headers).not.toHaveProperty('content-encoding');
+  });
+
+  test('is decoded whatever its status', async () => {
+    const { status, body } = await get(await coded('gzip', gzipSync('no'), 503));
+    expect([status, body.toString()]).toEqual([503, 'no']);
+  });
+
+  test('is empty where it has no body', async () => {
+    expect((await get(await coded('gzip', Buffer.alloc(0)))).body).toHaveLength(0);
+    expect((await get(await coded('br', Buffer.alloc(0), 204))).body).toHaveLength(0);
+  });
+
+  test.each(BROKEN_CODINGS)('is malformed when the coding cannot be undone: %s', async (_name, coding, body) => {
+    await expect(get(await coded(coding, body))).rejects.toMatchObject({
+      fault: 'malformed',
+      cause: { message: expect.not.stringMatching(/zstd|compress$/) },
+    });
+  });
+
+  test('says which codings there may be', async () => {
+    await expect(get(await coded('zstd', Buffer.from('x')))).rejects.toMatchObject({
+      cause: { message: 'Content-Encoding must be gzip, deflate or br' },
+    });
+  });
+
+  test.each(CONTENT_CODINGS)(
+    'may have the cap of decoded bytes, and not one more: %s',
+    async (_name, coding, encode) => {
+      // It does not compress: coded, it is larger than the cap.
+      const url = await coded(coding, encode(randomBytes(1000)));
+      expect((await get(url, { maxBytes: 1000 })).body).toHaveLength(1000);
+      await expect(get(url, { maxBytes: 999 })).rejects.toMatchObject({ fault: 'too_large' });
+    },
+  );
+
+  test.each(DECOMPRESSION_BOMBS)('is too large when it decodes to 50 MB: %s', async (coding, bomb) => {
+    await expect(get(await coded(coding, bomb))).rejects.toMatchObject({ fault: 'too_large' });
+  });
+
+  test('is stopped while it comes when it is far above the cap as it is', async () => {
+    const noise = randomBytes(3_000_000);
+    await expect(get(await coded('gzip', noise))).rejects.toMatchObject({ fault: 'too_large' });
+  });
+
+  test.each([...CONTENT_CODINGS, ...BROKEN_CODINGS])('stays as it is where that is asked for: %s', async (...row) => {
+    const [, coding, encode] = row;
+    const body = typeof encode === 'function' ? encode(Buffer.from('тело')) : encode;
+    const answer = await get(await coded(coding, body), { keepsCodings: true, maxBytes: body.length });
+    expect(answer.headers['content-encoding']).toBe(coding);
+    expect(answer.body.equals(body)).toBe(true);
+  });
 });
 
 describe('what gives no answer that can be used is one failure with its fault', () => {
