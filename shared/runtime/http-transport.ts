@@ -42,8 +42,8 @@ export function httpTransport<Ports>(
         path: () => (isJsonObject(event.pathParameters) ? event.pathParameters : {}),
         query: () => readQuery(event),
         parameters: () => readParameters(event),
-        fields: (kind) => readFields(body.toString(), contentType, kind),
-        text: () => body.toString(),
+        fields: (kind) => readFields(body, contentType, kind),
+        text: () => readText(body, 'json'),
         sent: () => ({ contentType, contentEncoding: headerOf(event, 'content-encoding'), body }),
       };
     },
@@ -127,16 +127,48 @@ function valuesByName(headers: unknown, name: string): unknown[] {
   return names.filter((key) => key.toLowerCase() === name).map((key) => headers[key]);
 }
 
-function readBody({ body, isBase64Encoded }: JsonObject, isLarge: boolean): Buffer {
-  if (typeof body !== 'string') return Buffer.alloc(0);
+/** The bytes of a body, or the text that the platform has made of them. */
+function readBody({ body, isBase64Encoded }: JsonObject, isLarge: boolean): Buffer | string {
+  if (typeof body !== 'string') return '';
   const encoding = isBase64Encoded === true ? 'base64' : 'utf8';
   if (!isLarge) assertBodySize(body, encoding);
+  if (encoding === 'utf8') return body;
   const bytes = Buffer.from(body, encoding);
   // Node skips what is not base64; only what encodes to the same again was. Missing padding is fine.
-  if (encoding === 'base64' && !bytes.toString('base64').startsWith(body)) {
-    throw new CallerError('invalid_request', 'The body is not base64.');
-  }
+  if (!bytes.toString('base64').startsWith(body)) throw new CallerError('invalid_request', 'The body is not base64.');
   return bytes;
+}
+
+/** How a character is written in a body without the character itself. */
+const FFFD: Readonly<Record<BodyKind, string>> = { form: '%EF%BF%BD', json: '\\ufffd' };
+
+/**
+ * The text of a body. Of bytes that are not UTF-8 the platform has made U+FFFD where it has made text of them: there the
+ * character itself is refused too, for nobody can tell whether the caller wrote it.
+ *
+ * @throws {CallerError} `invalid_request`: it is not UTF-8; it begins with a byte order mark, which RFC 8259, section 8.1,
+ *   does not allow, and which the platform's parser does not take in a raw call either.
+ */
+function readText(body: Buffer | string, kind: BodyKind): string {
+  const text = typeof body === 'string' ? body : decodeUtf8(body);
+  if (typeof body === 'string' && (body.includes('\ufffd') || !body.isWellFormed())) {
+    throw new CallerError(
+      'invalid_request',
+      `The body is not UTF-8, or holds the character U+FFFD, which must be written as ${FFFD[kind]}.`,
+    );
+  }
+  if (text.startsWith('\ufeff')) {
+    throw new CallerError('invalid_request', 'The body must not begin with a byte order mark.');
+  }
+  return text;
+}
+
+function decodeUtf8(bytes: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new CallerError('invalid_request', 'The body is not UTF-8.');
+  }
 }
 
 function readQuery({ multiValueQueryStringParameters }: JsonObject): URLSearchParams {
@@ -168,14 +200,14 @@ const MEDIA_TYPE: Readonly<Record<BodyKind, string>> = {
   json: 'application/json',
 };
 
-function readFields(body: string, contentType: string | undefined, kind: BodyKind): JsonObject {
-  if (kind === 'json' && body === '') return {};
+function readFields(body: Buffer | string, contentType: string | undefined, kind: BodyKind): JsonObject {
+  if (kind === 'json' && body.length === 0) return {};
   if (contentType?.split(';')[0]?.trim().toLowerCase() !== MEDIA_TYPE[kind]) {
     throw new CallerError('invalid_request', `The body is not ${MEDIA_TYPE[kind]}.`);
   }
-  if (body.includes('\ufffd')) throw new CallerError('invalid_request', 'The body is not UTF-8.');
-  if (kind === 'json') return parseJsonObject(body);
-  const pairs = [...new URLSearchParams(body)];
+  const text = readText(body, kind);
+  if (kind === 'json') return parseJsonObject(text);
+  const pairs = [...new URLSearchParams(text)];
   const fields = new Map(pairs);
   // RFC 6749, section 3.2: a parameter must not be repeated.
   if (fields.size !== pairs.length) throw new CallerError('invalid_request', 'The body names a parameter twice.');

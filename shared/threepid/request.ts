@@ -10,7 +10,11 @@ import { MatrixError } from './matrix-error.ts';
 
 /** A call of a native operation. */
 export interface MatrixRequest extends UserCall {
-  /** The body as it came. */
+  /**
+   * The body as it came.
+   *
+   * @throws {CallerError} It is not UTF-8.
+   */
   readonly text: () => string;
   readonly remainingMs: () => number;
   readonly note: (fields: Record<string, unknown>) => void;
@@ -64,8 +68,8 @@ export function readIdServer(text: string, allowed: readonly string[], { note }:
  * @throws {MatrixError} `M_NOT_JSON`; `M_BAD_JSON`: it is no object, or beyond what any body needs; `M_MISSING_PARAM`;
  *   `M_INVALID_PARAM`. None of them quotes it.
  */
-export function readBody<Schema extends z.ZodMiniObject>(schema: Schema, { text }: MatrixRequest): z.output<Schema> {
-  const body = parseBody(text());
+export function readBody<Schema extends z.ZodMiniObject>(schema: Schema, call: MatrixRequest): z.output<Schema> {
+  const body = parseBody(readText(call));
   const missing = Object.keys(schema.shape).find((key) => !Object.hasOwn(body, key) && !isOptional(schema, key));
   if (missing !== undefined) throw new MatrixError(400, 'M_MISSING_PARAM', `The key ${missing} is missing.`);
   const { success, data, error } = schema.safeParse(body);
@@ -78,6 +82,14 @@ function isOptional(schema: z.ZodMiniObject, key: string): boolean {
   return z.safeParse(schema.shape[key] ?? z.unknown(), undefined).success;
 }
 
+function readText({ text }: MatrixRequest): string {
+  try {
+    return text();
+  } catch (error) {
+    throw error instanceof CallerError ? new MatrixError(400, 'M_NOT_JSON', error.message) : error;
+  }
+}
+
 function parseBody(text: string): JsonObject {
   let value: unknown;
   try {
@@ -85,8 +97,6 @@ function parseBody(text: string): JsonObject {
   } catch {
     throw new MatrixError(400, 'M_NOT_JSON', 'The body is not JSON.');
   }
-  // What decoding puts for bytes that are no UTF-8.
-  if (text.includes('\ufffd')) throw new MatrixError(400, 'M_NOT_JSON', 'The body is not UTF-8.');
   if (!isJsonObject(value)) throw new MatrixError(400, 'M_BAD_JSON', 'The body is not a JSON object.');
   try {
     assertJsonShape(value);

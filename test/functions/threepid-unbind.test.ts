@@ -232,6 +232,43 @@ describe('the body', () => {
     expect(first.requests).toEqual([]);
   });
 
+  test.each<[string, string, Buffer<ArrayBuffer>, object]>([
+    ['as bytes, it may hold U+FFFD', 'text/plain', Buffer.from('{"x":"\ufffd"}'), { errcode: 'M_MISSING_PARAM' }],
+    [
+      'as text, it may hold it escaped',
+      'application/json',
+      Buffer.from('{"x":"\\ufffd"}'),
+      { errcode: 'M_MISSING_PARAM' },
+    ],
+    [
+      'as text, it may not hold it as it is',
+      'application/json',
+      Buffer.from('{"x":"\ufffd"}'),
+      { errcode: 'M_NOT_JSON', error: expect.stringContaining('must be written as \\ufffd') },
+    ],
+    [
+      'as bytes, it must be UTF-8',
+      'text/plain',
+      Buffer.from('{"x":"\xff"}', 'latin1'),
+      { errcode: 'M_NOT_JSON', error: 'The body is not UTF-8.' },
+    ],
+    [
+      'it must not begin with a byte order mark',
+      'text/plain',
+      Buffer.from('\ufeff{}'),
+      { errcode: 'M_NOT_JSON', error: 'The body must not begin with a byte order mark.' },
+    ],
+  ])('%s', async (_, type, body, expected) => {
+    const response = await fetch(`${matrix.project.gatewayUrl}/_matrix/client/v3/account/3pid/unbind`, {
+      method: 'POST',
+      headers: { Authorization: `Bearer ${token}`, 'Content-Type': type },
+      body,
+    });
+
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject(expected);
+  });
+
   test.each([null, ''])('the id_server %j is none', async (idServer) => {
     await matrix.remember({ mxid, ...EMAIL }, [first.name]);
     expect(await unbind({ ...EMAIL, id_server: idServer })).toEqual(SUCCESS);
