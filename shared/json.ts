@@ -3,7 +3,10 @@ import { CallerError } from './errors.ts';
 /** The most bytes of a body; of a raw one, as compact JSON. */
 const MAX_BODY_BYTES = 256 * 1024;
 
+/** The most levels of a body. */
 const MAX_DEPTH = 16;
+/** The most levels of what another server says: of its answers, and of the header and the claims of a token. */
+export const MAX_FOREIGN_DEPTH = 64;
 /** The most keys of an object. */
 export const MAX_KEYS = 256;
 /** The most values in all, lists included: what is walked in some milliseconds. */
@@ -61,6 +64,19 @@ export function parseJsonObject(text: string): JsonObject {
   return value;
 }
 
+/**
+ * Whether a parsed JSON value has more than so many levels. Without recursion: what is too deep is the same in a process
+ * with a small stack and in one with a large stack.
+ */
+export function isDeeperThan(value: unknown, levels: number): boolean {
+  let level = [value].filter(isContainer);
+  for (let depth = 1; level.length > 0; depth += 1) {
+    if (depth > levels) return true;
+    level = level.flatMap((container): unknown[] => Object.values(container)).filter(isContainer);
+  }
+  return false;
+}
+
 function valuesOf(container: object): unknown[] {
   if (Array.isArray(container)) return container;
   const keys = Object.keys(container);
@@ -89,11 +105,20 @@ export function hasDuplicateKeys(text: string): boolean {
   return written !== countKeys(JSON.parse(text));
 }
 
+/** Without recursion: what another has written may be as deep as its text is long. */
 function countKeys(value: unknown): number {
   let count = 0;
-  JSON.stringify(value, (_key, child) => {
-    if (isJsonObject(child)) count += Object.keys(child).length;
-    return child;
-  });
+  const containers = [value].filter(isContainer);
+  for (let container = containers.pop(); container !== undefined; container = containers.pop()) {
+    const values: unknown[] = Object.values(container);
+    if (!Array.isArray(container)) count += values.length;
+    for (const child of values) if (isContainer(child)) containers.push(child);
+  }
   return count;
+}
+
+/** What is wrong with the text of a JSON that another server has signed, in words for the log; undefined: nothing is. */
+export function findSignedJsonFault(text: string): 'a name twice' | 'nested too deep' | undefined {
+  if (isDeeperThan(JSON.parse(text), MAX_FOREIGN_DEPTH)) return 'nested too deep';
+  return hasDuplicateKeys(text) ? 'a name twice' : undefined;
 }

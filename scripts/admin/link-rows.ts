@@ -87,7 +87,7 @@ function readJsonRow(line: number, text: string): ReadRow<LinkRow> {
   // A dump has null for what is not there.
   const fields = Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null));
   const read = readRow(line, fields, FORMAT);
-  // After the row is known to be flat: to look for keys in what is deep would overflow.
+  // After the row is known to be flat: its own fault says more.
   return read.row !== undefined && hasDuplicateKeys(text) ? { line, fault: 'it names a field twice' } : read;
 }
 

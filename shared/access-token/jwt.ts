@@ -1,7 +1,7 @@
 import { hash, subtle } from 'node:crypto';
 import type { CryptoKey, JSONWebKeySet, JWSHeaderParameters } from 'jose';
 import { isFailure } from '../errors.ts';
-import { hasDuplicateKeys, isJsonObject } from '../json.ts';
+import { findSignedJsonFault, isJsonObject } from '../json.ts';
 import { once } from '../once.ts';
 import { jsonObjectOf } from '../outgoing/json.ts';
 import { OutgoingFailure } from '../outgoing/send.ts';
@@ -59,10 +59,10 @@ export function createJwtVerifier(row: Issuer, settings: IssuerSettings): Verify
       clockTolerance: options.atAnyTime ? Number.MAX_SAFE_INTEGER : CLOCK_SKEW_S,
       currentDate: new Date(settings.now()),
     });
-    if (!ACCESS_TOKEN_TYPES.includes(String(protectedHeader.typ).toLowerCase())) return refused('wrong_type');
-    if (token.split('.', 2).some((part) => hasDuplicateKeys(Buffer.from(part, 'base64url').toString()))) {
-      return refused('malformed');
-    }
+    const { typ } = protectedHeader;
+    if (typeof typ !== 'string' || !ACCESS_TOKEN_TYPES.includes(typ.toLowerCase())) return refused('wrong_type');
+    const texts = token.split('.', 2).map((part) => Buffer.from(part, 'base64url').toString());
+    if (texts.some((text) => findSignedJsonFault(text) !== undefined)) return refused('malformed');
     const verified = readClaims(payload, row.issuer, settings.grantClaim);
     if (verified === undefined) return refused('bad_claims');
     const verification = { status: 'verified', token: verified } as const;

@@ -1,5 +1,5 @@
 import { Misconfigured } from '../errors.ts';
-import type { JsonObject } from '../json.ts';
+import { isJsonObject, type JsonObject } from '../json.ts';
 import type { Send } from '../outgoing/send.ts';
 import type { Settings } from '../settings.ts';
 import { jwtSigningInput } from '../token-revocation/token-id.ts';
@@ -112,13 +112,13 @@ export interface IssuerSettings {
   readonly now: () => number;
 }
 
-/** The `iss` of what looks like a JWT, unverified: '' when it has none, undefined when the token is no JWT. */
+/** The `iss` of what looks like a JWT, unverified: '' when it has none that is text, undefined when the token is no JWT. */
 function claimedIssuer(token: string): string | undefined {
   const payload = jwtSigningInput(token)?.split('.')[1];
   if (payload === undefined) return undefined;
   try {
     const claims: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString());
-    return typeof claims === 'object' && claims !== null && 'iss' in claims ? String(claims.iss) : '';
+    return isJsonObject(claims) && typeof claims.iss === 'string' ? claims.iss : '';
   } catch {
     return '';
   }

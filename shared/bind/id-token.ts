@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { CLOCK_SKEW_S } from '../access-token/claims.ts';
-import { hasDuplicateKeys, isJsonObject, type JsonObject } from '../json.ts';
+import { findSignedJsonFault, isJsonObject, type JsonObject } from '../json.ts';
 
 const MAX_LENGTH = 16 * 1024;
 /** It answers a code that was used just now: an old one is somebody else's, or kept by the provider. */
@@ -26,7 +26,8 @@ export function findIdTokenFault(
 ): string | undefined {
   if (idToken.length > MAX_LENGTH) return 'too long';
   const [header = '', payload = ''] = idToken.split('.', 2).map(decodePart);
-  if (hasDuplicateKeys(header) || hasDuplicateKeys(payload)) return 'a name twice';
+  const jsonFault = findSignedJsonFault(header) ?? findSignedJsonFault(payload);
+  if (jsonFault !== undefined) return jsonFault;
   const { typ, alg } = parseObject(header);
   if (typ !== undefined && !(typeof typ === 'string' && /^(application\/)?jwt$/i.test(typ))) return 'typ';
   const { sub, iat, exp, at_hash: atHash, c_hash: codeHash } = claims;

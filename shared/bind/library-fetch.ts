@@ -1,4 +1,6 @@
+import { isUtf8 } from 'node:buffer';
 import type { CustomFetchOptions } from 'oauth4webapi';
+import { isDeeperThan, MAX_FOREIGN_DEPTH } from '../json.ts';
 import { OutgoingFailure, type Send } from '../outgoing/send.ts';
 
 /** The `fetch` that the OAuth library is given. */
@@ -39,11 +41,25 @@ function readStatus(status: number): number {
   return status;
 }
 
-/** Bytes that are no UTF-8 would all become the same character, and two accounts one. */
+/**
+ * The text of an answer for the library, which parses it, and clones keys by recursion. Bytes that are no UTF-8 would
+ * all become the same character, and two accounts one.
+ *
+ * @throws {OutgoingFailure} `malformed`: it is not UTF-8, or is JSON of more than {@link MAX_FOREIGN_DEPTH} levels.
+ */
 function readText(body: Buffer): string {
+  if (!isUtf8(body)) throw new OutgoingFailure('malformed');
+  // As the decoder of a Response does, without the byte order mark.
+  const text = new TextDecoder().decode(body);
+  if (isDeeperThan(parseJson(text), MAX_FOREIGN_DEPTH)) throw new OutgoingFailure('malformed');
+  return text;
+}
+
+/** Undefined: it is not JSON, which the library says with the status at hand. */
+function parseJson(text: string): unknown {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(body);
+    return JSON.parse(text);
   } catch {
-    throw new OutgoingFailure('malformed');
+    return undefined;
   }
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { monotonicMs } from '../clock.ts';
 import { contentCodings, decodeContent } from '../content-coding.ts';
 import { Failure, Misconfigured, type StoreFault, StoreUnavailable } from '../errors.ts';
+import { isDeeperThan, isJsonObject, MAX_FOREIGN_DEPTH } from '../json.ts';
 import { deadlineIn } from './deadline.ts';
 import type { StoreSchema } from './store-schema.ts';
 
@@ -216,12 +217,12 @@ export async function openDynamodb(
   }
 
   async function batchGet(ids: readonly string[], until: number): Promise<Item[]> {
-    const items: Item[] = [];
+    let items: Item[] = [];
     let keys: readonly Item[] = ids.map((id) => ({ id: { S: id } }));
     for (let attempt = 0; ; attempt += 1) {
       const body = { RequestItems: { [table]: { Keys: keys, ConsistentRead: true } } };
       const answer = await call('BatchGetItem', body, until);
-      items.push(...Object.values(answer?.Responses ?? {}).flat());
+      items = items.concat(Object.values(answer?.Responses ?? {}).flat());
       keys = Object.values(answer?.UnprocessedKeys ?? {}).flatMap(({ Keys }) => Keys);
       if (keys.length === 0) return items;
       await pauseBeforeRetry(attempt, until);
@@ -428,7 +429,7 @@ function parseObject(text: string): Parsed | undefined {
   try {
     const value: unknown = JSON.parse(text);
     // Not checked further: what is read of it is, where it decides.
-    return typeof value === 'object' && value !== null ? (value as Parsed) : undefined;
+    return isJsonObject(value) && !isDeeperThan(value, MAX_FOREIGN_DEPTH) ? (value as Parsed) : undefined;
   } catch {
     return undefined;
   }

@@ -1,18 +1,21 @@
-import { isJsonObject, type JsonObject } from '../json.ts';
+import { isDeeperThan, isJsonObject, type JsonObject, MAX_FOREIGN_DEPTH } from '../json.ts';
 import { OutgoingFailure, type OutgoingResponse } from './send.ts';
 
 /**
- * The JSON value of an answer.
+ * The JSON value of an answer. A byte order mark before it is skipped, as RFC 8259, section 8.1, lets a reader do.
  *
- * @throws {OutgoingFailure} `malformed`
+ * @throws {OutgoingFailure} `malformed`: it is not JSON in UTF-8, or has more than {@link MAX_FOREIGN_DEPTH} levels.
  */
 export function jsonOf({ body }: OutgoingResponse): unknown {
+  let value: unknown;
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch {
     // Without the cause: what a parser says quotes the text.
     throw new OutgoingFailure('malformed');
   }
+  if (isDeeperThan(value, MAX_FOREIGN_DEPTH)) throw new OutgoingFailure('malformed');
+  return value;
 }
 
 /**

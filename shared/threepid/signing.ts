@@ -1,4 +1,5 @@
 import { createPrivateKey, type KeyObject, sign } from 'node:crypto';
+import { MAX_FOREIGN_DEPTH } from '../json.ts';
 import { parsedText } from '../settings.ts';
 
 /** A homeserver's key. */
@@ -26,14 +27,18 @@ export const MatrixSigningKey = parsedText(
  * Canonical JSON: the shortest, its keys in the order of their code points.
  *
  * @param value Of JSON alone: whatever is not in it, such as `undefined`, is refused.
- * @throws {RangeError} It holds a number that is not whole or too large, or a text that is not well-formed Unicode.
+ * @param levels How many levels it may have.
+ * @throws {RangeError} It holds a number that is not whole or too large, or a text that is not well-formed Unicode, or
+ *   has more levels.
  * @see https://spec.matrix.org/v1.15/appendices/#canonical-json
  */
-export function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
+export function canonicalJson(value: unknown, levels = MAX_FOREIGN_DEPTH): string {
   if (typeof value === 'object' && value !== null) {
+    if (levels === 0) throw new RangeError('not canonical JSON: nested too deep');
+    const write = (part: unknown) => canonicalJson(part, levels - 1);
+    if (Array.isArray(value)) return `[${value.map(write).join(',')}]`;
     const members = Object.entries(value).sort(([a], [b]) => compareCodePoints(a, b));
-    return `{${members.map(([key, member]) => `${canonicalJson(key)}:${canonicalJson(member)}`).join(',')}}`;
+    return `{${members.map(([key, member]) => `${write(key)}:${write(member)}`).join(',')}}`;
   }
   const isEncodable =
     typeof value === 'string' ? value.isWellFormed() : typeof value === 'number' ? Number.isSafeInteger(value) : true;

@@ -10,6 +10,7 @@ import { TOKEN_REVOCATION_SCHEMA, type TokenRevocationStore } from '#shared/toke
 import { CONTENT_CODINGS } from '#test/support/content-codings.ts';
 import { DYNAMODB_CREDENTIALS, urlOfNewTable } from '#test/support/dynamodb-server.ts';
 import {
+  type ApiAnswer,
   type ApiRequest,
   apiError,
   type DynamodbProxy,
@@ -258,6 +259,17 @@ describe('a DynamoDB store', () => {
       fault: 'unreachable',
       cause: { message: typeof message === 'string' ? message : expect.stringMatching(message) },
     });
+  });
+
+  const DEEP = `{"__type":${'['.repeat(100_000)}${']'.repeat(100_000)}}`;
+  const MANY = { Responses: { test: new Array(200_000).fill({ id: { S: 'x' } }) } };
+  test.each<[string, ApiAnswer, string]>([
+    ['items', { status: 200, body: MANY }, 'not_migrated'],
+    ['levels', { status: 500, body: {}, coding: ['identity', () => Buffer.from(DEEP)] }, 'unreachable'],
+  ])('an answer of more %s than the stack has room for is told by its fault', async (_name, answer, fault) => {
+    const { url } = await createTable();
+    const { store } = await openThrough(url, async () => answer);
+    await expect(store.check(tokenOf('a'), 1000)).rejects.toMatchObject({ fault });
   });
 
   test('keys that were not processed are read again before it is decided', async () => {

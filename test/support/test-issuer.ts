@@ -4,7 +4,8 @@ import { SignJWT } from 'jose';
 /** An issuer whose tokens a test signs itself, the clients that know it, and the settings that make functions do so. */
 export const ISSUER = 'https://auth.example';
 const AUDIENCE = 'https://api.example';
-const SECRET = 'obviously-fake-secret-of-an-issuer';
+/** What it signs with. */
+export const SECRET = 'obviously-fake-secret-of-an-issuer';
 
 /** The claims of an access token of `user-1` at the client `skill`, issued ten seconds ago, valid for an hour. */
 export const CLAIMS = () => {

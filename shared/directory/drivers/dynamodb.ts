@@ -144,12 +144,12 @@ export async function openDynamodbDirectory(
         ...{ TableName, ConsistentRead: true, FilterExpression: 'attribute_exists(s) AND NOT begins_with(s, :key)' },
         ExpressionAttributeValues: { ':key': { S: `${keyName}.` } },
       };
-      const found: SealedText[] = [];
+      let found: SealedText[] = [];
       let start: Item | undefined;
       do {
         // The time is for each page: the table may be large, and this is an operator's call.
         const answer = await client.call('Scan', { ...scan, ...(start && { ExclusiveStartKey: start }) }, deadlineIn());
-        found.push(...(answer?.Items ?? []).map(sealedText));
+        found = found.concat((answer?.Items ?? []).map(sealedText));
         start = answer?.LastEvaluatedKey;
       } while (start !== undefined && found.length < limit);
       return [...found.filter(({ of }) => of === 'link'), ...found.filter(({ of }) => of === 'job')].slice(0, limit);

@@ -33,7 +33,9 @@ const CLAIMS = {
 };
 
 const encode = (value: unknown) =>
-  Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
+  (Buffer.isBuffer(value) ? value : Buffer.from(typeof value === 'string' ? value : JSON.stringify(value))).toString(
+    'base64url',
+  );
 
 /** A JWT signed with RS256, whatever its header says. */
 function jwt(claims: unknown, header: unknown = {}, key: KeyObject = rsa.privateKey): string {
@@ -173,6 +175,14 @@ describe('a JWT is refused', () => {
     ['no typ', jwt(CLAIMS, { typ: undefined }), 'wrong_type'],
     ['a claim named twice', jwt(`{"sub":"admin",${JSON.stringify(CLAIMS).slice(1)}`), 'malformed'],
     ['a header named twice', jwt(CLAIMS, '{"alg":"RS256","typ":"at+jwt","kid":"r1","typ":"at+jwt"}'), 'malformed'],
+    ['a typ that is a list', jwt(CLAIMS, { typ: ['at+jwt'] }), 'wrong_type'],
+    ['an issuer that is a list', jwt({ ...CLAIMS, iss: [ISSUER] }), 'unknown_issuer'],
+    [
+      'a subject that is not UTF-8',
+      jwt(Buffer.from(JSON.stringify({ ...CLAIMS, sub: '\xff' }), 'latin1')),
+      'malformed',
+    ],
+    ['claims of 65 levels', jwt({ ...CLAIMS, deep: JSON.parse(`${'['.repeat(64)}${']'.repeat(64)}`) }), 'malformed'],
     ['a payload that is a list', jwt([CLAIMS]), 'unknown_issuer'],
     ['a payload that is not JSON', jwt('no json'), 'unknown_issuer'],
     ['two parts', jwt(CLAIMS).split('.').slice(0, 2).join('.'), 'unknown_issuer'],
