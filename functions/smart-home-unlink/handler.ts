@@ -13,6 +13,8 @@ const unlinkAccount: Operation<Ports> = async (call, ports) => {
   return { status: 200, body: { request_id: call.requestId } };
 };
 
+const checkAvailability: Operation<Ports> = async () => ({ status: 200 });
+
 const passOn: Operation<Ports> = async (call, ports) => ({ status: 200, body: await forwardRaw(call, ports) });
 
 const restOperations = Object.fromEntries(
@@ -56,7 +58,8 @@ export const handler = defineFunction({
   raw: { unlink: unlinkAccount, discovery: passOn, query: passOn, action: passOn },
   gateway: {
     'smart-home-unlink': unlinkAccount,
-    'smart-home-unlink.check': async () => ({ status: 200 }),
+    'smart-home-unlink.check': checkAvailability,
+    'smart-home-unlink.check-slash': checkAvailability,
     ...restOperations,
   },
   large: ['discovery', 'query', 'action', ...Object.keys(restOperations)],

@@ -29,6 +29,7 @@ const operations = [...gateway.matchAll(/operationId: (\S+)/g)].map(([, id]) => 
 /** What anybody may have: that a skill is there, what a browser asks first, a script. */
 const OPEN = new Set([
   'smart-home-unlink.check',
+  'smart-home-unlink.check-slash',
   'social-unlink.preflight',
   'social-unlink.script',
   'threepid-bind.preflight',

@@ -287,8 +287,14 @@ describe('behind the gateway', () => {
     expect(project.countRows()).toBe(before);
   });
 
-  test('HEAD /v1.0/ answers 200 and no body', async () => {
-    expect(await project.gateway('HEAD', '/v1.0/')).toMatchObject({ status: 200, body: '' });
+  test.each(['/v1.0', '/v1.0/'])('HEAD %s answers 200 and no body', async (path) => {
+    expect(await project.gateway('HEAD', path)).toMatchObject({ status: 200, body: '' });
+    const unusable = await project.gateway('HEAD', path, { 'X-Request-Id': 'x'.repeat(256) });
+    expect(unusable).toMatchObject({ status: 400, body: '' });
+  });
+
+  test.each(['GET', 'POST'])('%s /v1.0 is no method of the path', async (method) => {
+    expect((await project.gateway(method, '/v1.0')).status).toBe(405);
   });
 
   test('a gateway that withholds the credential leads to a 401', async () => {
