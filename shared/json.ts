@@ -28,15 +28,14 @@ export function isJsonObject(value: unknown): value is JsonObject {
  * @throws {CallerError} `invalid_request`
  */
 export function assertJsonShape(value: unknown): void {
-  let level = [value].filter(isContainer);
   let values = 0;
-  for (let depth = 1; level.length > 0; depth += 1) {
-    if (depth > MAX_DEPTH) refuse(`The body is nested deeper than ${MAX_DEPTH} levels.`);
-    const children = level.map(valuesOf);
-    values += children.reduce((sum, { length }) => sum + length, 0);
+  const isTooDeep = isDeeperThan(value, MAX_DEPTH, (container) => {
+    const children = valuesOf(container);
+    values += children.length;
     if (values > MAX_VALUES) refuse(`The body has more than ${MAX_VALUES} values.`);
-    level = children.flat().filter(isContainer);
-  }
+    return children;
+  });
+  if (isTooDeep) refuse(`The body is nested deeper than ${MAX_DEPTH} levels.`);
 }
 
 /** @throws {CallerError} `payload_too_large` */
@@ -67,12 +66,18 @@ export function parseJsonObject(text: string): JsonObject {
 /**
  * Whether a parsed JSON value has more than so many levels. Without recursion: what is too deep is the same in a process
  * with a small stack and in one with a large stack.
+ *
+ * @param valuesOf Sees each object and list down to there, level by level, and returns what is in it.
  */
-export function isDeeperThan(value: unknown, levels: number): boolean {
+export function isDeeperThan(
+  value: unknown,
+  levels: number,
+  valuesOf: (container: object) => unknown[] = Object.values,
+): boolean {
   let level = [value].filter(isContainer);
   for (let depth = 1; level.length > 0; depth += 1) {
     if (depth > levels) return true;
-    level = level.flatMap((container): unknown[] => Object.values(container)).filter(isContainer);
+    level = level.flatMap((container) => valuesOf(container)).filter(isContainer);
   }
   return false;
 }
@@ -105,15 +110,13 @@ export function hasDuplicateKeys(text: string): boolean {
   return written !== countKeys(JSON.parse(text));
 }
 
-/** Without recursion: what another has written may be as deep as its text is long. */
 function countKeys(value: unknown): number {
   let count = 0;
-  const containers = [value].filter(isContainer);
-  for (let container = containers.pop(); container !== undefined; container = containers.pop()) {
-    const values: unknown[] = Object.values(container);
+  isDeeperThan(value, Number.POSITIVE_INFINITY, (container) => {
+    const values = Object.values(container);
     if (!Array.isArray(container)) count += values.length;
-    for (const child of values) if (isContainer(child)) containers.push(child);
-  }
+    return values;
+  });
   return count;
 }
 

@@ -48,10 +48,9 @@ function readStatus(status: number): number {
  * @throws {OutgoingFailure} `malformed`: it is not UTF-8, or is JSON of more than {@link MAX_FOREIGN_DEPTH} levels.
  */
 function readText(body: Buffer): string {
-  if (!isUtf8(body)) throw new OutgoingFailure('malformed');
   // As the decoder of a Response does, without the byte order mark.
   const text = new TextDecoder().decode(body);
-  if (isDeeperThan(parseJson(text), MAX_FOREIGN_DEPTH)) throw new OutgoingFailure('malformed');
+  if (!isUtf8(body) || isDeeperThan(parseJson(text), MAX_FOREIGN_DEPTH)) throw new OutgoingFailure('malformed');
   return text;
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { monotonicMs } from '../clock.ts';
-import { contentCodings, decodeContent } from '../content-coding.ts';
+import { decodeContent } from '../content-coding.ts';
 import { Failure, Misconfigured, type StoreFault, StoreUnavailable } from '../errors.ts';
 import { isDeeperThan, isJsonObject, MAX_FOREIGN_DEPTH } from '../json.ts';
 import { deadlineIn } from './deadline.ts';
@@ -175,8 +175,7 @@ export async function openDynamodb(
         });
         answer.on('end', () => {
           try {
-            const codings = contentCodings(answer.headers['content-encoding']);
-            const body = decodeContent(Buffer.concat(chunks), codings, MAX_ANSWER_BYTES);
+            const body = decodeContent(Buffer.concat(chunks), answer.headers['content-encoding'], MAX_ANSWER_BYTES);
             resolve({ status: answer.statusCode ?? 0, text: body.toString() });
           } catch (error) {
             fail(error as Error); // as decodeContent throws

@@ -7,15 +7,13 @@ import { OutgoingFailure, type OutgoingResponse } from './send.ts';
  * @throws {OutgoingFailure} `malformed`: it is not JSON in UTF-8, or has more than {@link MAX_FOREIGN_DEPTH} levels.
  */
 export function jsonOf({ body }: OutgoingResponse): unknown {
-  let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+    if (!isDeeperThan(value, MAX_FOREIGN_DEPTH)) return value;
   } catch {
     // Without the cause: what a parser says quotes the text.
-    throw new OutgoingFailure('malformed');
   }
-  if (isDeeperThan(value, MAX_FOREIGN_DEPTH)) throw new OutgoingFailure('malformed');
-  return value;
+  throw new OutgoingFailure('malformed');
 }
 
 /**

@@ -70,7 +70,7 @@ export interface Call {
   /**
    * The body of the native protocol as text, of whatever kind it says it is; of a raw call, the `payload` as JSON.
    *
-   * @throws {CallerError} `invalid_request`: it is not UTF-8, or begins with a byte order mark.
+   * @throws {CallerError} `invalid_request`: it is not UTF-8.
    */
   readonly text: () => string;
   /** The body as it came, to be passed on. Of a raw call, what the platform's parser left of it. */

@@ -43,7 +43,7 @@ export function httpTransport<Ports>(
         query: () => readQuery(event),
         parameters: () => readParameters(event),
         fields: (kind) => readFields(body, contentType, kind),
-        text: () => readText(body, 'json'),
+        text: () => readText(body),
         sent: () => ({ contentType, contentEncoding: headerOf(event, 'content-encoding'), body }),
       };
     },
@@ -139,36 +139,20 @@ function readBody({ body, isBase64Encoded }: JsonObject, isLarge: boolean): Buff
   return bytes;
 }
 
-/** How a character is written in a body without the character itself. */
-const FFFD: Readonly<Record<BodyKind, string>> = { form: '%EF%BF%BD', json: '\\ufffd' };
-
 /**
- * The text of a body. Of bytes that are not UTF-8 the platform has made U+FFFD where it has made text of them: there the
- * character itself is refused too, for nobody can tell whether the caller wrote it.
+ * The text of a body, with a byte order mark if it has one: neither JSON nor a form may begin so (RFC 8259, section 8.1), and
+ * the platform's parser does not take it in a raw call either. Of bytes that are not UTF-8 the platform has made U+FFFD
+ * where it has made text of them: there the character itself is refused too, for nobody can tell whether the caller wrote it.
  *
- * @throws {CallerError} `invalid_request`: it is not UTF-8; it begins with a byte order mark, which RFC 8259, section 8.1,
- *   does not allow, and which the platform's parser does not take in a raw call either.
+ * @throws {CallerError} `invalid_request`
  */
-function readText(body: Buffer | string, kind: BodyKind): string {
-  const text = typeof body === 'string' ? body : decodeUtf8(body);
-  if (typeof body === 'string' && (body.includes('\ufffd') || !body.isWellFormed())) {
-    throw new CallerError(
-      'invalid_request',
-      `The body is not UTF-8, or holds the character U+FFFD, which must be written as ${FFFD[kind]}.`,
-    );
+function readText(body: Buffer | string): string {
+  const isText = typeof body === 'string';
+  if (isText ? body.includes('\ufffd') || !body.isWellFormed() : !isUtf8(body)) {
+    const hint = isText ? ', or holds U+FFFD, which must be escaped: in JSON as \\ufffd' : '';
+    throw new CallerError('invalid_request', `The body is not UTF-8${hint}.`);
   }
-  if (text.startsWith('\ufeff')) {
-    throw new CallerError('invalid_request', 'The body must not begin with a byte order mark.');
-  }
-  return text;
-}
-
-function decodeUtf8(bytes: Buffer): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw new CallerError('invalid_request', 'The body is not UTF-8.');
-  }
+  return body.toString();
 }
 
 function readQuery({ multiValueQueryStringParameters }: JsonObject): URLSearchParams {
@@ -205,7 +189,7 @@ function readFields(body: Buffer | string, contentType: string | undefined, kind
   if (contentType?.split(';')[0]?.trim().toLowerCase() !== MEDIA_TYPE[kind]) {
     throw new CallerError('invalid_request', `The body is not ${MEDIA_TYPE[kind]}.`);
   }
-  const text = readText(body, kind);
+  const text = readText(body);
   if (kind === 'json') return parseJsonObject(text);
   const pairs = [...new URLSearchParams(text)];
   const fields = new Map(pairs);

@@ -246,9 +246,14 @@ describe('a DynamoDB store', () => {
   });
 
   test.each([
-    ['a coding that nobody knows', 'zstd', (body: Buffer) => body, 'Content-Encoding must be gzip, deflate or br'],
+    [
+      'a coding that nobody knows',
+      'zstd',
+      (body: Buffer) => body,
+      'Content-Encoding must be up to 5 of gzip, deflate and br',
+    ],
     ['text that is called gzip', 'gzip', (body: Buffer) => body, 'incorrect header check'],
-    ['more than 4 MB, decoded', 'gzip', () => gzipSync(Buffer.alloc(4_000_001)), /larger than 4000000 bytes/],
+    ['more than 4 MB, decoded', 'gzip', () => gzipSync(Buffer.alloc(4_000_001)), 'the answer is too large'],
   ])('an answer that cannot be decoded is an error: %s', async (_name, name, encode, message) => {
     const { url } = await createTable();
     const { store } = await openThrough(url, async (_request, forward) => ({
@@ -257,7 +262,7 @@ describe('a DynamoDB store', () => {
     }));
     await expect(store.check(tokenOf('a'))).rejects.toMatchObject({
       fault: 'unreachable',
-      cause: { message: typeof message === 'string' ? message : expect.stringMatching(message) },
+      cause: { message },
     });
   });
 

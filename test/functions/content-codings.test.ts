@@ -135,7 +135,7 @@ describe('an issuer', () => {
     expect((await introspect(project, 'opaque')).status).toBe(503);
     expect(project.takeLogLine()).toMatchObject({
       outgoing_fault: 'malformed',
-      error: { cause: 'Content-Encoding must be gzip, deflate or br' },
+      error: { cause: 'Content-Encoding must be up to 5 of gzip, deflate and br' },
     });
   });
 

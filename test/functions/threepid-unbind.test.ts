@@ -244,7 +244,7 @@ describe('the body', () => {
       'as text, it may not hold it as it is',
       'application/json',
       Buffer.from('{"x":"\ufffd"}'),
-      { errcode: 'M_NOT_JSON', error: expect.stringContaining('must be written as \\ufffd') },
+      { errcode: 'M_NOT_JSON', error: expect.stringContaining('must be escaped: in JSON as \\ufffd') },
     ],
     [
       'as bytes, it must be UTF-8',
@@ -256,7 +256,7 @@ describe('the body', () => {
       'it must not begin with a byte order mark',
       'text/plain',
       Buffer.from('\ufeff{}'),
-      { errcode: 'M_NOT_JSON', error: 'The body must not begin with a byte order mark.' },
+      { errcode: 'M_NOT_JSON', error: 'The body is not JSON.' },
     ],
   ])('%s', async (_, type, body, expected) => {
     const response = await fetch(`${matrix.project.gatewayUrl}/_matrix/client/v3/account/3pid/unbind`, {

@@ -70,7 +70,7 @@ describe('an answer in a content coding that nobody asked for', () => {
     const { headers, body } = await get(await coded(coding, encode(Buffer.from('тело'))));
     expect(body.toString()).toBe('тело');
     expect(headers).toMatchObject({ 'content-type': 'text/plain' });
-    expect(headers).not.toHaveProperty('content-encoding');
+    expect(headers['content-encoding'] ?? '').toBe('');
   });
 
   test('is decoded whatever its status', async () => {
@@ -92,7 +92,7 @@ describe('an answer in a content coding that nobody asked for', () => {
 
   test('says which codings there may be', async () => {
     await expect(get(await coded('zstd', Buffer.from('x')))).rejects.toMatchObject({
-      cause: { message: 'Content-Encoding must be gzip, deflate or br' },
+      cause: { message: 'Content-Encoding must be up to 5 of gzip, deflate and br' },
     });
   });
 
