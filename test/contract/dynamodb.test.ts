@@ -233,6 +233,8 @@ describe('a DynamoDB store', () => {
     expect(error).toMatchObject({ code: 'server_error', message });
     expect(error).not.toHaveProperty('fault');
     expect(inspect(error, { depth: 10 })).not.toContain('canary');
+  });
+
   test.each(CONTENT_CODINGS)('an answer in a coding that nobody asked for is decoded: %s', async (_name, ...coding) => {
     const { url } = await createTable();
     const asked: unknown[] = [];
