@@ -91,6 +91,8 @@ function decodeBody(body: string, isBase64Encoded: boolean | undefined): Buffer 
 const callsInFlight = new Set<number>();
 /** Calls announced by a byte but not received (−1), or received with their bytes not read yet (above 0). */
 let unreadBytes = 0;
+/** Messages that have not left yet: a large one leaves in parts. */
+let unsent = 0;
 /** An error that surfaced after the thaw and before the message of the call that caused it; that call fails with it. */
 let errorBeforeCall: string | undefined;
 let handler: Handler;
@@ -161,14 +163,17 @@ function finish(message: Extract<InstanceMessage, { id: number }>): void {
 }
 
 function send(message: InstanceMessage): void {
-  // Only once the message has left: a frozen process sends nothing.
-  process.send?.(message, undefined, undefined, freezeWhenIdle);
+  unsent += 1;
+  process.send?.(message, undefined, undefined, () => {
+    unsent -= 1;
+    freezeWhenIdle();
+  });
 }
 
-/** Blocks the whole process until the next call is announced. */
+/** Blocks the whole process until the next call is announced; not before every message has left. */
 function freezeWhenIdle(): void {
   const byte = Buffer.alloc(1);
-  while (callsInFlight.size === 0 && unreadBytes >= 0) {
+  while (callsInFlight.size === 0 && unsent === 0 && unreadBytes >= 0) {
     if (readSync(THAW_FD, byte) === 0) process.exit();
     unreadBytes -= 1;
   }

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Answer, type Fixture, startFixture } from '#test/support/emulator-fixture/start-fixture.ts';
+import { startHttpServer } from '#test/support/http-server.ts';
 
 let emulator: Fixture;
 beforeAll(async () => {
@@ -18,6 +19,17 @@ function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+/** A server whose answers wait for `release`, which gives them their text; later ones get it at once. */
+async function startHoldingServer() {
+  const { promise: text, resolve: release } = Promise.withResolvers<string>();
+  let held = 0;
+  const url = await startHttpServer(async (_request, response) => {
+    held += 1;
+    response.end(await text);
+  });
+  return { url, release, countHeld: () => held };
 }
 
 describe('an instance', () => {
@@ -89,6 +101,15 @@ describe('calls at once', () => {
     expect(statuses(answers)).toEqual([200, 200, 429]);
     const [one, other] = answers.filter(({ status }) => status === 200);
     expect(one?.text).not.toBe(other?.text);
+  });
+
+  it('that end together are all answered, however large the answers', async () => {
+    const { url, release, countHeld } = await startHoldingServer();
+    const answers = [1, 2, 3, 4].map(() => emulator.call('held', { url }));
+    await expect.poll(countHeld).toBe(4);
+    release('x'.repeat(3_000_000));
+
+    expect((await Promise.all(answers)).map(({ text }) => text.length)).toEqual(Array(4).fill(3_000_002));
   });
 
   it('share an instance as far as its concurrency goes', async () => {
