@@ -17,6 +17,7 @@ const Row = z.object({
   timeout: z.optional(z.number().positive()),
   concurrency: z.optional(z.int().positive()),
   instances: z.optional(z.int().positive()),
+  requests: z.optional(z.int().positive()),
   environment: z.optional(Values),
   variables: z.optional(z.array(z.string())),
   secrets: z.optional(z.array(z.string())),
@@ -39,8 +40,10 @@ export interface FunctionDefinition {
   timeoutMs: number;
   /** Calls at once in one instance. */
   concurrency: number;
-  /** The most instances at once; one call more is a 429. */
+  /** The most instances at once; a call that finds no room in them waits. */
   instances: number;
+  /** The most calls at once, running and waiting; one more is a 429. */
+  requests: number;
   environment: Record<string, string>;
   timer: TimerDefinition | undefined;
 }
@@ -61,7 +64,9 @@ export function readFunctionsFile(path: string, values: Record<string, string>):
       memoryMb: merged.memory ?? 128,
       timeoutMs: (merged.timeout ?? 3) * 1000,
       concurrency: merged.concurrency ?? 1,
+      // The platform's default quotas, in one zone.
       instances: merged.instances ?? 10,
+      requests: merged.requests ?? 10,
       environment: environmentOf(merged, local, fill),
       timer: merged.timer,
     };

@@ -19,7 +19,10 @@ export type Outcome =
 export interface InstancePool {
   /** Starts the first instance; rejects with a StartError when the bundle does not load. */
   start(): Promise<void>;
-  /** Runs one call in an idle instance, or in a new one while the limit allows it. */
+  /**
+   * Runs one call in an instance that has room, or in a new one while the limit allows it; else the call waits for room.
+   * Once as many calls run and wait as the limit of requests allows, a call more is `overloaded`.
+   */
   invoke(requestId: string, body: string): Promise<Outcome>;
   /** Loads the bundle anew; calls in flight end in the old one. Rejects with a StartError, and keeps the old one, when the new one does not load. */
   reload(): Promise<void>;
@@ -41,6 +44,13 @@ interface PendingCall {
   end: (outcome: Outcome) => void;
 }
 
+/** A call that has no instance yet. */
+interface WaitingCall {
+  requestId: string;
+  body: string;
+  end: (outcome: Outcome) => void;
+}
+
 interface Instance {
   child: ChildProcess;
   calls: Map<number, PendingCall>;
@@ -57,6 +67,7 @@ export function createInstancePool(options: InstancePoolOptions): InstancePool {
   const { name } = definition;
   const bundle = join(options.bundles, name, 'index.js');
   const instances = new Set<Instance>();
+  const waiting: WaitingCall[] = [];
   const settings: InstanceSettings = {
     bundle,
     functionName: name,
@@ -113,6 +124,7 @@ export function createInstancePool(options: InstancePoolOptions): InstancePool {
     clearTimeout(call.timer);
     call.end(outcome);
     if (instance.retired && instance.calls.size === 0) instance.child.kill('SIGKILL');
+    runWaiting();
   }
 
   function abandon(instance: Instance, outcome: Outcome): void {
@@ -120,9 +132,12 @@ export function createInstancePool(options: InstancePoolOptions): InstancePool {
     instances.delete(instance);
     for (const id of instance.calls.keys()) endCall(instance, id, outcome);
     instance.child.kill('SIGKILL');
+    runWaiting();
   }
 
   function timeOut(instance: Instance, id: number): void {
+    // First, or a call that waits would get its place.
+    instance.retired = true;
     endCall(instance, id, { status: 'timed-out' });
     abandon(instance, {
       status: 'failed',
@@ -131,22 +146,40 @@ export function createInstancePool(options: InstancePoolOptions): InstancePool {
   }
 
   function instanceForCall(): Instance | undefined {
+    if (isClosed) return undefined;
     for (const instance of instances) {
       if (!instance.retired && instance.calls.size < definition.concurrency) return instance;
     }
     return instances.size < definition.instances ? startInstance() : undefined;
   }
 
+  function runWaiting(): void {
+    for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
+      const instance = instanceForCall();
+      if (instance === undefined) return;
+      waiting.shift();
+      run(next, instance);
+    }
+  }
+
+  function run({ requestId, body, end }: WaitingCall, instance: Instance): void {
+    lastId += 1;
+    const call: InstanceCall = { id: lastId, requestId, deadlineMs: Date.now() + definition.timeoutMs, body };
+    const timer = setTimeout(timeOut, definition.timeoutMs, instance, call.id);
+    instance.calls.set(call.id, { timer, end });
+    thawPipe(instance.child).write('.');
+    instance.child.send(call, () => {});
+  }
+
+  function countRequests(): number {
+    return [...instances].reduce((sum, { calls }) => sum + calls.size, waiting.length);
+  }
+
   function invoke(requestId: string, body: string): Promise<Outcome> {
     return new Promise((resolve) => {
-      const instance = isClosed ? undefined : instanceForCall();
-      if (instance === undefined) return resolve({ status: 'overloaded' });
-      lastId += 1;
-      const call: InstanceCall = { id: lastId, requestId, deadlineMs: Date.now() + definition.timeoutMs, body };
-      const timer = setTimeout(timeOut, definition.timeoutMs, instance, call.id);
-      instance.calls.set(call.id, { timer, end: resolve });
-      thawPipe(instance.child).write('.');
-      instance.child.send(call, () => {});
+      if (isClosed || countRequests() >= definition.requests) return resolve({ status: 'overloaded' });
+      waiting.push({ requestId, body, end: resolve });
+      runWaiting();
     });
   }
 
@@ -172,10 +205,12 @@ export function createInstancePool(options: InstancePoolOptions): InstancePool {
     },
     async close() {
       isClosed = true;
+      const closed: Outcome = { status: 'failed', error: instanceError('The emulator was closed') };
+      for (const { end } of waiting.splice(0)) end(closed);
       const ends = [...instances].map(async (instance) => {
         if (instance.child.exitCode === null && instance.child.signalCode === null) {
           const end = once(instance.child, 'close');
-          abandon(instance, { status: 'failed', error: instanceError('The emulator was closed') });
+          abandon(instance, closed);
           await end;
         }
       });

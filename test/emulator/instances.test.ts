@@ -103,6 +103,18 @@ describe('calls at once', () => {
     expect(one?.text).not.toBe(other?.text);
   });
 
+  it('wait for room in an instance as far as the limit of requests goes, and get 429 above it', async () => {
+    const { url, release, countHeld } = await startHoldingServer();
+    const answers = [1, 2, 3, 4, 5, 6].map(() => emulator.call('held', { url }));
+
+    // Four run and one waits: only the one that is refused can be answered.
+    expect(await Promise.race(answers)).toMatchObject({ status: 429 });
+    await expect.poll(countHeld).toBe(4);
+    release('done');
+
+    expect(statuses(await Promise.all(answers))).toEqual([200, 200, 200, 200, 200, 429]);
+  });
+
   it('that end together are all answered, however large the answers', async () => {
     const { url, release, countHeld } = await startHoldingServer();
     const answers = [1, 2, 3, 4].map(() => emulator.call('held', { url }));

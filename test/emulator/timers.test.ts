@@ -91,6 +91,7 @@ describe('a schedule', () => {
       timeoutMs: 1,
       concurrency: 1,
       instances: 1,
+      requests: 1,
       environment: {},
       timer,
     };
