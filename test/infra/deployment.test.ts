@@ -76,7 +76,7 @@ describe.skipIf(!hasTerraform)(
         entrypoint: 'index.handler',
         memory: 128,
         execution_timeout: '2',
-        concurrency: 8,
+        concurrency: 10,
         content: [{ zip_filename: './../dist/token-authorize.zip' }],
         metadata_options: [{ gce_http_endpoint: 2, aws_v1_http_endpoint: 2 }],
         log_options: [{ log_group_id: whole.ids.get('yandex_logging_group.this'), min_level: 'INFO' }],
