@@ -191,12 +191,13 @@ describe('a callback that is not registered is 400, gateway and raw', () => {
   ])('%s', async (_name, value) => expectRefused(value));
 
   test('callback twice', async () => {
+    const before = countSteps();
     const twice = `{"fp":"vk:vk_1","subjectId":"ann","callback":"${REGISTERED}","callback":"https://evil.example"}`;
     expect(await post(twice)).toMatchObject({ status: 400 });
     expect(await post(twice.replace('"callback":"https://evil', '"\\u0063allback":"https://evil'))).toMatchObject({
       status: 400,
     });
-    expect(countSteps()).toBe(0);
+    expect(countSteps()).toBe(before);
   });
 
   test('a callback in the query of the start counts for nothing', async () => {

@@ -1,12 +1,15 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Fixture, send, startFixture } from '#test/support/emulator-fixture/start-fixture.ts';
 
-let now = new Date('2026-01-02T03:04:05Z');
+let now: Date;
 let emulator: Fixture;
 beforeAll(async () => {
   emulator = await startFixture({ now: () => now });
 });
 afterAll(() => emulator.close());
+beforeEach(() => {
+  now = new Date('2026-01-02T03:04:05Z');
+});
 
 const get = (path: string, headers: Record<string, string | string[]> = {}, method = 'GET') =>
   send(`${emulator.gatewayUrl}${path}`, { method, headers });

@@ -10,7 +10,6 @@ import {
 } from '#test/support/misbehaving-identity-server.ts';
 import { createTrustingFetch } from '#test/support/trusting-fetch.ts';
 
-const ADDRESS = 'ann@example.test';
 const SUCCESS = { id_server_unbind_result: 'success' };
 const NO_SUPPORT = { id_server_unbind_result: 'no-support' };
 
@@ -23,6 +22,8 @@ let identity: IdentityServer;
 /** Answers as a test says. */
 let second: MisbehavingIdentityServer;
 let mxid = '';
+/** An address that no other test binds. */
+let address = '';
 let count = 0;
 
 /** The client of a user. */
@@ -46,9 +47,9 @@ async function validate(client: MatrixClient) {
     token_type: 'Bearer',
   });
   const clientSecret = client.generateClientSecret();
-  const { sid } = await client.requestEmailToken(ADDRESS, clientSecret, 1, undefined, idToken);
+  const { sid } = await client.requestEmailToken(address, clientSecret, 1, undefined, idToken);
   const body = { client_secret: clientSecret, id_access_token: idToken, id_server: identity.name, sid };
-  return { body, lookUp: () => client.lookupThreePid('email', ADDRESS, idToken) };
+  return { body, lookUp: () => client.lookupThreePid('email', address, idToken) };
 }
 
 /** What the library made of a refusal. */
@@ -83,6 +84,7 @@ afterAll(() => Promise.all([matrix, identity, second].map((server) => server.clo
 beforeEach(() => {
   count += 1;
   mxid = `@ann${count}:${matrix.homeserver.serverName}`;
+  address = `ann${count}@example.test`;
   identity.requests.length = 0;
   second.behave();
   second.requests.length = 0;
@@ -100,11 +102,11 @@ describe('an address that is bound', () => {
     expect(await lookUp()).toEqual({});
 
     expect(await client.bindThreePid(body)).toEqual({});
-    expect(await lookUp()).toEqual({ medium: 'email', address: ADDRESS, mxid });
+    expect(await lookUp()).toEqual({ medium: 'email', address, mxid });
 
-    expect(await signIn(urlOf(identity.url)).unbindThreePid('email', ADDRESS)).toEqual(SUCCESS);
+    expect(await signIn(urlOf(identity.url)).unbindThreePid('email', address)).toEqual(SUCCESS);
     expect(await lookUp()).toEqual({});
-    expect(await matrix.known({ mxid, medium: 'email', address: ADDRESS })).toEqual([]);
+    expect(await matrix.known({ mxid, medium: 'email', address })).toEqual([]);
   });
 
   test('is unbound however it is spelled', async () => {
@@ -112,7 +114,7 @@ describe('an address that is bound', () => {
     const { body, lookUp } = await validate(client);
     await client.bindThreePid(body);
 
-    expect(await signIn(undefined).unbindThreePid('email', 'ANN@Example.TEST')).toEqual(SUCCESS);
+    expect(await signIn(undefined).unbindThreePid('email', address.toUpperCase())).toEqual(SUCCESS);
     expect(await lookUp()).toEqual({});
   });
 
@@ -122,9 +124,9 @@ describe('an address that is bound', () => {
     await client.bindThreePid(body);
     const other = signIn(undefined, matrix.homeserver.accessToken('eve'));
 
-    expect(await other.unbindThreePid('email', ADDRESS)).toEqual(NO_SUPPORT);
+    expect(await other.unbindThreePid('email', address)).toEqual(NO_SUPPORT);
     other.setIdentityServerUrl(identity.url);
-    await other.unbindThreePid('email', ADDRESS);
+    await other.unbindThreePid('email', address);
     expect(await lookUp()).toMatchObject({ mxid });
   });
 });
@@ -133,7 +135,7 @@ describe('a refusal', () => {
   test('of the identity server reaches the client in its own words', async () => {
     second.answer({ status: 403, body: { errcode: 'M_TERMS_NOT_SIGNED', error: 'Please sign first' } });
 
-    const error = await refusalOf(signIn(second.url).unbindThreePid('email', ADDRESS));
+    const error = await refusalOf(signIn(second.url).unbindThreePid('email', address));
 
     expect(error).toMatchObject({
       httpStatus: 403,
@@ -152,7 +154,7 @@ describe('a refusal', () => {
   });
 
   test('of our own is one as well', async () => {
-    expect(await refusalOf(signIn('https://localhost').unbindThreePid('email', ADDRESS))).toMatchObject({
+    expect(await refusalOf(signIn('https://localhost').unbindThreePid('email', address))).toMatchObject({
       httpStatus: 400,
       errcode: 'M_INVALID_PARAM',
     });
@@ -168,7 +170,7 @@ describe('a refusal', () => {
       body: { errcode: 'M_LIMIT_EXCEEDED', error: 'Too many' },
     });
 
-    const error = await refusalOf(signIn(second.url).unbindThreePid('email', ADDRESS));
+    const error = await refusalOf(signIn(second.url).unbindThreePid('email', address));
 
     expect(error.isRateLimitError()).toBe(true);
     expect(error.getRetryAfterMs()).toBe(waitMs);
@@ -181,7 +183,7 @@ describe('a refusal', () => {
       body: { errcode: 'M_LIMIT_EXCEEDED', error: 'Too many' },
     });
 
-    const error = await refusalOf(signIn(second.url).unbindThreePid('email', ADDRESS));
+    const error = await refusalOf(signIn(second.url).unbindThreePid('email', address));
 
     expect(error.getRetryAfterMs()).toBeGreaterThan(3_000_000);
   });
@@ -197,7 +199,7 @@ describe('the session of the client', () => {
       const session = { client_secret: 'secret', id_access_token: 'token', id_server: second.name, sid: '1' };
 
       const error = await refusalOf(
-        operation === 'unbind' ? client.unbindThreePid('email', ADDRESS) : client.bindThreePid(session),
+        operation === 'unbind' ? client.unbindThreePid('email', address) : client.bindThreePid(session),
       );
 
       expect(error).toMatchObject({ httpStatus: 403, errcode: 'M_FORBIDDEN' });
@@ -210,7 +212,7 @@ describe('the session of the client', () => {
     const client = signIn(second.url, 'a-token-of-nobody');
     const logouts = countLogouts(client);
 
-    const error = await refusalOf(client.unbindThreePid('email', ADDRESS));
+    const error = await refusalOf(client.unbindThreePid('email', address));
 
     expect(error).toMatchObject({ httpStatus: 401, errcode: 'M_UNKNOWN_TOKEN', data: { soft_logout: false } });
     expect(logouts()).toBe(1);

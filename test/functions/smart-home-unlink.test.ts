@@ -1,8 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type EmulatedProject, startProject } from '#test/support/emulated-project.ts';
 
+/** The call of the documentation, with a token that no test asks about. */
 const SEED = {
-  headers: { request_id: '1111-aaaa-2222-bbbb', authorization: 'Bearer 123qwe456a...' },
+  headers: { request_id: '1111-aaaa-2222-bbbb', authorization: 'Bearer of-the-seed' },
   request_type: 'unlink',
   api_version: 1.0,
 };

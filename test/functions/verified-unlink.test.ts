@@ -37,10 +37,11 @@ const nowS = () => Math.floor(Date.now() / 1000);
 
 describe('a token whose claims name its grant', () => {
   test('takes the whole grant with it, and no other of the same user at the same client', async () => {
+    const user = { sub: 'of-two-grants' };
     const [mine, refreshed, household] = await Promise.all([
-      issueToken({ sid: 'a' }),
-      issueToken({ sid: 'a', iat: nowS() + 50 }),
-      issueToken({ sid: 'b' }),
+      issueToken({ ...user, sid: 'a' }),
+      issueToken({ ...user, sid: 'a', iat: nowS() + 50 }),
+      issueToken({ ...user, sid: 'b' }),
     ]);
     const { body, line } = await unlink(mine ?? '');
     expect(body).toEqual({ request_id: 'u-1' });
