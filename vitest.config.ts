@@ -9,6 +9,8 @@ export default defineConfig({
     // A process for each file would spend a sixth of the time on starting and loading.
     isolate: false,
     unstubEnvs: true,
+    // A test that needs its neighbours fails. The run prints its seed; `--sequence.seed=<seed>` repeats the order.
+    sequence: { shuffle: true },
     // Tests also wait for servers: as many workers as cores would leave the cores idle for a fifth of the time.
     maxWorkers: availableParallelism() + 1,
     execArgv: ['--disable-warning=ExperimentalWarning'],
