@@ -1,4 +1,4 @@
-/** One identity server that is dead is no other's trouble: sixteen calls share an instance of the function. */
+/** One identity server that is dead is no other's trouble, though calls share an instance of the function. */
 import { createServer } from 'node:https';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { closeServer, findFreePort, listenOnLoopback } from '#scripts/authorization-server/listen.ts';
