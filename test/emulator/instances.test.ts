@@ -115,6 +115,18 @@ describe('calls at once', () => {
     expect(statuses(await Promise.all(answers))).toEqual([200, 200, 200, 200, 200, 429]);
   });
 
+  it('that waited get another instance than the one that timed out', async () => {
+    const { url, release, countHeld } = await startHoldingServer();
+    const late = emulator.call('brief', { url });
+    await expect.poll(countHeld).toBe(1);
+    const waiting = emulator.call('brief', { url });
+
+    expect(await late).toMatchObject({ status: 504 });
+    release('done');
+
+    expect(await waiting).toMatchObject({ status: 200, text: '"done"' });
+  });
+
   it('that end together are all answered, however large the answers', async () => {
     const { url, release, countHeld } = await startHoldingServer();
     const answers = [1, 2, 3, 4].map(() => emulator.call('held', { url }));
