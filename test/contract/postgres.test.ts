@@ -1,13 +1,15 @@
-import type pg from 'pg';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi } from 'vitest';
 import { migratePostgres } from '#scripts/migrate-postgres.ts';
+import { readPostgresUrl } from '#shared/databases/postgres.ts';
+import { retryWhileUnavailable } from '#shared/databases/retry.ts';
 import type { TokenRevocationStore } from '#shared/token-revocation/store.ts';
 import { loadPorts } from '#test/support/load-ports.ts';
 import { startPooler } from '#test/support/pooler.ts';
-import { createDatabase, startPostgresServer, type TestDatabase } from '#test/support/postgres-server.ts';
+import { createDatabase, runOnce, startPostgresServer, type TestDatabase } from '#test/support/postgres-server.ts';
 import { type DurableBackend, durableStoreContract, tokenRevocationStoreContract } from './token-revocation-store.ts';
 
-const { openPostgresStore } = await loadPorts('postgres');
+const { openPostgresDirectory, openPostgresStore } = await loadPorts('postgres');
 
 /** One for all tests of the contract: to make one takes as long as ten of them. */
 let database: TestDatabase;
@@ -64,6 +66,35 @@ async function otherSessions(client: pg.Client): Promise<number[]> {
     SELECT pid FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`);
   return rows.map(({ pid }) => pid);
+}
+
+/** A connection beside those of the store, as the superuser. */
+async function connectBeside(url: string): Promise<pg.Client> {
+  const client = new pg.Client(readPostgresUrl(url).connection);
+  client.on('error', () => {}); // its server may be stopped
+  await client.connect();
+  onTestFinished(() => client.end());
+  return client;
+}
+
+async function countOthers(client: pg.Client): Promise<number> {
+  return (await otherSessions(client)).length;
+}
+
+async function countWaiting(client: pg.Client): Promise<number> {
+  const { rows } = await client.query(
+    `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+  );
+  return rows.length;
+}
+
+/** Whether a new connection commits to the disk: then all have been told. */
+async function isSynchronous(url: string): Promise<boolean> {
+  const client = new pg.Client(readPostgresUrl(url).connection);
+  await client.connect();
+  const { rows } = await client.query('SHOW synchronous_commit');
+  await client.end();
+  return rows[0]?.synchronous_commit === 'on';
 }
 
 /** Where `startPostgresServer` puts them, seen from its data. */
@@ -237,8 +268,84 @@ describe('a PostgreSQL store', () => {
       CREATE TRIGGER see AFTER INSERT ON revoked_id EXECUTE FUNCTION see()`;
     await client.query(timeouts);
     await (await openForTest(url)).revoke(revocationOf('a'));
-    await (await openForTest(`${url}?prepare=false`)).revoke(revocationOf('b'));
-    expect((await client.query('SELECT value FROM seen')).rows).toEqual([{ value: '10s' }, { value: '0' }]);
+    await (await openForTest(url)).revoke(revocationOf('b'), 4321);
+    await (await openForTest(`${url}?prepare=false`)).revoke(revocationOf('c'));
+    expect((await client.query('SELECT value FROM seen')).rows.map(({ value }) => value)).toEqual(['9s', '4s', '0']);
+  });
+
+  test('callers that wait for a lock and try again hold one backend each, and none when they have given up', async () => {
+    const { url, client } = await createTestDatabase();
+    const stores = await Promise.all(Array.from({ length: 12 }, () => openForTest(url)));
+    for (const store of stores) await store.check(tokenOf('a'));
+    await client.query('BEGIN; LOCK TABLE revoked_id IN SHARE MODE');
+
+    let most = 0;
+    const watcher = await connectBeside(url);
+    const waiting = stores.map((store, index) =>
+      retryWhileUnavailable(3000, (timeoutMs) => store.revoke(revocationOf(`id-${index}`), timeoutMs)),
+    );
+    const isOver = Promise.allSettled(waiting).then((outcomes) => outcomes.map(({ status }) => status));
+    let over: string[] | undefined;
+    void isOver.then((outcomes) => {
+      over = outcomes;
+    });
+    while (over === undefined) most = Math.max(most, await countOthers(watcher));
+
+    expect(over).toEqual(stores.map(() => 'rejected'));
+    expect(most).toBeLessThanOrEqual(stores.length + 1); // and the one with the lock
+    await vi.waitFor(async () => expect(await countWaiting(watcher)).toBe(0), 10_000);
+    await client.query('ROLLBACK');
+  });
+
+  test('a write commits to the disk although the server has been told otherwise since the connection was made', async () => {
+    const server = await startPostgresServer();
+    onTestFinished(server.stop);
+    await migratePostgres(server.url);
+    const client = await connectBeside(server.url);
+    // What holds when the transaction commits, and what would hold without a word of ours.
+    await client.query(`
+      CREATE TABLE seen (at_commit text, otherwise text);
+      CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        INSERT INTO seen SELECT setting, reset_val FROM pg_settings WHERE name = 'synchronous_commit';
+        RETURN NULL;
+      END $$;
+      CREATE CONSTRAINT TRIGGER see AFTER INSERT ON revoked_id DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION see();
+      CREATE CONSTRAINT TRIGGER see AFTER INSERT ON bind_transaction DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION see()`);
+    const store = await openForTest(server.url);
+    const directory = await openPostgresDirectory(server.url);
+    onTestFinished(() => directory.close());
+    await store.check(tokenOf('a'));
+    await directory.links.list('ann');
+    await client.query('ALTER SYSTEM SET synchronous_commit = off');
+    await client.query('SELECT pg_reload_conf()');
+    while (await isSynchronous(server.url));
+
+    await store.revoke(revocationOf('a'));
+    await directory.binds.begin({ id: 'bind', data: 'k1.d', expiresAt: 4_000_000_000_000 });
+    const { rows } = await client.query('SELECT at_commit, otherwise FROM seen');
+    expect(rows).toEqual([
+      { at_commit: 'on', otherwise: 'off' },
+      { at_commit: 'on', otherwise: 'off' },
+    ]);
+  });
+
+  test.each(['LATIN1', 'WIN1251', 'SQL_ASCII'])('a database in %s is refused, and not migrated', async (encoding) => {
+    const name = `unlink_test_${crypto.randomUUID().replaceAll('-', '')}`;
+    await runOnce(
+      inject('postgresUrl'),
+      `CREATE DATABASE ${name} TEMPLATE template0 ENCODING '${encoding}' LC_COLLATE 'C' LC_CTYPE 'C'`,
+    );
+    onTestFinished(() => runOnce(inject('postgresUrl'), `DROP DATABASE ${name} WITH (FORCE)`));
+    const url = Object.assign(new URL(inject('postgresUrl')), { pathname: `/${name}` }).href;
+    const refusal = {
+      fault: 'unsafe',
+      cause: { message: `PostgreSQL: the encoding of the database is ${encoding}, not UTF8` },
+    };
+    await expect(migratePostgres(url)).rejects.toMatchObject(refusal);
+    await expect((await openForTest(url)).check(tokenOf('a'))).rejects.toMatchObject(refusal);
   });
 
   test('a connection that was idle for a minute is not trusted', async () => {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { type Expected, NETWORK_FAULTS, type NetworkStoreName } from './faults.ts';
 import { cellsOf, sentence } from './hold-to-table.ts';
+import { MOMENTS, settingsChangesOf } from './settings-changes.ts';
 import { SQLITE_CELLS, SQLITE_FAULTS } from './sqlite-faults.ts';
 
 const STORES: readonly NetworkStoreName[] = ['postgres', 'redis', 'dynamodb'];
@@ -21,10 +22,21 @@ const SQLITE_TABLE = [
   ...SQLITE_FAULTS.map(({ name, expected }) => row(name, sentence(expected))),
 ].join('\n');
 
+const SETTINGS_TABLE = [
+  row('The server changes its settings', 'store', ...MOMENTS),
+  row('---', '---', ...MOMENTS.map(() => '---')),
+  ...STORES.flatMap((store) =>
+    settingsChangesOf(store).map(({ name, expected }) =>
+      row(name, store, ...MOMENTS.map((moment) => cell(expected[moment]))),
+    ),
+  ),
+].join('\n');
+
 test('the document shows the tables that are run, with the reasons where there is no such fault', () => {
-  console.log(`${NETWORK_TABLE}\n\n${SQLITE_TABLE}`);
+  console.log(`${NETWORK_TABLE}\n\n${SETTINGS_TABLE}\n\n${SQLITE_TABLE}`);
   const document = readFileSync('docs/store-faults.md', 'utf8');
   expect(document).toContain(NETWORK_TABLE);
+  expect(document).toContain(SETTINGS_TABLE);
   expect(document).toContain(SQLITE_TABLE);
 });
 
