@@ -375,6 +375,8 @@ describe('a PostgreSQL store', () => {
     await expect(check('127.0.0.1', `sslmode=verify-full&${rootCertificate}`)).rejects.toMatchObject(refused);
     await expect(check('localhost', 'sslmode=verify-full')).rejects.toMatchObject(refused);
     await expect(check('127.0.0.1', 'sslmode=require')).rejects.toMatchObject(reached);
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
+    await expect(check('localhost', 'sslmode=verify-full')).rejects.toMatchObject(refused);
   });
 
   test('a server that does not sync to disk is refused', async () => {

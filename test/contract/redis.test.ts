@@ -315,6 +315,8 @@ describe('a Redis store', () => {
     await expect(check('localhost', rootCertificate)).rejects.toMatchObject({ fault: 'not_migrated' });
     await expect(check('127.0.0.1', rootCertificate)).rejects.toMatchObject({ fault: 'unreachable' });
     await expect(check('localhost')).rejects.toMatchObject({ fault: 'unreachable' });
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
+    await expect(check('localhost')).rejects.toMatchObject({ fault: 'unreachable' });
   });
 
   test('a connection that was idle for a minute is not trusted', async () => {

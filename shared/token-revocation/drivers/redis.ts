@@ -35,6 +35,11 @@ local function live(key)
   if tonumber(expiry) > time then return tonumber(since), tonumber(expiry) end
 end
 
+-- Before the first write: a user without the right to a later one must not be left with half of a change.
+local function need(...)
+  if not redis.acl_check_cmd(...) then error({ err = 'NOPERM the user lacks the right to ' .. select(1, ...) }) end
+end
+
 -- What revokes a token, whose ids, grants and cut-offs are the keys from the first one on.
 local function status(first, ids, grants, issuedAt)
   for at = first, #KEYS do
@@ -94,6 +99,8 @@ if not wasCutOff then
 end
 
 if #values > 0 then
+  need('ZADD', KEYS[2], unpack(expiries))
+  need('MSET', unpack(values))
   redis.call('ZADD', KEYS[2], unpack(expiries))
   redis.call('MSET', unpack(values))
 end
@@ -106,6 +113,8 @@ const PURGE = createScript(`#!lua flags=allow-oom
 ${PRELUDE}
 local expired = redis.call('ZRANGE', KEYS[2], '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2])
 for _, key in ipairs(expired) do
+  need('DEL', key)
+  need('ZREM', KEYS[2], key)
   redis.call('DEL', key)
   redis.call('ZREM', KEYS[2], key)
 end

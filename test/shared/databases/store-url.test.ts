@@ -39,7 +39,7 @@ test('statements are prepared unless the URL says that a pooler is in between', 
 
 test.each([
   ['redis://h', { host: 'h', port: 6379 }, [], 0],
-  ['rediss://h:1/3', { port: 1, tls: { host: 'h', servername: 'h' } }, [], 3],
+  ['rediss://h:1/3', { port: 1, tls: { host: 'h', servername: 'h', rejectUnauthorized: true } }, [], 3],
   ['rediss://10.0.0.1', { tls: { host: '10.0.0.1' } }, [], 0],
   ['redis://:p%40@h', {}, ['AUTH', 'default', 'p@'], 0],
   ['redis://u:p@h', {}, ['AUTH', 'u', 'p'], 0],
