@@ -1,6 +1,8 @@
 /**
  * Is an acknowledged revocation ever lost? Writers revoke on a store while its server and they themselves are killed
  * with SIGKILL at random moments and started again on the same data; afterwards every acknowledged revocation is looked for.
+ * Before each second kill a server's settings are changed under its live connections, so that it would acknowledge what it
+ * may lose: `synchronous_commit` off, `appendonly` no.
  *
  * How it is known what was acknowledged: a writer tells this process, which nobody kills, before it begins a revocation
  * and after the store has acknowledged it. `kill -9` proves nothing of a power cut: what the machine's memory holds for
@@ -19,7 +21,7 @@ import { openTokenRevocationStore } from '#shared/token-revocation/open-store.ts
 import type { PresentedToken, Revocation, TokenRevocationStore } from '#shared/token-revocation/store.ts';
 import { ensureServices } from '#test/support/test-services.ts';
 import { UsageError } from './admin/verb.ts';
-import { BACKENDS, type Backend, type BackendName, DYNAMODB_KEY } from './check-durability/servers.ts';
+import { BACKENDS, type Backend, type BackendName, DYNAMODB_KEY, type Server } from './check-durability/servers.ts';
 import { randomFrom } from './seeded-random.ts';
 
 const DEFAULT_STORES: readonly BackendName[] = ['sqlite', 'postgres', 'redis', 'dynamodb'];
@@ -58,8 +60,13 @@ interface Kill {
   readonly after: number;
   readonly delayMs: number;
   readonly server: boolean;
+  /** Whether the server's settings are changed before it, so that it acknowledges what it may lose. */
+  readonly loosens?: boolean;
   readonly writer: number | undefined;
 }
+
+/** How long the load goes on with settings that may lose it, in milliseconds. */
+const LOOSE_MS = 200;
 
 /** What became of one store. */
 interface Outcome {
@@ -68,6 +75,8 @@ interface Outcome {
   /** Begun, and under way when their writer was killed: whether they hold is not known. */
   readonly unknown: number;
   readonly serverKills: number;
+  /** How often its settings were changed before. */
+  readonly changes: number;
   readonly writerKills: number;
   readonly lost: readonly string[];
   readonly seconds: number;
@@ -79,7 +88,9 @@ async function main(): Promise<number> {
   ensureServices();
   Object.assign(process.env, DYNAMODB_KEY);
   console.log(`seed ${seed}\n`);
-  console.log('store               acknowledged   unknown   kills of server   kills of writers   lost    time');
+  console.log(
+    'store               acknowledged   unknown   kills of server   settings   kills of writers   lost    time',
+  );
   let isLost = false;
   for (const store of stores) {
     const outcome = await checkStore(store, revocations, seed);
@@ -135,6 +146,7 @@ async function checkStore(store: BackendName, revocations: number, seed: number)
     const kills = planKills(randomFrom(seed), revocations, server !== undefined);
     for (const kill of kills) {
       await writers.acknowledge(kill.after);
+      if (kill.loosens) await loosen(server);
       await pause(kill.delayMs);
       await Promise.all([kill.server && server?.kill(), kill.writer !== undefined && writers.replace(kill.writer)]);
       if (kill.server) await server?.start();
@@ -149,6 +161,7 @@ async function checkStore(store: BackendName, revocations: number, seed: number)
       acknowledged: acknowledged.length,
       unknown: begun - acknowledged.length,
       serverKills: server === undefined ? 0 : kills.filter((kill) => kill.server).length + 1,
+      changes: server?.loosen === undefined ? 0 : kills.filter((kill) => kill.loosens).length,
       writerKills: kills.filter(({ writer }) => writer !== undefined).length + WRITERS,
       lost: await findLost(storeUrl, acknowledged),
       seconds: (performance.now() - startedAt) / 1000,
@@ -160,13 +173,24 @@ async function checkStore(store: BackendName, revocations: number, seed: number)
   }
 }
 
+async function loosen(server: Server | undefined): Promise<void> {
+  if (server?.loosen === undefined) return;
+  await server.loosen();
+  await pause(LOOSE_MS);
+}
+
 /** The server is killed once in 1,000 revocations, each second time together with a writer; writers twice as often. */
 function planKills(random: () => number, revocations: number, hasServer: boolean): Kill[] {
   const times = Math.ceil(revocations / 1000);
   const below = (end: number) => Math.floor(random() * end);
   const moment = () => ({ after: below(revocations), delayMs: below(20) });
   const ofServer = Array.from({ length: hasServer ? times : 0 }, (_, index) => {
-    return { ...moment(), server: true, writer: index % 2 === 0 ? undefined : below(WRITERS) };
+    return {
+      ...moment(),
+      server: true,
+      loosens: index % 2 === 0,
+      writer: index % 2 === 0 ? undefined : below(WRITERS),
+    };
   });
   const ofWriters = Array.from({ length: 2 * times }, () => ({ ...moment(), server: false, writer: below(WRITERS) }));
   return [...ofServer, ...ofWriters].sort((one, other) => one.after - other.after);
@@ -306,13 +330,14 @@ function tokenOf(id: string): PresentedToken {
   };
 }
 
-function printRow({ store, acknowledged, unknown, serverKills, writerKills, lost, seconds }: Outcome): void {
+function printRow({ store, acknowledged, unknown, serverKills, changes, writerKills, lost, seconds }: Outcome): void {
   const count = (number: number, width: number) => number.toLocaleString('en').padStart(width);
   const columns = [
     store.padEnd(18),
     count(acknowledged, 13),
     count(unknown, 9),
     serverKills === 0 ? '–'.padStart(17) : count(serverKills, 17),
+    changes === 0 ? '–'.padStart(10) : count(changes, 10),
     count(writerKills, 18),
     count(lost.length, 6),
     `${seconds.toFixed(0)} s`.padStart(7),

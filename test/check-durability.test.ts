@@ -7,7 +7,7 @@ async function checkDurability(...args: string[]): Promise<{ status: unknown; st
   return { status, ...script.printed };
 }
 
-/** A row of the table: the store, acknowledged, unknown, kills of the server and of writers, lost, time. */
+/** A row of the table: the store, acknowledged, unknown, kills of the server, its settings changed, kills of writers, lost, time. */
 function row(stdout: string): string[] {
   return stdout.trimEnd().split('\n').at(-1)?.replaceAll(',', '').split(/ +/) ?? [];
 }
@@ -17,17 +17,17 @@ describe('acknowledged revocations outlive kill -9 of server and writers', {
   timeout: 120_000,
 }, () => {
   test.each([
-    ['sqlite', 1000, '–'],
-    ['postgres', 1000, '2'],
-    ['redis', 1000, '2'],
+    ['sqlite', 1000, '–', '–'],
+    ['postgres', 1000, '2', '1'],
+    ['redis', 1000, '2', '1'],
     // The slowest by far. What is lost is lost at a kill, of which there are as many.
-    ['dynamodb', 250, '2'],
-  ])('on %s', async (store, revocations, serverKills) => {
+    ['dynamodb', 250, '2', '–'],
+  ])('on %s', async (store, revocations, serverKills, settings) => {
     const { status, stdout, stderr } = await checkDurability('--store', store, '--revocations', String(revocations));
     expect(stderr).toBe('');
     expect(stdout).toMatch(/^seed \d+\n/);
-    const [name, acknowledged, , ofServer, ofWriters, lost] = row(stdout);
-    expect([name, ofServer, lost]).toEqual([store, serverKills, '0']);
+    const [name, acknowledged, , ofServer, changes, ofWriters, lost] = row(stdout);
+    expect([name, ofServer, changes, lost]).toEqual([store, serverKills, settings, '0']);
     expect(Number(acknowledged)).toBeGreaterThanOrEqual(revocations);
     expect(Number(ofWriters)).toBeGreaterThanOrEqual(4);
     expect(status).toBe(0);
@@ -36,7 +36,7 @@ describe('acknowledged revocations outlive kill -9 of server and writers', {
 
 test('a loss is found', async () => {
   const { status, stdout, stderr } = await checkDurability('--store', 'redis-without-disk', '--revocations', '50');
-  const [, acknowledged, , , , lost] = row(stdout);
+  const [, acknowledged, , , , , lost] = row(stdout);
   expect(Number(acknowledged)).toBeGreaterThanOrEqual(50);
   expect(lost).toBe(acknowledged); // it keeps nothing, and the last kill comes after the last acknowledgement
   expect(stderr).toMatch(/^Lost: writer-\d+\.\d+, /m);

@@ -5,6 +5,8 @@ import { once } from 'node:events';
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { Redis } from 'iovalkey';
+import pg from 'pg';
 import { findFreePort } from '#scripts/authorization-server/listen.ts';
 import { dynamodbCommand, dynamodbLocal } from '#test/support/dynamodb-server.ts';
 import { ordinaryUser, program } from '#test/support/postgres-server.ts';
@@ -26,6 +28,8 @@ export interface Server {
   start(): Promise<void>;
   /** Kills it and all its processes, and resolves when it is gone. */
   kill(): Promise<void>;
+  /** Changes its settings so that what it acknowledges may be lost, without a word to who is connected, until it is killed. */
+  loosen?(): Promise<void>;
 }
 
 /** How a server is run. */
@@ -34,6 +38,9 @@ interface Program {
   readonly command: readonly string[];
   readonly cwd: string;
   readonly user?: Account | undefined;
+  readonly loosen?: () => Promise<void>;
+  /** Takes back before a start what {@link loosen} has left on the disk. */
+  readonly tighten?: () => void;
 }
 
 /** Whom a process runs as. */
@@ -61,14 +68,24 @@ export const BACKENDS = {
     const data = join(folder, 'postgres');
     const user = ordinaryUser();
     const password = createCluster(data, user);
+    const storeUrl = `postgres://tests:${password}@127.0.0.1:${port}/postgres`;
     return withServer({
-      storeUrl: `postgres://tests:${password}@127.0.0.1:${port}/postgres`,
-      command: [
-        ...[program('postgres'), '-D', data, '-h', '127.0.0.1', '-p', `${port}`, '-k', data],
-        ...['-c', 'fsync=on', '-c', 'synchronous_commit=on'],
-      ],
+      storeUrl,
+      command: [program('postgres'), '-D', data, '-h', '127.0.0.1', '-p', `${port}`, '-k', data],
       cwd: data,
       user,
+      async loosen() {
+        const client = new pg.Client({ connectionString: storeUrl });
+        client.on('error', () => {}); // the query that it was to serve fails and tells
+        await client.connect();
+        try {
+          await client.query('ALTER SYSTEM SET synchronous_commit = off');
+          await client.query('SELECT pg_reload_conf()');
+        } finally {
+          await client.end();
+        }
+      },
+      tighten: () => writeFileSync(join(data, 'postgresql.auto.conf'), ''),
     });
   },
 
@@ -78,6 +95,15 @@ export const BACKENDS = {
       storeUrl: `redis://127.0.0.1:${port}`,
       command: redisServer(port, folder, '--appendonly', 'yes', '--appendfsync', 'always'),
       cwd: folder,
+      async loosen() {
+        const client = new Redis(port, '127.0.0.1', { retryStrategy: () => null });
+        client.on('error', () => {}); // what it is asked fails and tells
+        try {
+          await client.config('SET', 'appendonly', 'no');
+        } finally {
+          client.disconnect();
+        }
+      },
     });
   },
 
@@ -118,7 +144,7 @@ watcher=$!
 wait $server
 kill $watcher 2>/dev/null`;
 
-function withServer({ storeUrl, command, cwd, user }: Program): Backend {
+function withServer({ storeUrl, command, cwd, user, loosen, tighten }: Program): Backend {
   let running: ChildProcess | undefined;
   let output = '';
 
@@ -142,7 +168,10 @@ function withServer({ storeUrl, command, cwd, user }: Program): Backend {
       async start() {
         for (const endsAt = performance.now() + START_PATIENCE_MS; performance.now() < endsAt; await pause(50)) {
           // It may refuse to start while processes of the one that was killed still end: then it is started again.
-          if (running === undefined || hasEnded(running)) running = run();
+          if (running === undefined || hasEnded(running)) {
+            tighten?.();
+            running = run();
+          }
           if (await isMigrated(storeUrl)) return;
         }
         throw new Error(`a server did not start: ${output}`);
@@ -153,6 +182,7 @@ function withServer({ storeUrl, command, cwd, user }: Program): Backend {
         running.stdin?.end();
         await exit;
       },
+      ...(loosen !== undefined && { loosen }),
     },
   };
 }
