@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { type Expected, NETWORK_FAULTS, type NetworkStoreName } from './faults.ts';
-import { cellsOf, sentence } from './hold-to-table.ts';
+import { cellsOf, sentence, settingsCellsOf } from './hold-to-table.ts';
 import { MOMENTS, settingsChangesOf } from './settings-changes.ts';
 import { SQLITE_CELLS, SQLITE_FAULTS } from './sqlite-faults.ts';
 
@@ -59,10 +59,16 @@ test.each(ANSWERS)('what servers say in column %i of the second table is what %s
 });
 
 test('both kinds of stores are put through it, as often as the document says', () => {
-  const kinds = [...STORES.flatMap(cellsOf), ...SQLITE_CELLS].map(({ kind }) => kind);
-  const count = (kind: string) => kinds.filter((other) => other === kind).length;
-
-  expect(readFileSync('docs/store-faults.md', 'utf8')).toContain(
-    `${count('revocations')} times with revocations and ${count('directory')} times with the directory`,
+  const document = readFileSync('docs/store-faults.md', 'utf8').replaceAll('\n', ' ');
+  const cells = [...STORES.flatMap(cellsOf), ...SQLITE_CELLS];
+  const ofSettings = STORES.flatMap(settingsCellsOf);
+  for (const ran of [cells, ofSettings]) {
+    const count = (kind: string) => ran.filter((cell) => cell.kind === kind).length;
+    expect(document).toContain(
+      `${count('revocations')} times with revocations and ${count('directory')} times with the directory`,
+    );
+  }
+  expect(readFileSync('README.md', 'utf8')).toContain(
+    `[${cells.length + ofSettings.length} cells](docs/store-faults.md)`,
   );
 });
