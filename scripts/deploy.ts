@@ -12,7 +12,8 @@ import { driversOf } from './deploy/drivers.ts';
 import { runProgram } from './deploy/program.ts';
 import { StepFailure } from './deploy/step-failure.ts';
 import { openTerraform, type ShownPlan, type Terraform } from './deploy/terraform.ts';
-import { migrate } from './migrate.ts';
+import { hasSchema, migrate } from './migrate.ts';
+import { describeMigration } from './migration-files.ts';
 
 const USAGE = `npm run deploy -- [options] [-- options of npm run smoke]
 
@@ -22,6 +23,8 @@ const USAGE = `npm run deploy -- [options] [-- options of npm run smoke]
   --infra <folder>  the Terraform configuration, with its terraform.tfvars. Default: infra; the zips go to dist beside it
   --no-build        deploys the zips that are in dist, such as those of a release
   --no-migrate      the stores have this version's schema already
+  --new-store       a store that has no schema is meant to be new, though functions are deployed: every token that was
+                    revoked so far is let in
   --no-smoke        ends with the apply
 
 The environment gives the provider's credentials (YC_TOKEN, or YC_SERVICE_ACCOUNT_KEY_FILE), YC_TOKEN also for the tables
@@ -38,6 +41,7 @@ const OPTIONS = {
   infra: { type: 'string', default: fileURLToPath(new URL('../infra', import.meta.url)) },
   'no-build': { type: 'boolean', default: false },
   'no-migrate': { type: 'boolean', default: false },
+  'new-store': { type: 'boolean', default: false },
   'no-smoke': { type: 'boolean', default: false },
 } as const;
 
@@ -62,8 +66,12 @@ async function main(): Promise<void> {
     say('Planning: what follows is what would change');
     const plan = await terraform.plan(join(folder, 'plan'));
     if (options.plan) return say('This is the plan. Nothing was changed.');
-    if (!options.yes && !(await isAgreed())) return say('Not applied. Nothing was changed.');
-    await deploy(plan, terraform, folder, options);
+    assertKeepsDatabase(plan);
+    const newStores = options['no-migrate'] || options['new-store'] ? [] : await findNewStores(plan);
+    if (newStores.length > 0) warnOfNewStores(newStores, options);
+    const answer = newStores.length > 0 ? 'new store' : 'yes';
+    if (!options.yes && !(await isAgreed(answer))) return say('Not applied. Nothing was changed.');
+    await deploy(plan, terraform, folder, { ...options, 'new-store': options['new-store'] || newStores.length > 0 });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -77,10 +85,9 @@ async function build({ infra, store }: Options): Promise<void> {
 }
 
 async function deploy(shown: ShownPlan, terraform: Terraform, folder: string, options: Options): Promise<void> {
-  assertKeepsDatabase(shown);
   const plan = makesDatabase(shown) ? await makeDatabase(shown, terraform, join(folder, 'rest')) : shown;
   if (options['no-migrate']) say('Not migrating: --no-migrate says that the stores have their schema');
-  else await migrateStores(plan);
+  else await migrateStores(plan, options);
   say('Applying the plan');
   await terraform.apply(plan.file);
   const outputs = join(folder, 'outputs.json');
@@ -117,25 +124,72 @@ async function makeDatabase(shown: ShownPlan, terraform: Terraform, file: string
   return rest;
 }
 
-async function migrateStores(plan: ShownPlan): Promise<void> {
+/**
+ * The stores that have no schema though functions are deployed, in words. A migration would make each of them a store
+ * that knows of no revocation, and the functions would let in what was revoked.
+ */
+async function findNewStores(plan: ShownPlan): Promise<string[]> {
+  if (!plan.hasFunctions) return [];
+  const isMade = makesDatabase(plan);
+  const urls = isMade ? knownUrls(plan) : storeUrls(plan);
+  const found = isMade ? ['the database that this plan makes'] : [];
+  for (const url of urls) {
+    if (!(await atStore(url, hasSchema))) found.push(placeOf(url));
+  }
+  return found;
+}
+
+/** @throws {StepFailure} Nobody can be asked whether it is meant. */
+function warnOfNewStores(stores: readonly string[], { yes }: Options): void {
+  const warning = `There is no schema in: ${stores.join(', ')}. Functions are deployed already, so this is a new store or an empty copy. Once it is migrated, every token that was revoked so far is let in.`;
+  if (yes) {
+    throw new StepFailure(
+      `${warning} Nothing was changed. If the store is meant to be new, give --new-store. If not, restore its content first (docs/operations.md, "Restore").`,
+    );
+  }
+  console.log(`\n${warning}`);
+}
+
+async function migrateStores(plan: ShownPlan, options: Options): Promise<void> {
+  const mayBeNew = options['new-store'] || !plan.hasFunctions;
   for (const url of storeUrls(plan)) {
-    // Without what an URL may hold: a user and a password.
-    const place = url.replace(/\/\/[^/]*@/, '//').replace(/\?.*$/s, '');
-    say(`Migrating ${place}`);
-    if (/[?&]auth=iam(&|$)/.test(url) && process.env.YC_TOKEN === undefined) {
-      throw new StepFailure('YC_TOKEN is needed to make the tables: export YC_TOKEN="$(yc iam create-token)".');
-    }
-    try {
-      await migrate(url);
-    } catch (error) {
-      const { message, cause } = error instanceof Error ? error : new Error(String(error));
-      const reason = cause instanceof Error ? `${message} (${cause.message})` : message;
-      throw new StepFailure(`${place} was not migrated: ${reason}. No function was changed.`);
-    }
+    say(`Migrating ${placeOf(url)}`);
+    const report = await atStore(url, async () => {
+      // It had one when the plan was shown. Since then a failover may have put an empty copy in its place.
+      if (!mayBeNew && !(await hasSchema(url))) throw new Error('it has lost its schema meanwhile');
+      return await migrate(url);
+    });
+    console.log(describeMigration(report));
   }
 }
 
-function storeUrls({ storeUrl, environment, secretNames }: ShownPlan): string[] {
+/** Works with the schema of a store; a failure is a sentence with its place. */
+async function atStore<Result>(url: string, work: (url: string) => Promise<Result>): Promise<Result> {
+  if (/[?&]auth=iam(&|$)/.test(url) && process.env.YC_TOKEN === undefined) {
+    throw new StepFailure('YC_TOKEN is needed to make the tables: export YC_TOKEN="$(yc iam create-token)".');
+  }
+  try {
+    return await work(url);
+  } catch (error) {
+    const { message, cause } = error instanceof Error ? error : new Error(String(error));
+    const reason = cause instanceof Error ? `${message} (${cause.message})` : message;
+    throw new StepFailure(`${placeOf(url)} was not migrated: ${reason}. No function was changed.`);
+  }
+}
+
+/** A store's URL without what it may hold: a user and a password. */
+function placeOf(url: string): string {
+  return url.replace(/\/\/[^/]*@/, '//').replace(/\?.*$/s, '');
+}
+
+/** @throws {StepFailure} There is none. */
+function storeUrls(plan: ShownPlan): string[] {
+  const urls = knownUrls(plan);
+  if (urls.length === 0) throw new StepFailure('The plan names no store to migrate. No function was changed.');
+  return urls;
+}
+
+function knownUrls({ storeUrl, environment, secretNames }: ShownPlan): string[] {
   const hidden = ['STORE_URL', 'DIRECTORY_URL'].filter((name) => secretNames.includes(name));
   const given = process.env.DEPLOY_STORE_URLS?.split(/\s+/).filter((url) => url !== '') ?? [];
   if (hidden.length > given.length) {
@@ -144,20 +198,18 @@ function storeUrls({ storeUrl, environment, secretNames }: ShownPlan): string[] 
     );
   }
   const known = [storeUrl, secretNames.includes('DIRECTORY_URL') ? undefined : environment.DIRECTORY_URL, ...given];
-  const urls = new Set(known.filter((url) => url !== undefined));
-  if (urls.size === 0) throw new StepFailure('The plan names no store to migrate. No function was changed.');
-  return [...urls];
+  return [...new Set(known.filter((url) => url !== undefined))];
 }
 
-/** Whether the operator types `yes`. */
-async function isAgreed(): Promise<boolean> {
-  console.log("\nApply this plan? Only 'yes' is taken for it.");
+/** Whether the operator types the answer that agrees. */
+async function isAgreed(answer: string): Promise<boolean> {
+  console.log(`\nApply this plan? Only '${answer}' is taken for it.`);
   const input = createInterface({ input: process.stdin });
   // An interrupt is a no, after which the saved plan is removed: it can hold what the state keeps secret.
   const close = () => input.close();
   process.once('SIGINT', close);
   try {
-    for await (const line of input) return line.trim() === 'yes';
+    for await (const line of input) return line.trim() === answer;
     return false;
   } finally {
     process.off('SIGINT', close);

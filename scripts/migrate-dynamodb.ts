@@ -14,11 +14,15 @@ import { DIRECTORY_SCHEMA } from '#shared/directory/directory.ts';
 import { LOOKUP_INDEX } from '#shared/directory/dynamodb-lookup.ts';
 import { isStoreUnavailable, StoreUnavailable } from '#shared/errors.ts';
 import { TOKEN_REVOCATION_SCHEMA } from '#shared/token-revocation/store.ts';
+import type { MigrationReport } from './migration-files.ts';
 
 const SCHEMAS: readonly StoreSchema[] = [TOKEN_REVOCATION_SCHEMA, DIRECTORY_SCHEMA];
 
 /** How long it may take: a table is created in seconds, an index of one that has rows in minutes, in the background. */
 const TIMEOUT_MS = 900_000;
+
+/** How long a look at the schema marker may take. */
+const LOOK_TIMEOUT_MS = 30_000;
 
 const LOOKUP = {
   IndexName: LOOKUP_INDEX,
@@ -37,25 +41,51 @@ const LOOKUP_ATTRIBUTES = ['q', 'n'].map((name) => ({ AttributeName: name, Attri
  *
  * @throws {Error} A schema of it is newer than this code.
  */
-export async function migrateDynamodb(url: string, options: DynamodbOptions = {}): Promise<void> {
+export async function migrateDynamodb(url: string, options: DynamodbOptions = {}): Promise<MigrationReport> {
   // Which schema makes no difference: it is for reading and writing rows.
   const client = await openDynamodb(url, TOKEN_REVOCATION_SCHEMA, options);
+  const changes: string[] = [];
   try {
     const until = deadlineIn(TIMEOUT_MS);
-    await createTable(client, until);
-    for (const schema of SCHEMAS) await assertNotNewer(client, schema, until);
-    await createIndex(client, until);
-    await enableTimeToLive(client, until);
-    for (const schema of SCHEMAS) await putMarker(client, schema, until);
+    if (await createTable(client, until)) changes.push(`table ${client.table}`);
+    const found = new Map<StoreSchema, number | undefined>();
+    for (const schema of SCHEMAS) found.set(schema, await readMarker(client, schema, until));
+    if ([...found].some(([schema, version = 0]) => version > schema.version)) throw tooNew();
+    if (await createIndex(client, until)) changes.push(`index ${LOOKUP_INDEX}`);
+    if (await enableTimeToLive(client, until)) changes.push('time to live');
+    for (const [schema, version] of found) {
+      if (version === schema.version) continue;
+      await putMarker(client, schema, until);
+      changes.push(`schema marker ${schema.component} ${schema.version}`);
+    }
+    return { wasNew: found.get(TOKEN_REVOCATION_SCHEMA) === undefined, changes };
   } finally {
     client.close();
   }
 }
 
-async function assertNotNewer({ table, call }: DynamodbClient, schema: StoreSchema, until: number): Promise<void> {
+/** Whether a table is there and has a schema marker. Changes nothing. */
+export async function hasDynamodbSchema(url: string, options: DynamodbOptions = {}): Promise<boolean> {
+  const client = await openDynamodb(url, TOKEN_REVOCATION_SCHEMA, options);
+  try {
+    return (await readMarker(client, TOKEN_REVOCATION_SCHEMA, deadlineIn(LOOK_TIMEOUT_MS))) !== undefined;
+  } catch (error) {
+    if (isStoreUnavailable(error) && error.fault === 'not_migrated') return false;
+    throw error;
+  } finally {
+    client.close();
+  }
+}
+
+/** The version of a schema that the table has, if it has one. */
+async function readMarker(
+  { table, call }: DynamodbClient,
+  schema: StoreSchema,
+  until: number,
+): Promise<number | undefined> {
   const id = { S: schemaKey(schema) };
   const marker = await call('GetItem', { TableName: table, Key: { id }, ConsistentRead: true }, until);
-  if (marker?.Item !== undefined && integerOf(marker.Item.v) > schema.version) throw tooNew();
+  return marker?.Item === undefined ? undefined : integerOf(marker.Item.v);
 }
 
 async function putMarker({ table, call }: DynamodbClient, schema: StoreSchema, until: number): Promise<void> {
@@ -69,12 +99,14 @@ async function putMarker({ table, call }: DynamodbClient, schema: StoreSchema, u
   if ((await call('PutItem', put, until)) === undefined) throw tooNew();
 }
 
-async function createTable({ table, call }: DynamodbClient, until: number): Promise<void> {
+/** Returns whether it has created it: false when it was there, or another migration was faster. */
+async function createTable({ table, call }: DynamodbClient, until: number): Promise<boolean> {
+  let isCreated = false;
   for (let attempt = 0; ; attempt += 1) {
     const status = await tableStatus({ table, call }, until);
-    if (status === 'ACTIVE') return;
+    if (status === 'ACTIVE') return isCreated;
     if (status === undefined) {
-      await unless(['ResourceInUseException'], () =>
+      const refusal = await unless(['ResourceInUseException'], () =>
         call(
           'CreateTable',
           {
@@ -87,13 +119,18 @@ async function createTable({ table, call }: DynamodbClient, until: number): Prom
           until,
         ),
       );
+      isCreated ||= refusal === undefined;
     }
     await pauseBeforeRetry(attempt, until);
   }
 }
 
-/** Adds the index to a table that was made before there was one, and waits until it answers. */
-async function createIndex({ table, call }: DynamodbClient, until: number): Promise<void> {
+/**
+ * Adds the index to a table that was made before there was one, and waits until it answers. Returns whether it has
+ * added it.
+ */
+async function createIndex({ table, call }: DynamodbClient, until: number): Promise<boolean> {
+  let isCreated = false;
   const update = {
     TableName: table,
     AttributeDefinitions: LOOKUP_ATTRIBUTES,
@@ -101,11 +138,12 @@ async function createIndex({ table, call }: DynamodbClient, until: number): Prom
   };
   for (let attempt = 0; ; attempt += 1) {
     const status = await indexStatus({ table, call }, until);
-    if (status === 'ACTIVE') return;
+    if (status === 'ACTIVE') return isCreated;
     let cause: DynamodbRefusal | undefined;
     if (status === undefined) {
       // It is refused while the table is changed, and when another migration has added it and it does not answer yet.
       cause = await unless(['ValidationException', 'ResourceInUseException'], () => call('UpdateTable', update, until));
+      isCreated ||= cause === undefined;
     }
     await pauseBeforeRetry(attempt, until, new StoreUnavailable('busy', { cause }));
   }
@@ -148,21 +186,22 @@ async function tableStatus(
   }
 }
 
-async function enableTimeToLive({ table, call }: DynamodbClient, until: number): Promise<void> {
+/** Returns whether it has enabled it: false when it was enabled, or another migration was faster. */
+async function enableTimeToLive({ table, call }: DynamodbClient, until: number): Promise<boolean> {
   const described = await call('DescribeTimeToLive', { TableName: table }, until);
   const { TimeToLiveStatus, AttributeName } = described?.TimeToLiveDescription ?? {};
   if (TimeToLiveStatus === 'ENABLED' || TimeToLiveStatus === 'ENABLING') {
     if (AttributeName !== 'ttl') throw new Error(`the table ${table} has its time to live on another attribute`);
-    return;
+    return false;
   }
-  // It is refused when another migration was faster.
-  await unless(['ValidationException'], () =>
+  const refusal = await unless(['ValidationException'], () =>
     call(
       'UpdateTimeToLive',
       { TableName: table, TimeToLiveSpecification: { Enabled: true, AttributeName: 'ttl' } },
       until,
     ),
   );
+  return refusal === undefined;
 }
 
 /** Does it, or returns the refusal that says it was done already. */

@@ -2,7 +2,8 @@ import pg from 'pg';
 import { assertSafe, readPostgresUrl } from '#shared/databases/postgres.ts';
 import { DIRECTORY_TABLES } from '#shared/directory/postgres-statements.ts';
 import { REVOCATION_TABLES } from '#shared/token-revocation/drivers/postgres.ts';
-import { pendingMigrations } from './migration-files.ts';
+import { TOKEN_REVOCATION_SCHEMA } from '#shared/token-revocation/store.ts';
+import { assertMarked, type MigrationReport, pendingMigrations } from './migration-files.ts';
 
 /** Held while migrating: any number, and the same in every version of this project. */
 const LOCK = 7_281_946_503;
@@ -11,32 +12,66 @@ const LOCK = 7_281_946_503;
  * Brings a PostgreSQL database up to date: the numbered files not yet applied, in their order, each in a transaction.
  * Safe to repeat, and for two at once.
  */
-export async function migratePostgres(url: string): Promise<void> {
+export async function migratePostgres(url: string): Promise<MigrationReport> {
+  return await useClient(url, async (client) => {
+    await inTransaction(client, () =>
+      client.query('CREATE TABLE IF NOT EXISTS applied_migration (file text PRIMARY KEY)'),
+    );
+    const applied: Applied[] = [];
+    for (;;) {
+      const next = await inTransaction(client, () => applyNext(client));
+      if (next === undefined) break;
+      applied.push(next);
+    }
+    assertMarked(await isMarked(client));
+    return { wasNew: applied.some(({ wasMarked }) => !wasMarked), changes: applied.map(({ file }) => file) };
+  });
+}
+
+/** Whether a database has a schema marker. Changes nothing. */
+export async function hasPostgresSchema(url: string): Promise<boolean> {
+  return await useClient(url, isMarked);
+}
+
+async function useClient<Result>(url: string, work: (client: pg.Client) => Promise<Result>): Promise<Result> {
   const client = new pg.Client(readPostgresUrl(url).connection);
   client.on('error', () => {}); // the query that it was to serve fails and tells
   try {
     await client.connect();
     await assertSafe(client, [...REVOCATION_TABLES, ...DIRECTORY_TABLES]);
-    await inTransaction(client, () =>
-      client.query('CREATE TABLE IF NOT EXISTS applied_migration (file text PRIMARY KEY)'),
-    );
-    while (await inTransaction(client, () => applyNext(client)));
+    return await work(client);
   } finally {
     await client.end();
   }
 }
 
-/** Whether there was one to apply. */
-async function applyNext(client: pg.Client): Promise<boolean> {
+async function isMarked(client: pg.Client): Promise<boolean> {
+  const table = await client.query("SELECT to_regclass('schema_marker') IS NOT NULL AS exists");
+  if (table.rows[0]?.exists !== true) return false;
+  const { component } = TOKEN_REVOCATION_SCHEMA;
+  const { rowCount } = await client.query('SELECT FROM schema_marker WHERE component = $1', [component]);
+  return rowCount === 1;
+}
+
+/** A file that was applied. */
+interface Applied {
+  readonly file: string;
+  /** Whether the schema marker was there before. */
+  readonly wasMarked: boolean;
+}
+
+/** Applies one file; undefined when none is left. */
+async function applyNext(client: pg.Client): Promise<Applied | undefined> {
   const applied = await client.query<{ file: string }>('SELECT file FROM applied_migration');
   const [next] = pendingMigrations(
     'postgres',
     applied.rows.map(({ file }) => file),
   );
-  if (next === undefined) return false;
+  if (next === undefined) return undefined;
+  const wasMarked = await isMarked(client);
   await client.query(next.sql);
   await client.query('INSERT INTO applied_migration (file) VALUES ($1)', [next.file]);
-  return true;
+  return { file: next.file, wasMarked };
 }
 
 /** The lock is the transaction's, not the session's: a pooler may give each transaction another session. */

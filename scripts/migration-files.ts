@@ -6,6 +6,27 @@ export interface Migration {
   readonly sql: string;
 }
 
+/** What a migration found, and what it did. */
+export interface MigrationReport {
+  /** Whether the store had no schema marker: no revocation that was made before is known in it. */
+  readonly wasNew: boolean;
+  /** What it created or applied, in order. Empty when the store was up to date. */
+  readonly changes: readonly string[];
+}
+
+/** A report in sentences, for an operator. */
+export function describeMigration({ wasNew, changes }: MigrationReport): string {
+  if (changes.length === 0) return 'Nothing was changed: the store has the schema of this version already.';
+  const list = changes.join(', ');
+  if (!wasNew) return `The store has the schema of this version now. Applied: ${list}. What it held is kept.`;
+  return [
+    `The store had no schema. Created: ${list}.`,
+    'Every token that was revoked so far is unknown in this store, and is let in. If the store is to replace another one, ' +
+      'restore a backup of that one in its place, or rebuild the revocations from the log before a function uses it ' +
+      '(docs/operations.md, "Restore").',
+  ].join('\n');
+}
+
 /**
  * What is still to be applied, in order.
  *
@@ -19,6 +40,18 @@ export function pendingMigrations(database: 'postgres' | 'sqlite', applied: read
   return files
     .filter((file) => !applied.includes(file))
     .map((file) => ({ file, sql: readFileSync(new URL(file, folder), 'utf8') }));
+}
+
+/**
+ * Ends a migration that would leave a store without its schema marker, which every function refuses.
+ *
+ * @throws {Error}
+ */
+export function assertMarked(isMarked: boolean): void {
+  if (isMarked) return;
+  throw new Error(
+    'The store has lost its schema marker, though all migrations were applied to it: restore it from a backup.',
+  );
 }
 
 /** Ends a migration of a store that a newer version of this project has migrated. */

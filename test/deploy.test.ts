@@ -2,11 +2,14 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { migrateSqlite } from '#scripts/migrate.ts';
 import { openDynamodbStore } from '#shared/token-revocation/drivers/dynamodb.ts';
 import { openSqliteStore } from '#shared/token-revocation/drivers/sqlite.ts';
 import { hasTerraform, unlessTerraform, writeRehearsal } from './infra/terraform-run.ts';
 import { DYNAMODB_CREDENTIALS, urlOfNewTable } from './support/dynamodb-server.ts';
 import { startProject } from './support/emulated-project.ts';
+import { createDatabase } from './support/postgres-server.ts';
+import { claimDatabase } from './support/redis-server.ts';
 import { startScript } from './support/script-process.ts';
 import { createStandInTerraform, type StandInSettings } from './support/stand-in-terraform.ts';
 import { createTemporaryFolder } from './support/temporary-folder.ts';
@@ -138,6 +141,104 @@ describe('npm run deploy', () => {
       /deploy: postgres:\/\/127\.0\.0\.1:9\/unlink was not migrated: .+\. No function was changed\.$/m,
     );
     expect(text).not.toContain('obviously-fake');
+  });
+
+  /** A plan of a deployment that has a function already. */
+  const DEPLOYED = { 'yandex_function.this["token-authorize"]': ['no-op'] };
+
+  /** The same store, where functions are deployed. */
+  function withFunctions(): ReturnType<typeof withSqlite> {
+    const settings = withSqlite();
+    return { ...settings, plans: (settings.plans ?? []).map((plan) => ({ ...plan, changes: DEPLOYED })) };
+  }
+
+  test('with --yes makes no new store for functions that are deployed, and says which flag does', async () => {
+    const settings = withFunctions();
+
+    const { status, calls, stderr } = await deploy(settings, ['--no-build', '--yes']);
+
+    expect(status).toBe(1);
+    expect(calls).toEqual(FIRST_LOOK);
+    expect(stderr).toContain(
+      `deploy: There is no schema in: sqlite:${settings.database}. Functions are deployed already`,
+    );
+    expect(stderr).toContain('every token that was revoked so far is let in. Nothing was changed.');
+    expect(stderr).toContain('If the store is meant to be new, give --new-store.');
+    expect(existsSync(settings.database)).toBe(false);
+  });
+
+  test('makes no new database for functions that are deployed, unless --new-store says so', async () => {
+    const plans = [{ changes: { ...DEPLOYED, 'yandex_ydb_database_serverless.store[0]': ['create'] } }];
+
+    const { status, calls, stderr } = await deploy({ plans }, ['--no-build', '--yes']);
+
+    expect(status).toBe(1);
+    expect(calls).toEqual(FIRST_LOOK);
+    expect(stderr).toContain('deploy: There is no schema in: the database that this plan makes.');
+  });
+
+  test('with --new-store makes it, and says that nothing revoked is known in it', async () => {
+    const settings = withFunctions();
+
+    const { status, calls, text } = await deploy(settings, ['--no-build', '--yes', '--new-store', '--no-smoke']);
+
+    expect(status).toBe(0);
+    expect(calls).toEqual([...FIRST_LOOK, ...APPLY]);
+    expect(text).toContain('Every token that was revoked so far is unknown in this store, and is let in.');
+    await (await openSqliteStore(settings.database)).close();
+  });
+
+  test.each([
+    ['yes\n', []],
+    ['new store\n', APPLY],
+  ])('asks whether the store is meant to be new, and takes %j for an answer', (input, rest) => {
+    const settings = withFunctions();
+    const terraform = createStandInTerraform(temporaryFolder(), settings);
+    const args = ['scripts/deploy.ts', '--infra', terraform.infra, '--no-build', '--no-smoke'];
+
+    const { status, stdout } = spawnSync(process.execPath, args, {
+      input,
+      env: { ...process.env, ...terraform.environment },
+      encoding: 'utf8',
+    });
+
+    expect(status).toBe(0);
+    expect(terraform.calls()).toEqual([...FIRST_LOOK, ...rest]);
+    expect(stdout).toContain("Apply this plan? Only 'new store' is taken for it.");
+    expect(existsSync(settings.database)).toBe(rest.length > 0);
+  });
+
+  test('asks nothing more where the store of the functions has its schema', async () => {
+    const settings = withFunctions();
+    migrateSqlite(settings.database);
+
+    const { status, calls, text } = await deploy(settings, ['--no-build', '--yes', '--no-smoke']);
+
+    expect(status).toBe(0);
+    expect(calls).toEqual([...FIRST_LOOK, ...APPLY]);
+    expect(text).toContain('Nothing was changed: the store has the schema of this version already.');
+  });
+
+  test.each([
+    ['PostgreSQL', async () => await createDatabase(inject('postgresUrl'))],
+    ['Redis', async () => await claimDatabase(inject('redisUrl'))],
+    ['DynamoDB', async () => ({ url: urlOfNewTable(inject('dynamodbUrl')), drop: async () => {} })],
+  ])('tells an empty store in %s from one that has its schema', async (_name, create) => {
+    const { url, drop } = await create();
+    onTestFinished(drop);
+    const plans = [{ changes: DEPLOYED, secrets: { STORE_URL: { id: 'e6qexample' } } }];
+    const env = {
+      DEPLOY_STORE_URLS: url,
+      AWS_ACCESS_KEY_ID: DYNAMODB_CREDENTIALS.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: DYNAMODB_CREDENTIALS.secretAccessKey,
+    };
+    const run = (...args: string[]) => deploy({ plans }, ['--no-build', '--yes', '--no-smoke', ...args], env);
+
+    const refused = await run();
+    expect(refused).toMatchObject({ status: 1, calls: FIRST_LOOK });
+    expect(refused.stderr).toContain('give --new-store');
+    expect(await run('--new-store')).toMatchObject({ status: 0, calls: [...FIRST_LOOK, ...APPLY] });
+    expect(await run()).toMatchObject({ status: 0, calls: [...FIRST_LOOK, ...APPLY] });
   });
 
   test('changes nothing when the plan takes the database away', async () => {

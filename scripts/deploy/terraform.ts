@@ -23,6 +23,8 @@ export interface ShownPlan {
   readonly file: string;
   /** What it changes: `create address`, `delete+create address`; nothing of what stays. */
   readonly changes: ReadonlySet<string>;
+  /** Whether functions are deployed already, be they changed by it or not. */
+  readonly hasFunctions: boolean;
   /** Values of the variable `environment`. */
   readonly environment: Readonly<Record<string, string>>;
   /** The names that Lockbox has the values of. */
@@ -30,6 +32,9 @@ export interface ShownPlan {
   /** The URL of the store once it is applied; undefined where Lockbox has it, or where it is not known before. */
   readonly storeUrl: string | undefined;
 }
+
+/** What the address of a function begins with (`infra/functions.tf`). */
+const FUNCTION = 'yandex_function.this[';
 
 /** The steps of Terraform in a folder with a configuration. Each rejects with a StepFailure. */
 export interface Terraform {
@@ -79,6 +84,8 @@ function readPlan(file: string, json: string): ShownPlan {
         .filter(({ actions }) => actions !== 'no-op' && actions !== 'read')
         .map(({ address, actions }) => `${actions} ${address}`),
     ),
+    // Those that it does not change are listed too, as `no-op`.
+    hasFunctions: changes.some(({ address, actions }) => address.startsWith(FUNCTION) && actions !== 'create'),
     environment: variables.environment?.value ?? {},
     secretNames: Object.keys(variables.secrets?.value ?? {}),
     storeUrl: typeof storeUrl === 'string' ? storeUrl : undefined,
