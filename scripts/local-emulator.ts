@@ -16,7 +16,7 @@ import { StartError } from './emulator/start-error.ts';
 import { identityCaFile } from './matrix/kept-certificates.ts';
 import type { MatrixServers } from './matrix/matrix-servers.ts';
 import { createSigningKey } from './matrix/signing-key.ts';
-import { migrateSqlite } from './migrate.ts';
+import { hasSchema, migrateSqlite } from './migrate.ts';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 
@@ -121,10 +121,13 @@ export async function startLocalEmulator(
   const settings = { ...given, gatewayPort: given.gatewayPort || (await findFreePort()) };
   const { dataDir, bundles, port, gatewayPort, contextPrefix, stripCredentialHeaders } = settings;
   openDataFolder(dataDir);
+  const isFirstStart = !existsSync(join(dataDir, 'peppers'));
   const placeholders = placeholderValues(settings);
   try {
+    if (!isFirstStart && !(await hasSchema(`sqlite:${databasePath(settings)}`))) throw storeLost(dataDir);
     migrateSqlite(databasePath(settings));
   } catch (error) {
+    if (error instanceof StartError) throw error;
     throw new StartError(`The store in the data folder ${dataDir} cannot be opened or migrated.`, { cause: error });
   }
   const servers = await startServers(settings);
@@ -293,6 +296,13 @@ function makePeppers(dataDir: string): string {
     );
   }
   return makeKey();
+}
+
+/** In a new store nothing would be revoked that was revoked in the one before. */
+function storeLost(dataDir: string): StartError {
+  return new StartError(
+    `The data folder ${dataDir} has peppers but no store: what was revoked in it would be let in. Bring the file unlink.sqlite back, or remove the folder.`,
+  );
 }
 
 function makeKey(): string {

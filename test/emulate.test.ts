@@ -70,6 +70,19 @@ test('a store whose peppers are gone is one sentence and status 1: new ones woul
   expect(await refusal([`--data-dir=${folder}`])).toMatch(/has a store but no peppers/);
 });
 
+test.each([
+  ['is gone', undefined],
+  ['is an empty file', ''],
+])(
+  'a store that %s though its peppers are there is one sentence and status 1: a new one would let in what was revoked',
+  async (_how, content) => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'peppers'), TEST_PEPPERS);
+    if (content !== undefined) writeFileSync(join(folder, 'unlink.sqlite'), content);
+    expect(await refusal([`--data-dir=${folder}`])).toMatch(/has peppers but no store/);
+  },
+);
+
 test('a file of peppers that holds none is one sentence and status 1', async () => {
   const folder = temporaryFolder();
   writeFileSync(join(folder, 'peppers'), '');
