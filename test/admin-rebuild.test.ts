@@ -354,6 +354,133 @@ describe('of lines', () => {
     expect(dump(database)).toEqual([[expect.objectContaining({ id: digest('a') })], []]);
   });
 
+  describe('in the encoding', () => {
+    const LINES = 20;
+    const texts = () =>
+      Array.from({ length: LINES }, (_, index) => `${JSON.stringify(lineOf({ tokenIds: [digest(`t-${index}`)] }))}\n`);
+    const littleEndian = (parts: readonly string[]) => Buffer.from(parts.join(''), 'utf16le');
+    const bigEndian = (parts: readonly string[]) => littleEndian(parts).swap16();
+    const utf8 = (parts: readonly string[]) => Buffer.from(parts.join(''));
+    const MARK = '\ufeff';
+
+    async function rebuildBytes(...parts: readonly Buffer[]) {
+      const file = join(folder, 'log.jsonl');
+      writeFileSync(file, Buffer.concat(parts));
+      const { status, stdout, stderr } = await rebuildFile(file, settings);
+      return { status, ...JSON.parse(stdout), told: stderr.trimEnd().split('\n') };
+    }
+
+    const storedIds = () => dump(database)[0];
+    const lineNumbers = (from: number, to: number, fault: string) =>
+      Array.from({ length: to - from + 1 }, (_, index) => `line ${from + index}: ${fault}`);
+
+    test.each([
+      ['UTF-8', utf8],
+      ['UTF-8 with a byte order mark', (parts: readonly string[]) => utf8([MARK, ...parts])],
+      ['UTF-16LE with a byte order mark', (parts: readonly string[]) => littleEndian([MARK, ...parts])],
+      ['UTF-16BE with a byte order mark', (parts: readonly string[]) => bigEndian([MARK, ...parts])],
+      [
+        'UTF-16LE with carriage returns and blank lines',
+        (parts: readonly string[]) => littleEndian([MARK, ...parts.map((part) => part.replace('\n', '\r\n\r\n'))]),
+      ],
+    ])('%s of a whole file every line is read', async (_name, encode) => {
+      const ended = await rebuildBytes(encode(texts()));
+
+      expect(ended).toMatchObject({ status: DONE, restored: LINES, refused: 0, told: [''] });
+      expect(storedIds()).toHaveLength(LINES);
+    });
+
+    const NO_UTF8 = 'it is not UTF-8: it has NUL bytes, as UTF-16 has';
+
+    test('UTF-8 a second half in UTF-16, as a Windows shell appends it, is told line by line with status 5', async () => {
+      const [first, second] = [texts().slice(0, 10), texts().slice(10)];
+
+      const ended = await rebuildBytes(utf8(first), littleEndian(second));
+
+      expect(ended).toMatchObject({ status: PARTLY, restored: 10, refused: 10, refused_for: { [NO_UTF8]: 10 } });
+      expect(ended.told).toEqual(lineNumbers(11, 20, NO_UTF8));
+    });
+
+    test.each([
+      ['UTF-16LE', littleEndian],
+      ['UTF-16BE', bigEndian],
+    ])('%s a second half in UTF-8 is told line by line with status 5', async (name, encode) => {
+      // Of an even and of an odd number of bytes: every second would decode.
+      const lines = texts().map((line, index) => line.replace('}\n', `}${' '.repeat(index % 2)}\n`));
+
+      const ended = await rebuildBytes(encode([MARK, ...lines.slice(0, 10)]), utf8(lines.slice(10)));
+
+      expect(ended).toMatchObject({ status: PARTLY, restored: 10, refused: 10 });
+      expect(ended.told).toHaveLength(10);
+      for (const [index, told] of ended.told.entries()) {
+        expect(told).toMatch(new RegExp(`^line ${11 + index}: (it is not ${name}|it was read in a wrong encoding)$`));
+      }
+    });
+
+    test('UTF-8 a half that a converter has taken for UTF-16 is told', async () => {
+      const [first, second] = [texts().slice(0, 10), texts().slice(10)];
+      const bytes = Buffer.from(second.join('').padEnd(2 * Math.ceil(second.join('').length / 2)));
+
+      const ended = await rebuildBytes(utf8(first), utf8([bytes.toString('utf16le')]));
+
+      expect(ended).toMatchObject({ status: PARTLY, restored: 10 });
+      expect(ended.told).toEqual(['line 11: it was read in a wrong encoding']);
+    });
+
+    test('UTF-16 without a byte order mark every line is told', async () => {
+      const ended = await rebuildBytes(littleEndian(texts()));
+
+      expect(ended).toMatchObject({ status: PARTLY, restored: 0, refused: LINES });
+    });
+
+    test.each([
+      ['bytes that are no UTF-8', Buffer.from('[ERROR] \xe9\n', 'latin1'), 'it is not UTF-8'],
+      ['zeros, as a crash leaves them', Buffer.alloc(100), NO_UTF8],
+      [
+        'a last line that was cut behind its first byte',
+        Buffer.from('{'),
+        'it is not whole: it was cut, or is no JSON',
+      ],
+    ])('UTF-8 %s are told', async (_what, bytes, fault) => {
+      const ended = await rebuildBytes(utf8(texts()), bytes);
+
+      expect(ended).toMatchObject({ status: PARTLY, restored: LINES, refused: 1 });
+      expect(ended.told).toEqual([`line ${LINES + 1}: ${fault}`]);
+    });
+  });
+
+  test('a line of ours that another program has wrapped is told, and not taken for one of that program', async () => {
+    const line = JSON.stringify(lineOf({ tokenIds: [digest('a')] }));
+    const wrapped: unknown[] = [{ log: `${line}\n`, stream: 'stdout' }, { jsonPayload: JSON.parse(line) }, line];
+    const { status, stdout, stderr } = await rebuild(
+      wrapped.map((each) => JSON.stringify(each)),
+      settings,
+    );
+
+    expect({ status, ...JSON.parse(stdout) }).toMatchObject({ status: PARTLY, restored: 0, refused: 3, other: 0 });
+    expect(stderr.trimEnd().split('\n')).toEqual(
+      [1, 2, 3].map((number) => `line ${number}: it holds a revocation where the functions log none`),
+    );
+  });
+
+  test('in the end it says how many lines it has read, what became of them, and why some were refused', async () => {
+    const good = JSON.stringify(lineOf({ tokenIds: [digest('a')] }));
+    const old = JSON.stringify(lineOf({ tokenIds: [digest('b')], expiresAt: nowS() - 1 }));
+    const lines = [good, good, old, '', 'a text', 'a text', '{"level":"INFO"}', good.slice(0, 40), good.slice(0, 50)];
+    const file = writeLines(lines);
+
+    const { status, stdout } = await runAdmin(['rebuild-revocations', file, '--yes'], settings);
+    const { stdout: json } = await rebuildFile(file, settings);
+
+    expect(status).toBe(PARTLY);
+    expect(stdout).toMatch(/^2 lines could not be read: what they revoke is not in the store\.\n/);
+    expect(stdout).toMatch(
+      / {2}lines read {3}9\n {2}restored {5}1\n {2}known {8}1\n {2}expired {6}1\n {2}refused {6}2\n {2}other lines {2}4: 1 blank, 2 texts, 1 JSON without a revocation\n\nRefused:\n\n {2}2 {2}it is not whole: it was cut, or is no JSON\n$/,
+    );
+    const { lines: read, restored, known, expired, refused, other } = JSON.parse(json);
+    expect(read).toBe(restored + known + expired + refused + other);
+  });
+
   test('a file without a revocation says so', async () => {
     const file = writeLines(['a text']);
     const { status, stdout } = await runAdmin(['rebuild-revocations', file, '--yes'], settings);

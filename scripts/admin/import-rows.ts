@@ -26,13 +26,15 @@ export interface RowImport<Row> {
 /**
  * Brings the rows of a file in, several at a time, tells of each that is skipped by its line, and shows how far it is.
  *
+ * @returns How many rows were skipped for each reason.
  * @throws {Unfinished}
  */
 export async function importRows<Row>(
   rows: AsyncIterable<ReadRow<Row>>,
   { keysOf, importRow, tally, formatTally }: RowImport<Row>,
-): Promise<void> {
+): Promise<ReadonlyMap<string, number>> {
   let count = 0;
+  const reasons = new Map<string, number>();
   const show = () => showProgress(`${count} rows: ${formatTally()}`);
   try {
     await workInParallel(rows, {
@@ -42,6 +44,7 @@ export async function importRows<Row>(
         const fault = row === undefined ? unfit : await importRow(row);
         if (fault !== undefined) {
           tally.refused += 1;
+          reasons.set(fault, (reasons.get(fault) ?? 0) + 1);
           tell(`line ${line}: ${fault}`);
         }
         count += 1;
@@ -60,6 +63,7 @@ export async function importRows<Row>(
       endProgress();
     }
   }
+  return reasons;
 }
 
 /** What came of all rows, in a sentence. */

@@ -6,7 +6,7 @@ import { providerTokenFields } from '#shared/account-link/provider-tokens.ts';
 import { SubjectId, Text } from '#shared/account-link/request.ts';
 import { hasDuplicateKeys, isJsonObject } from '#shared/json.ts';
 import { openRows, type ReadRow, type RowFormat, readCsv, readRow } from './csv-rows.ts';
-import { readLines, TOO_LONG } from './json-lines.ts';
+import { readLines } from './json-lines.ts';
 import { UsageError } from './verb.ts';
 
 /** A link of the file. */
@@ -70,8 +70,8 @@ export function openLinkRows(file: string): AsyncIterable<ReadRow<LinkRow>> {
 }
 
 async function* readJsonLines(file: string): AsyncGenerator<ReadRow<LinkRow>> {
-  for await (const { line, text } of readLines(file)) {
-    if (text === undefined) yield { line, fault: TOO_LONG };
+  for await (const { line, text, fault } of readLines(file)) {
+    if (text === undefined) yield { line, fault };
     else if (text.trim() !== '') yield readJsonRow(line, text);
   }
 }

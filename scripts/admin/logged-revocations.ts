@@ -4,14 +4,17 @@ import * as z from 'zod/mini';
 import { isJsonObject, type JsonObject } from '#shared/json.ts';
 import { MAX_REVOCATION_ITEMS, type PresentedToken, type Revocation } from '#shared/token-revocation/store.ts';
 import { openRows, type ReadRow } from './csv-rows.ts';
-import { decodeLine, type JsonLine, readLines, TOO_LONG } from './json-lines.ts';
+import { decodeLine, type LinePlace, readLines } from './json-lines.ts';
 import { UsageError } from './verb.ts';
 
 /** A revocation of the log, and when it was made. */
 export type LoggedRevocation = Revocation & Required<Pick<Revocation, 'madeAt'>>;
 
-/** Lines that have nothing to be written: `other` are no revocations of ours. */
-export type Leftovers = Record<'expired' | 'other', number>;
+/**
+ * Counts lines: all that were read, those whose revocation has expired, and those that hold none: blank ones, texts, and
+ * JSON of other programs or of calls that revoke nothing.
+ */
+export type LineCounts = Record<'lines' | 'expired' | 'blank' | 'texts' | 'json', number>;
 
 /** How far the clocks of those who wrote the lines may be ahead, in seconds. */
 const CLOCK_SKEW_S = 300;
@@ -48,10 +51,10 @@ const LoggedCall = z.object({
 });
 
 /** What a line holds: a call, a fault in words that quote nothing, or something else. */
-type ReadLine = { readonly call: LoggedCall } | { readonly fault: string } | 'other';
+type ReadLine = { readonly call: LoggedCall } | { readonly fault: string } | 'blank' | 'texts' | 'json';
 
 /** A line that holds a revocation, to be read again in its turn. */
-interface Place extends Pick<JsonLine, 'line' | 'offset' | 'size'> {
+interface Place extends LinePlace {
   readonly isAcknowledged: boolean;
   readonly madeAt: number;
 }
@@ -59,34 +62,31 @@ interface Place extends Pick<JsonLine, 'line' | 'offset' | 'size'> {
 /**
  * Opens a file of log lines.
  *
- * @param leftovers Counts what is not among the rows.
+ * @param counts Counts the lines, and what is not among the rows.
  * @returns Its revocations in the order in which they took effect, whatever the order of the lines; before them, what
  *   cannot be read. To go through them rejects with a {@link UsageError} where the file is one JSON array.
  * @throws {UsageError} There is no such file.
  */
 export function openLoggedRevocations(
   file: string,
-  leftovers: Leftovers,
+  counts: LineCounts,
   now: () => number = Date.now,
 ): AsyncIterable<ReadRow<LoggedRevocation>> {
-  return openRows(file, (name) => readInOrder(name, leftovers, Math.floor(now() / 1000)));
+  return openRows(file, (name) => readInOrder(name, counts, Math.floor(now() / 1000)));
 }
 
 /** Reads twice, for a log may be larger than the memory: first where the revocations are, then each in its turn. */
-async function* readInOrder(
-  file: string,
-  leftovers: Leftovers,
-  nowS: number,
-): AsyncGenerator<ReadRow<LoggedRevocation>> {
+async function* readInOrder(file: string, counts: LineCounts, nowS: number): AsyncGenerator<ReadRow<LoggedRevocation>> {
   const places: Place[] = [];
-  for await (const { line, offset, size, text } of readLines(file)) {
-    const read = text === undefined ? { fault: TOO_LONG } : readLine(text, nowS);
-    if (read === 'other') leftovers.other += 1;
-    else if ('fault' in read) yield { line, fault: read.fault };
-    else if (whatIsLeft(read.call, nowS) === undefined) leftovers.expired += 1;
+  for await (const { text, fault, ...place } of readLines(file)) {
+    counts.lines += 1;
+    const read = text === undefined ? { fault } : readLine(text, nowS);
+    if (typeof read === 'string') counts[read] += 1;
+    else if ('fault' in read) yield { line: place.line, fault: read.fault };
+    else if (whatIsLeft(read.call, nowS) === undefined) counts.expired += 1;
     else {
       const { first, revocation } = read.call;
-      places.push({ line, offset, size, isAcknowledged: first !== undefined, madeAt: revocation.made_at });
+      places.push({ ...place, isAcknowledged: first !== undefined, madeAt: revocation.made_at });
     }
   }
   // What was acknowledged is decided by what was acknowledged before it; what was refused had no part in that.
@@ -101,9 +101,11 @@ async function* readPlaces(
 ): AsyncGenerator<ReadRow<LoggedRevocation>> {
   const handle = await open(file);
   try {
-    for (const { line, offset, size } of places) {
+    for (const place of places) {
+      const { line, offset, size } = place;
       const { buffer } = await handle.read(Buffer.alloc(size), 0, size, offset);
-      const read = readLine(decodeLine(buffer), nowS);
+      const { text = '' } = decodeLine(buffer, place);
+      const read = readLine(text, nowS);
       const row = typeof read === 'object' && 'call' in read ? whatIsLeft(read.call, nowS) : undefined;
       yield row === undefined ? { line, fault: 'it has changed while it was read' } : { line, row };
     }
@@ -119,10 +121,15 @@ function readLine(text: string, nowS: number): ReadLine {
     value = JSON.parse(text);
   } catch {
     if (text.trim() === '[') throw arrayError();
-    return isPartOfOurs(text) ? { fault: 'it is not whole: it was cut, or is no JSON' } : 'other';
+    if (text.trim() === '') return 'blank';
+    if (isPartOfOurs(text)) return { fault: 'it is not whole: it was cut, or is no JSON' };
+    return formsOf(text).some((form) => KEYS.test(form)) ? { fault: 'it was read in a wrong encoding' } : 'texts';
   }
   if (Array.isArray(value)) throw arrayError();
-  return isJsonObject(value) ? readEntry(value, nowS) : 'other';
+  const read = isJsonObject(value) ? readEntry(value, nowS) : 'json';
+  // Another program has wrapped the line of ours.
+  const isWrapped = read === 'json' && text.includes('made_at') && text.includes('token_ids');
+  return isWrapped ? { fault: 'it holds a revocation where the functions log none' } : read;
 }
 
 function arrayError(): UsageError {
@@ -131,7 +138,15 @@ function arrayError(): UsageError {
 
 /** A line that was cut begins or goes on as ours do; a text that a runtime prints does not. */
 function isPartOfOurs(text: string): boolean {
-  return text.startsWith('{"') || /"(made_at|token_ids|cut_offs|cut_off_keys|issued_up_to)"/.test(text);
+  return text.startsWith('{"') || text === '{' || KEYS.test(text);
+}
+
+const KEYS = /"(made_at|token_ids|cut_offs|cut_off_keys|issued_up_to|expires_at)"/;
+
+/** The ASCII of a text whose bytes were taken for UTF-16 and are UTF-8, or UTF-16 of the other order. */
+function formsOf(text: string): readonly string[] {
+  const bytes = Buffer.from(text, 'utf16le');
+  return [bytes, Buffer.from(bytes).swap16()].map((form) => form.toString('latin1').replaceAll('\0', ''));
 }
 
 /** What a line of ours holds, or an entry of Cloud Logging that holds one as its `json_payload`. */
@@ -142,7 +157,7 @@ function readEntry(entry: JsonObject, nowS: number): ReadLine {
   if (isJsonObject(fields.revocation)) return readCall(fields, nowS);
   // What the platform could not take for structured it keeps as a text, cut to pieces where it is long.
   const isText = payload === undefined && typeof message === 'string' && isPartOfOurs(message);
-  return isText ? { fault: 'it was logged as a text' } : 'other';
+  return isText ? { fault: 'it was logged as a text' } : 'json';
 }
 
 function readCall(fields: JsonObject, nowS: number): ReadLine {

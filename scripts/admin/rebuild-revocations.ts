@@ -5,7 +5,7 @@ import { LOCAL_PLATFORM } from '#shared/platform.ts';
 import { openTokenRevocationStore, TokenRevocationStoreEnvironment } from '#shared/token-revocation/open-store.ts';
 import type { TokenRevocationStore } from '#shared/token-revocation/store.ts';
 import { importRows } from './import-rows.ts';
-import { keysOf, type LoggedRevocation, openLoggedRevocations } from './logged-revocations.ts';
+import { keysOf, type LineCounts, type LoggedRevocation, openLoggedRevocations } from './logged-revocations.ts';
 import { readSettings, storeName } from './settings.ts';
 import { confirm } from './terminal.ts';
 import { defineVerb, EXIT, formatRows, YES_OPTION } from './verb.ts';
@@ -13,8 +13,8 @@ import { defineVerb, EXIT, formatRows, YES_OPTION } from './verb.ts';
 /** How long the store may take for one revocation in all, in milliseconds. */
 const TIMEOUT_MS = 3000;
 
-/** What has become of the lines so far: `other` are no revocations. */
-type Tally = Record<'restored' | 'known' | 'expired' | 'refused' | 'other', number>;
+/** What has become of the lines so far; `restored` and `known` were taken. */
+type Tally = LineCounts & Record<'restored' | 'known' | 'refused', number>;
 
 /** Writes the revocations of exported log lines into the store again. */
 export const rebuildRevocations = defineVerb({
@@ -28,12 +28,15 @@ gives at most 1000 entries at a time; several files may be joined, in any order,
   yc logging read --group-id <id> --since <time> --until <time> --limit 1000 \\
     --filter 'json_payload.revocation EXISTS' --format json | jq -c '.[]' >> log.jsonl
 
-A cut-off is set as of then: what was issued later is let in. What has expired is left out, and so are lines of anything
-else. A line that holds a revocation and cannot be read is told by its number, and skipped. Whoever can write to the
-log can revoke by it, and no more than that. It can be stopped at any time and repeated.
+The file is in UTF-8, or in UTF-16 from its first byte to its last with a byte order mark in front. A line in another
+encoding is told by its number, and skipped; so is a line that holds a revocation and cannot be read. Then the status
+is 5, and not all is in the store. Lines of anything else are counted and left out, and so is what has expired.
+
+A cut-off is set as of then: what was issued later is let in. Whoever can write to the log can revoke by it, and no more
+than that. It can be stopped at any time and repeated.
 `,
   async run(values, file) {
-    const tally: Tally = { restored: 0, known: 0, expired: 0, refused: 0, other: 0 };
+    const tally: Tally = { lines: 0, restored: 0, known: 0, refused: 0, expired: 0, blank: 0, texts: 0, json: 0 };
     const rows = openLoggedRevocations(file, tally);
     const settings = readSettings(TokenRevocationStoreEnvironment, values['data-dir']);
     const given = [
@@ -41,9 +44,10 @@ log can revoke by it, and no more than that. It can be stopped at any time and r
       ['file', basename(file)],
     ] as const;
     const store = openTokenRevocationStore(settings, LOCAL_PLATFORM);
+    let reasons: ReadonlyMap<string, number>;
     try {
       await confirm(`Writes the revocations of log lines into the store.\n\n${formatRows(given)}\n`, values.yes);
-      await importRows(rows, {
+      reasons = await importRows(rows, {
         keysOf,
         importRow: (revocation) => restore(revocation, tally, store),
         tally,
@@ -53,8 +57,8 @@ log can revoke by it, and no more than that. It can be stopped at any time and r
       await store.close();
     }
     return {
-      document: { ...tally, store: given[0][1] },
-      text: `${conclusion(tally)}\n\n${formatRows([...given, ...tallyRows(tally)])}`,
+      document: { ...tallyFields(tally), refused_for: Object.fromEntries(reasons), store: given[0][1] },
+      text: `${conclusion(tally)}\n\n${formatRows([...given, ...tallyRows(tally)])}${formatReasons(reasons)}`,
       exitCode: tally.refused === 0 ? EXIT.done : EXIT.partly,
     };
   },
@@ -67,7 +71,7 @@ async function restore(revocation: LoggedRevocation, tally: Tally, store: TokenR
 }
 
 function conclusion({ restored, known, expired, refused }: Tally): string {
-  if (refused > 0) return `${refused} lines were skipped.`;
+  if (refused > 0) return `${refused} lines could not be read: what they revoke is not in the store.`;
   if (restored + known + expired === 0) return 'No line of the file holds a revocation.';
   return 'Every revocation of the file that has not expired is in the store.';
 }
@@ -76,12 +80,24 @@ function formatTally({ restored, known, refused }: Tally): string {
   return `${restored} restored, ${known} known, ${refused} refused`;
 }
 
+/** The counts for programs. */
+function tallyFields({ blank, texts, json, ...tally }: Tally): Record<string, number> {
+  return { ...tally, other: blank + texts + json };
+}
+
+function formatReasons(reasons: ReadonlyMap<string, number>): string {
+  if (reasons.size === 0) return '';
+  return `\nRefused:\n\n${formatRows([...reasons].map(([reason, count]) => [String(count), reason]))}`;
+}
+
 function tallyRows(tally: Tally): readonly (readonly [string, string])[] {
+  const { blank, texts, json } = tally;
   return [
+    ['lines read', `${tally.lines}`],
     ['restored', `${tally.restored}`],
     ['known', `${tally.known}`],
     ['expired', `${tally.expired}`],
     ['refused', `${tally.refused}`],
-    ['other lines', `${tally.other}`],
+    ['other lines', `${blank + texts + json}: ${blank} blank, ${texts} texts, ${json} JSON without a revocation`],
   ];
 }
