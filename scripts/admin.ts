@@ -1,12 +1,14 @@
 import { isStoreUnavailable, Misconfigured } from '#shared/errors.ts';
 import { OutgoingFailure } from '#shared/outgoing/send.ts';
 import { listLinks, showLink } from './admin/account-link.ts';
+import { backup } from './admin/backup.ts';
 import { rotateKeys } from './admin/encryption.ts';
 import { importBindings } from './admin/import-bindings.ts';
 import { importLinks } from './admin/import-links.ts';
 import { listJobs, replayJob, showJob } from './admin/outbox.ts';
 import { rebuildRevocations } from './admin/rebuild-revocations.ts';
 import { SETTINGS_HELP } from './admin/settings.ts';
+import { CopyFailed } from './admin/sqlite-copy.ts';
 import { forgetBindings, listBindings } from './admin/threepid-binding.ts';
 import { check, purge, revoke } from './admin/token-revocation.ts';
 import { describeArguments, EXIT, formatRows, Unfinished, UsageError, type Verb } from './admin/verb.ts';
@@ -14,6 +16,7 @@ import { describeArguments, EXIT, formatRows, Unfinished, UsageError, type Verb 
 /** A verb is one word or two: `purge`, `outbox list`. */
 const VERBS: Readonly<Record<string, Verb>> = {
   ...{ revoke, check, purge },
+  backup,
   'rebuild-revocations': rebuildRevocations,
   'import-links': importLinks,
   'import-bindings': importBindings,
@@ -78,6 +81,10 @@ function complain(error: unknown): number {
   if (error instanceof UsageError || error instanceof Misconfigured) {
     console.error(error.message);
     return EXIT.usage;
+  }
+  if (error instanceof CopyFailed) {
+    console.error(error.message);
+    return EXIT.trouble;
   }
   if (error instanceof Unfinished && isStoreUnavailable(error.cause)) {
     console.error(`The store failed (${error.cause.fault}): ${error.message}`);

@@ -373,6 +373,7 @@ test('the help names every verb, its options, the settings and the exit statuses
     ['revoke', ['--token-stdin', '--subject <sub>', '--client <client_id>', '--issuer <iss>', '--yes']],
     ['check', ['--token-stdin']],
     ['purge', ['--batch <rows>', '--yes']],
+    ['backup', ['<file>', '--directory']],
     ['rebuild-revocations', ['<file>', 'yc logging read', '--yes']],
     ['import-links', ['<file>', 'linkedAt', '--yes']],
     ['bindings list', ['--user <mxid>', '--medium <medium>', '--address <address>']],
