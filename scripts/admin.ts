@@ -5,6 +5,7 @@ import { backup } from './admin/backup.ts';
 import { rotateKeys } from './admin/encryption.ts';
 import { importBindings } from './admin/import-bindings.ts';
 import { importLinks } from './admin/import-links.ts';
+import { Interrupted } from './admin/long-work.ts';
 import { listJobs, replayJob, showJob } from './admin/outbox.ts';
 import { rebuildRevocations } from './admin/rebuild-revocations.ts';
 import { SETTINGS_HELP } from './admin/settings.ts';
@@ -38,6 +39,7 @@ Exit status:
   3  the store or an issuer failed: what was asked is not known to be done, and may be repeated
   4  of check: revoked; of links show, outbox show and bindings forget: there is none
   5  of imports, rebuild-revocations and rotate-keys: a part was not done, standard error tells which
+  130  interrupted by Ctrl-C, 143 by SIGTERM: standard error tells what was done, and the command may be repeated
 `;
 
 /** The operator's command line: one verb, its outcome on standard output, all else on standard error. */
@@ -81,6 +83,10 @@ function complain(error: unknown): number {
   if (error instanceof UsageError || error instanceof Misconfigured) {
     console.error(error.message);
     return EXIT.usage;
+  }
+  if (error instanceof Interrupted) {
+    console.error(error.message);
+    return error.exitCode;
   }
   if (error instanceof CopyFailed) {
     console.error(error.message);

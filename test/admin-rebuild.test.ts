@@ -2,6 +2,7 @@ import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest';
+import { openLoggedRevocations } from '#scripts/admin/logged-revocations.ts';
 import { migrateSqlite } from '#scripts/migrate.ts';
 import { LOCAL_PLATFORM } from '#shared/platform.ts';
 import { openTokenRevocationStore } from '#shared/token-revocation/open-store.ts';
@@ -479,6 +480,15 @@ describe('of lines', () => {
     );
     const { lines: read, restored, known, expired, refused, other } = JSON.parse(json);
     expect(read).toBe(restored + known + expired + refused + other);
+  });
+
+  test('reads no further once it is told to stop, though no line has a revocation', async () => {
+    const file = writeLines(['a text', 'a text']);
+    const counts = { lines: 0, expired: 0, blank: 0, texts: 0, json: 0 };
+    const rows = openLoggedRevocations(file, counts)(AbortSignal.abort());
+
+    for await (const row of rows) expect.unreachable(`it has read line ${row.line}`);
+    expect(counts.lines).toBe(0);
   });
 
   test('a file without a revocation says so', async () => {

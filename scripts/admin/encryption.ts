@@ -4,9 +4,10 @@ import { DirectoryEnvironment } from '#shared/directory/locate-directory.ts';
 import { type EncryptionKey, EncryptionKeys, seal, unseal } from '#shared/encryption.ts';
 import { isStoreUnavailable } from '#shared/errors.ts';
 import { ask, useDirectory } from './directory.ts';
+import { doLongWork, type WorkControl } from './long-work.ts';
 import { workInParallel } from './parallel.ts';
 import { readSettings } from './settings.ts';
-import { endProgress, showProgress, tell } from './terminal.ts';
+import { tell } from './terminal.ts';
 import { defineVerb, EXIT, formatRows, readCount, Unfinished, visible } from './verb.ts';
 
 const RotateEnvironment = { ...DirectoryEnvironment, ENCRYPTION_KEYS: EncryptionKeys };
@@ -58,7 +59,10 @@ function conclusion(unopened: number, older: readonly string[]): string {
   return `Nothing is left under another key: ${older.join(', ')} may be removed from ENCRYPTION_KEYS; a bind in the browser that has begun before has to be begun again.`;
 }
 
-/** @throws {Unfinished} */
+/**
+ * @throws {Unfinished}
+ * @throws {Interrupted}
+ */
 async function resealAll(
   texts: SealedTexts,
   keys: readonly EncryptionKey[],
@@ -66,8 +70,12 @@ async function resealAll(
 ): Promise<{ resealed: number; unopened: number }> {
   const unopened = new Set<string>();
   let resealed = 0;
-  try {
-    for (;;) {
+  const report = {
+    progress: () => `${resealed} texts sealed anew`,
+    done: () => `${resealed} texts were sealed anew. Repeat the command.`,
+  };
+  const work = async ({ signal, show }: WorkControl) => {
+    while (!signal.aborted) {
       // What does not open is found again each time. The batch grows with it, or each would be mostly that.
       const limit = Math.max(batch, unopened.size) + unopened.size;
       const found = await ask(() => texts.find(keys[0]?.name ?? '', limit));
@@ -75,6 +83,7 @@ async function resealAll(
       if (left.length === 0 || unopened.size >= MAX_UNOPENED) break;
       await workInParallel(left, {
         atOnce: AT_ONCE,
+        signal,
         async work(text) {
           const fault = await reseal(text, texts, keys);
           if (fault === undefined) resealed += 1;
@@ -84,13 +93,14 @@ async function resealAll(
           }
         },
       });
-      showProgress(`${resealed} texts sealed anew`);
+      show();
     }
+  };
+  try {
+    await doLongWork(report, work);
   } catch (error) {
     if (!isStoreUnavailable(error)) throw error;
-    throw new Unfinished(`${resealed} texts were sealed anew. Repeat the command.`, { cause: error });
-  } finally {
-    if (resealed > 0) endProgress();
+    throw new Unfinished(report.done(), { cause: error });
   }
   if (unopened.size >= MAX_UNOPENED) tell('These are too many: what is left was not looked at.');
   return { resealed, unopened: unopened.size };

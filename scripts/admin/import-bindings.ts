@@ -65,7 +65,7 @@ as it is. What was unbound since comes back: then unbinding it once more asks th
       await confirm(`Remembers the binds that a file lists.\n\n${formatRows(given)}\n`, values.yes);
       const tally: Tally = { created: 0, unchanged: 0, refused: 0 };
       const ports = { threepids, allowed: settings.ID_SERVER_ALLOW, begunAt: Date.now() };
-      await importRows(rows, {
+      await importRows(() => rows, {
         // The binds of a user are counted, and kept in the file's order.
         keysOf: (row) => [row.user_id],
         importRow: (row) => importBinding(row, tally, ports),

@@ -64,12 +64,13 @@ or tokens that the row has; tokens are sealed anew.
       await confirm(`Links the accounts that a file lists.\n\n${formatRows(given)}\n`, values.yes);
       const tally: Tally = { created: 0, updated: 0, unchanged: 0, refused: 0, replaced: 0 };
       const ports = { links, providers, settings, requestId };
-      await importRows(rows, {
+      await importRows(() => rows, {
         // Of two rows about one account the first is to be taken, and a subject's links are kept in the file's order.
         keysOf: ({ subject, fpType, fpName, sid }) => [`subject ${subject}`, JSON.stringify([fpType, fpName, sid])],
         importRow: (row) => importLink(row, tally, ports),
         tally,
         formatTally: () => formatTally(tally),
+        requestId,
       });
       return {
         document: { ...tally, store, request_id: requestId },

@@ -1,8 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
 import { isStoreUnavailable } from '#shared/errors.ts';
 import type { ReadRow } from './csv-rows.ts';
+import { doLongWork, type WorkControl } from './long-work.ts';
 import { workInParallel } from './parallel.ts';
-import { endProgress, showProgress, tell } from './terminal.ts';
+import { tell } from './terminal.ts';
 import { Unfinished } from './verb.ts';
 
 /** How many rows are written at a time. */
@@ -21,24 +22,35 @@ export interface RowImport<Row> {
   readonly tally: { refused: number };
   /** The same in words. */
   readonly formatTally: () => string;
+  /** How far the file is read, for rows that come only when all of it is. */
+  readonly formatReading?: () => string;
+  /** What the audit records of the rows have, where there are any. */
+  readonly requestId?: string;
 }
 
 /**
  * Brings the rows of a file in, several at a time, tells of each that is skipped by its line, and shows how far it is.
  *
+ * @param rows Is given what is aborted when nothing more is to be read.
  * @returns How many rows were skipped for each reason.
  * @throws {Unfinished}
+ * @throws {Interrupted}
  */
 export async function importRows<Row>(
-  rows: AsyncIterable<ReadRow<Row>>,
-  { keysOf, importRow, tally, formatTally }: RowImport<Row>,
+  rows: (signal: AbortSignal) => AsyncIterable<ReadRow<Row>>,
+  { keysOf, importRow, tally, formatTally, formatReading, requestId }: RowImport<Row>,
 ): Promise<ReadonlyMap<string, number>> {
   let count = 0;
   const reasons = new Map<string, number>();
-  const show = () => showProgress(`${count} rows: ${formatTally()}`);
-  try {
-    await workInParallel(rows, {
+  const done = () => `${count} rows were done (${formatTally()}). Repeat the command.`;
+  const report = {
+    progress: () => (count === 0 && formatReading !== undefined ? formatReading() : `${count} rows: ${formatTally()}`),
+    done: () => (requestId === undefined ? done() : `${done()} The request id of these rows is ${requestId}.`),
+  };
+  const work = async ({ signal, show }: WorkControl) => {
+    await workInParallel(rows(signal), {
       atOnce: AT_ONCE,
+      signal,
       keysOf: ({ row }) => (row === undefined ? [] : keysOf(row)),
       async work({ line, row, fault: unfit }) {
         const fault = row === undefined ? unfit : await importRow(row);
@@ -53,15 +65,15 @@ export async function importRows<Row>(
         await setImmediate();
         show();
       },
+    }).finally(() => {
+      if (count > 0) show();
     });
+  };
+  try {
+    await doLongWork(report, work);
   } catch (error) {
     if (!isStoreUnavailable(error)) throw error;
-    throw new Unfinished(`${count} rows were done (${formatTally()}). Repeat the command.`, { cause: error });
-  } finally {
-    if (count > 0) {
-      show();
-      endProgress();
-    }
+    throw new Unfinished(done(), { cause: error });
   }
   return reasons;
 }

@@ -63,7 +63,7 @@ interface Place extends LinePlace {
  * Opens a file of log lines.
  *
  * @param counts Counts the lines, and what is not among the rows.
- * @returns Its revocations in the order in which they took effect, whatever the order of the lines; before them, what
+ * @returns What reads it, until it is told to stop: its revocations in the order in which they took effect, whatever the order of the lines; before them, what
  *   cannot be read. To go through them rejects with a {@link UsageError} where the file is one JSON array.
  * @throws {UsageError} There is no such file.
  */
@@ -71,14 +71,27 @@ export function openLoggedRevocations(
   file: string,
   counts: LineCounts,
   now: () => number = Date.now,
-): AsyncIterable<ReadRow<LoggedRevocation>> {
-  return openRows(file, (name) => readInOrder(name, counts, Math.floor(now() / 1000)));
+): (signal: AbortSignal) => AsyncIterable<ReadRow<LoggedRevocation>> {
+  let given: AbortSignal | undefined;
+  const isStopped = () => given?.aborted === true;
+  const rows = openRows(file, (name) => readInOrder(name, counts, isStopped, Math.floor(now() / 1000)));
+  return (signal) => {
+    given = signal;
+    return rows;
+  };
 }
 
 /** Reads twice, for a log may be larger than the memory: first where the revocations are, then each in its turn. */
-async function* readInOrder(file: string, counts: LineCounts, nowS: number): AsyncGenerator<ReadRow<LoggedRevocation>> {
+async function* readInOrder(
+  file: string,
+  counts: LineCounts,
+  isStopped: () => boolean,
+  nowS: number,
+): AsyncGenerator<ReadRow<LoggedRevocation>> {
   const places: Place[] = [];
   for await (const { text, fault, ...place } of readLines(file)) {
+    // No row comes of most lines, so that nobody else can see an interrupt meanwhile.
+    if (isStopped()) return;
     counts.lines += 1;
     const read = text === undefined ? { fault } : readLine(text, nowS);
     if (typeof read === 'string') counts[read] += 1;

@@ -52,6 +52,7 @@ than that. It can be stopped at any time and repeated.
         importRow: (revocation) => restore(revocation, tally, store),
         tally,
         formatTally: () => formatTally(tally),
+        formatReading: () => `${tally.lines} lines read`,
       });
     } finally {
       await store.close();

@@ -5,16 +5,32 @@ import { AuthorizeEnvironment, openAuthorizePorts } from '#shared/access-token/o
 import { tokenField } from '#shared/access-token/revoke-token.ts';
 import type { Verification } from '#shared/access-token/verify.ts';
 import { retryWhileUnavailable } from '#shared/databases/retry.ts';
-import { CallerError } from '#shared/errors.ts';
+import { CallerError, isStoreUnavailable } from '#shared/errors.ts';
 import { LOCAL_PLATFORM } from '#shared/platform.ts';
 import type { Settings } from '#shared/settings.ts';
 import { keptUntil, MaxTokenLifetime } from '#shared/token-revocation/lifetime.ts';
 import { openTokenRevocationStore, TokenRevocationStoreEnvironment } from '#shared/token-revocation/open-store.ts';
-import { logRevocation, type Revocation, type RevocationStatus } from '#shared/token-revocation/store.ts';
+import {
+  logRevocation,
+  type Revocation,
+  type RevocationStatus,
+  type TokenRevocationStore,
+} from '#shared/token-revocation/store.ts';
 import { type CutOffScope, cutOffKeys } from '#shared/token-revocation/token-id.ts';
+import { doLongWork } from './long-work.ts';
 import { readSettings, storeName } from './settings.ts';
-import { confirm, endProgress, readSecret, showProgress } from './terminal.ts';
-import { defineVerb, EXIT, formatRows, formatTime, type Outcome, readCount, UsageError, YES_OPTION } from './verb.ts';
+import { confirm, readSecret } from './terminal.ts';
+import {
+  defineVerb,
+  EXIT,
+  formatRows,
+  formatTime,
+  type Outcome,
+  readCount,
+  Unfinished,
+  UsageError,
+  YES_OPTION,
+} from './verb.ts';
 
 const RevokeEnvironment = { ...AuthorizeEnvironment, MAX_TOKEN_LIFETIME_S: MaxTokenLifetime };
 type RevokeSettings = Settings<typeof RevokeEnvironment>;
@@ -126,21 +142,42 @@ A revocation expires when no token that it refuses can be alive; a grant's never
         `Deletes all rows that have expired, ${batch} at a time.\n\n${formatRows([['store', name]])}\n`,
         values.yes,
       );
-      let deleted = 0;
-      for (;;) {
-        // A batch is a call of its own: other writers get their turn, and what is deleted stays so when one fails.
-        const count = await retryWhileUnavailable(TIMEOUT_MS, () => store.purgeExpired(batch));
-        if (count === 0) break;
-        deleted += count;
-        showProgress(`${deleted} rows deleted`);
-      }
-      if (deleted > 0) endProgress();
+      const deleted = await purgeAll(store, batch);
       return { document: { deleted, store: name }, text: `Deleted ${deleted} rows that had expired.\n` };
     } finally {
       await store.close();
     }
   },
 });
+
+/**
+ * Deletes all that has expired; returns how many rows that were.
+ *
+ * @throws {Unfinished}
+ * @throws {Interrupted}
+ */
+async function purgeAll(store: TokenRevocationStore, batch: number): Promise<number> {
+  let deleted = 0;
+  const report = {
+    progress: () => `${deleted} rows deleted`,
+    done: () => `${deleted} rows were deleted. Repeat the command.`,
+  };
+  try {
+    await doLongWork(report, async ({ signal, show }) => {
+      while (!signal.aborted) {
+        // A batch is a call of its own: other writers get their turn, and what is deleted stays so when one fails.
+        const count = await retryWhileUnavailable(TIMEOUT_MS, () => store.purgeExpired(batch));
+        if (count === 0) return;
+        deleted += count;
+        show();
+      }
+    });
+  } catch (error) {
+    if (!isStoreUnavailable(error) || deleted === 0) throw error;
+    throw new Unfinished(report.done(), { cause: error });
+  }
+  return deleted;
+}
 
 /** Without `ISSUERS` there is nobody to verify a token: whoever operates the store may name it all the same. */
 function openPorts(settings: Settings<typeof AuthorizeEnvironment>): AuthorizePorts {
