@@ -1,6 +1,8 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { migrateSqlite } from '#scripts/migrate.ts';
 import { openDynamodbStore } from '#shared/token-revocation/drivers/dynamodb.ts';
@@ -206,6 +208,28 @@ describe('npm run deploy', () => {
     expect(terraform.calls()).toEqual([...FIRST_LOOK, ...rest]);
     expect(stdout).toContain("Apply this plan? Only 'new store' is taken for it.");
     expect(existsSync(settings.database)).toBe(rest.length > 0);
+  });
+
+  test('makes no new store where an empty copy has taken its place before the answer', async () => {
+    const settings = withFunctions();
+    migrateSqlite(settings.database);
+    const terraform = createStandInTerraform(temporaryFolder(), settings);
+    const args = ['scripts/deploy.ts', '--infra', terraform.infra, '--no-build', '--no-smoke'];
+    const script = spawn(process.execPath, args, { env: { ...process.env, ...terraform.environment } });
+    const stderr = text(script.stderr);
+    let printed = '';
+    script.stdout.on('data', function answer(chunk) {
+      printed += chunk;
+      if (!printed.includes("Only 'yes' is taken for it.")) return;
+      script.stdout.off('data', answer).resume();
+      writeFileSync(settings.database, '');
+      script.stdin.end('yes\n');
+    });
+
+    expect((await once(script, 'close'))[0]).toBe(1);
+
+    expect(await stderr).toContain('was not migrated: it has lost its schema meanwhile. No function was changed.');
+    expect(terraform.calls()).toEqual(FIRST_LOOK);
   });
 
   test('asks nothing more where the store of the functions has its schema', async () => {
