@@ -1,6 +1,16 @@
+import { createHmac } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { TokenPeppers, tokenIds } from '#shared/token-revocation/token-id.ts';
+import {
+  canonicalEmailIds,
+  cutOffKeys,
+  grantIds,
+  jwtIds,
+  type KeyedIds,
+  TokenPeppers,
+  textIds,
+  tokenIds,
+} from '#shared/token-revocation/token-id.ts';
 
 const key = (letter: string) => Buffer.alloc(32, letter).toString('base64');
 const peppers = (text: string) => TokenPeppers.parse(text);
@@ -93,5 +103,73 @@ describe('peppers', () => {
     ['an empty entry', `k1:${key('a')},`],
   ])('%s is refused', (_name, text) => {
     expect(TokenPeppers.safeParse(text).success).toBe(false);
+  });
+});
+
+describe('what is recorded is found again: the HMAC under the pepper', () => {
+  const hmac = (text: string, letter = 'a') =>
+    createHmac('sha256', Buffer.alloc(32, letter)).update(text).digest('base64url');
+  const jwt = `${HEADER}.${PAYLOAD}.c2ln`;
+  const ISSUER = 'https://auth.example';
+
+  test.each<[string, KeyedIds, string]>([
+    ['of a JWT, of what is signed', tokenIds(jwt, ONE), `v1|jwt|${HEADER}.${PAYLOAD}`],
+    ['of the text of a JWT, of all of it', textIds(jwt, ONE), `v1|token|${jwt}`],
+    ['of a jti, of its issuer and itself', jwtIds(ISSUER, 'j', ONE), `v1|jti|["${ISSUER}","j"]`],
+    ['of a grant, of its issuer and itself', grantIds(ISSUER, 'g', ONE), `v1|grant|["${ISSUER}","g"]`],
+    ['of an e-mail address', canonicalEmailIds('a@b.test', ONE), 'v1|email|a@b.test'],
+    [
+      'of the cut-off of a subject',
+      cutOffKeys({ issuer: ISSUER, subject: 's' }, ONE),
+      `v1|cut-off|["${ISSUER}","subject","s"]`,
+    ],
+    [
+      'of the cut-off of a client',
+      cutOffKeys({ issuer: ISSUER, client: 'c' }, ONE),
+      `v1|cut-off|["${ISSUER}","client","c"]`,
+    ],
+    [
+      'of the cut-off of a link',
+      cutOffKeys({ issuer: ISSUER, link: ['s', 'c'] }, ONE),
+      `v1|cut-off|["${ISSUER}","link","s","c"]`,
+    ],
+    [
+      'of the cut-off of a link of no client',
+      cutOffKeys({ issuer: ISSUER, link: ['s', null] }, ONE),
+      `v1|cut-off|["${ISSUER}","link","s",null]`,
+    ],
+  ])('%s', (_title, ids, text) => {
+    expect(ids).toEqual({ current: `k1.${hmac(text)}`, all: [`k1.${hmac(text)}`] });
+  });
+});
+
+describe('the setting', () => {
+  const RULE =
+    'must be name:base64,…, at most 3, with names of 1 to 16 letters and digits, all different, and at least 32 bytes each';
+  const issueOf = (text: string | undefined) => TokenPeppers.safeParse(text).error?.issues[0]?.message;
+
+  test('says how it is made where it is not set', () => {
+    expect(issueOf(undefined)).toBe(
+      'must be set: name:base64 of 32 random bytes, the newest first, separated by commas',
+    );
+  });
+
+  test('says what it must be, and not what it is', () => {
+    expect(issueOf('secret')).toBe(RULE);
+  });
+
+  test('may have three peppers, blanks around them, and names of 1 and 16 characters', () => {
+    const text = ` a:${key('a')} , ${'Z9'.repeat(8)}:${key('b')},c:${key('c')}\n`;
+
+    expect(peppers(text).map(({ name }) => name)).toEqual(['a', 'Z9'.repeat(8), 'c']);
+  });
+
+  test.each([
+    ['something in front', `;k1:${key('a')}`],
+    ['something behind', `k1:${key('a')};`],
+    ['three times the padding', `k1:${key('a')}==`],
+    ['more than 1024 characters', `k1:${Buffer.alloc(771).toString('base64')}`],
+  ])('is refused with %s', (_title, text) => {
+    expect(issueOf(text)).toBe(RULE);
   });
 });
