@@ -72,13 +72,13 @@ export function signRequest({ method, uri, origin, destination, content }: Signe
 
 /** A signature in unpadded base64. */
 export function signText(text: string, { privateKey }: SigningKey): string {
-  return sign(null, Buffer.from(text), privateKey).toString('base64').replace(/=+$/, '');
+  return sign(null, Buffer.from(text), privateKey).toString('base64').replaceAll('=', '');
 }
 
 const SURROGATE = /[\uD800-\uDFFF]/;
 
 /** UTF-16 sorts what is above U+FFFF before what is above U+DFFF; UTF-8 sorts as code points do, and takes longer. */
 function compareCodePoints(a: string, b: string): number {
-  if (!SURROGATE.test(a) && !SURROGATE.test(b)) return a < b ? -1 : Number(a > b);
+  if (!SURROGATE.test(a) && !SURROGATE.test(b)) return a < b ? -1 : 1; // no object has a key twice
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }

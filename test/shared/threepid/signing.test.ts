@@ -54,7 +54,7 @@ describe('canonical JSON, by the examples of the specification', () => {
     ['undefined in an object', { a: undefined }],
     ['a bigint', 1n],
   ])('there is none of %s', (_, value) => {
-    expect(() => canonicalJson(value)).toThrow(RangeError);
+    expect(() => canonicalJson(value)).toThrow(new RangeError('not canonical JSON'));
   });
 
   test('it is JSON of the same, and canonical again', () => {
@@ -139,6 +139,8 @@ describe('a signing key', () => {
     '',
     'ed25519 1',
     'ed448 1 YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1',
+    'x ed25519 1 YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1',
+    'xed25519 1 YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1',
     'ed25519 a-1 YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1',
     'ed25519 1 YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW',
     'ed25519 1 YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1\ned25519 2 YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1',
