@@ -265,3 +265,12 @@ test('takes ids and secrets of 255 characters and a token of 8192', async () => 
 
   await expect(bindThreepid(call({ ...BODY, ...longest }), ports)).resolves.toBeUndefined();
 });
+
+test('is an event of the audit log', async () => {
+  const { ports, call } = createPorts(() => answered(200, {}));
+  const events: string[] = [];
+
+  await bindThreepid({ ...call(BODY), audit: (event) => void events.push(event) }, ports);
+
+  expect(events).toEqual(['threepid.bound']);
+});

@@ -190,3 +190,15 @@ test.each([
   await expect(unbindThreepid(call(body), ports)).rejects.toMatchObject({ status: 400, errcode, message });
   expect(sent).toHaveLength(1);
 });
+
+test('is an event of the audit log for each server that has done it', async () => {
+  const { ports, call } = serversThat({ 'old.example.org': answered(404, {}) });
+  const events: string[] = [];
+  for (const idServer of ['a.example.org', 'b.example.org', 'old.example.org']) {
+    await ports.threepids.put({ ...BOUND, idServer });
+  }
+
+  await unbindThreepid({ ...call(EMAIL), audit: (event) => void events.push(event) }, ports);
+
+  expect(events).toEqual(['threepid.unbound', 'threepid.unbound']);
+});
