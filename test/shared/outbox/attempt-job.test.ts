@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { openMemoryDirectory } from '#shared/directory/drivers/memory.ts';
 import { StoreUnavailable } from '#shared/errors.ts';
 import type { RevocationAttempt } from '#shared/grant-revocation/revoke-grant.ts';
-import { attemptJob, type DoJob } from '#shared/outbox/attempt-job.ts';
+import { attemptJob, type DoJob, describeJob, providerOf } from '#shared/outbox/attempt-job.ts';
 import { JOB_BUDGET_MS, type Outbox, type OwnedJob } from '#shared/outbox/outbox.ts';
 import { START_MS } from '#test/support/outbox-run.ts';
 
@@ -215,4 +215,87 @@ describe('a store that fails at the record', () => {
     const store = failing(outbox, [new Error('defect')]);
     await expect(attempt({ status: 'done', result: 'revoked' }, store)).rejects.toThrow('defect');
   });
+});
+
+describe('an operator is told', () => {
+  const DESCRIBED = {
+    ...{ job_id: 'j', kind: 'grant-revocation', provider: 'vk:vk_1', job_request_id: 'r', attempt: 1 },
+    duration_ms: expect.any(Number),
+  };
+
+  test('of a job that is given up, by what they need and nothing of whom it is about', async () => {
+    const { alerts, attempt } = await startOutbox();
+    await attempt({ status: 'failed', error: 'status 404' });
+    expect(alerts).toEqual([
+      ['an outbox job is given up', { ...DESCRIBED, state: 'dead', result: 'failed', error: 'status 404' }],
+    ]);
+  });
+
+  test('of a job that only they can help', async () => {
+    const { alerts, attempt } = await startOutbox();
+    await attempt({ status: 'retry', error: 'status 401', isOurFault: true });
+    expect(alerts).toEqual([
+      [
+        'an outbox job waits for an operator',
+        { ...DESCRIBED, state: 'pending', dueAt: START_MS + 2500, error: 'status 401' },
+      ],
+    ]);
+  });
+
+  test('how long the try took, in whole milliseconds', async () => {
+    const { alerts, attempt } = await startOutbox();
+    await attempt({ status: 'failed', error: 'status 404' });
+    const duration = Number(alerts[0]?.[1].duration_ms);
+    expect(duration).toBe(Math.round(duration));
+    expect(duration).toBeGreaterThanOrEqual(0);
+    expect(duration).toBeLessThan(60_000);
+  });
+
+  test('of nothing else', async () => {
+    const { alerts, attempt } = await startOutbox();
+    await attempt(TRY_AGAIN);
+    expect(alerts).toEqual([]);
+  });
+});
+
+test('a job about no provider is described without one', async () => {
+  const { claim } = await startOutbox();
+  const { details: _details, ...job } = await claim();
+  expect(providerOf({ details: {} })).toBeUndefined();
+  expect(describeJob({ ...job, details: {} }, { more: 1 })).toEqual({
+    ...{ job_id: 'j', kind: 'grant-revocation', job_request_id: 'r', attempt: 1, more: 1 },
+  });
+});
+
+test('what nobody expected is tried again, and an operator has to look', async () => {
+  const { outbox, alerts, attempt } = await startOutbox();
+  await attempt(async () => {
+    throw new TypeError('obviously fake');
+  });
+  expect(await outbox.find('j')).toMatchObject({ state: 'pending', lastError: 'unexpected' });
+  expect(alerts).toMatchObject([['an outbox job waits for an operator', { error: 'unexpected' }]]);
+});
+
+test('a pause is whole milliseconds, none of them too few', async () => {
+  const { clock, pauseAfter } = await startOutbox();
+  clock.chance = 0.00001;
+  expect(await pauseAfter(TRY_AGAIN)).toBe(1);
+});
+
+test('the clock and the chance are those of the machine where none are given, and nobody need be told', async () => {
+  const { outbox, claim } = await startOutbox();
+  const before = Date.now();
+  const { settlement } = await attemptJob({ ...(await claim()), giveUpAt: before + JOB_BUDGET_MS }, 100, {
+    outbox: { ...outbox, settle: async () => true },
+    doJob: async () => ({ status: 'retry', error: 'status 401', isOurFault: true }),
+  });
+  const { dueAt } = 'dueAt' in settlement ? settlement : { dueAt: Number.NaN };
+  expect(dueAt).toBeGreaterThanOrEqual(before);
+  expect(dueAt).toBeLessThanOrEqual(Date.now() + 5000);
+});
+
+test('a lease that has ended is told, and the try counts for nothing', async () => {
+  const { outbox, attempt } = await startOutbox();
+  const outcome = await attempt({ status: 'done', result: 'revoked' }, { ...outbox, settle: async () => false });
+  expect(outcome).toEqual({ settlement: { state: 'done', result: 'revoked' }, isRecorded: false });
 });

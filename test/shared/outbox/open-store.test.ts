@@ -1,7 +1,10 @@
+import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { migrateSqlite } from '#scripts/migrate.ts';
 import { openOutbox } from '#shared/outbox/open-store.ts';
 import type { NewJob } from '#shared/outbox/outbox.ts';
 import { LOCAL_PLATFORM } from '#shared/platform.ts';
+import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 
 const JOB: NewJob = { id: 'a', kind: 'upstream-revocation', details: {}, boundTo: 'a', requestId: 'r-1' };
 
@@ -29,5 +32,32 @@ describe('the outbox alone', () => {
     const outbox = openOutbox({ ...settings, ALLOW_EPHEMERAL_STORE: '1' }, deployed);
     onTestFinished(() => outbox.close());
     expect(await outbox.add(JOB)).toBe(true);
+  });
+
+  test('is the file that the settings name, found again by the next one that opens it', async () => {
+    const folder = createTemporaryFolder();
+    onTestFinished(folder.remove);
+    const path = join(folder.path, 'outbox.sqlite');
+    migrateSqlite(path);
+    const open = () => openOutbox({ STORE_URL: `sqlite:${path}` }, LOCAL_PLATFORM);
+    const outbox = open();
+    await outbox.add(JOB);
+    await outbox.close();
+    const next = open();
+    onTestFinished(() => next.close());
+    expect(await next.find('a')).toMatchObject({ id: 'a' });
+  });
+
+  // Nobody listens at port 1: which driver it was is told by what it says of that.
+  test('is a server that the settings name', async () => {
+    const outbox = openOutbox({ STORE_URL: 'postgres://user:secret@127.0.0.1:1/db' }, LOCAL_PLATFORM);
+    onTestFinished(() => outbox.close());
+    await expect(outbox.add(JOB, 200)).rejects.toMatchObject({ fault: 'unreachable' });
+  });
+
+  test('is a driver that says what is wrong with its URL by the name of the variable', async () => {
+    const outbox = openOutbox({ STORE_URL: 'dynamodb+https://ydb.example/' }, LOCAL_PLATFORM);
+    onTestFinished(() => outbox.close());
+    await expect(outbox.find('a')).rejects.toThrow('STORE_URL');
   });
 });

@@ -247,3 +247,109 @@ test('one job that kills its runner is set aside, and the nineteen beside it are
   expect(await outbox.find(poison)).toMatchObject({ state: 'set_aside' });
   expect(await outbox.list('done', { limit: 100 })).toHaveLength(19);
 });
+
+describe('each try is counted', () => {
+  /** The measurements of one run of one job. */
+  async function measured(job: Partial<NewJob>, doJob: DoJob) {
+    const { outbox } = openMemoryDirectory({ now: () => START_MS });
+    await outbox.add({ ...newJob('a'), ...job });
+    const measurements: object[] = [];
+    await runDueJobs(
+      {
+        ...{ claim: 'run', remainingMs: () => 60_000, alert: () => {} },
+        measure: (measurement) => void measurements.push(measurement),
+      },
+      { outbox, doJob, now: () => START_MS },
+    );
+    return measurements;
+  }
+
+  test('by kind, provider and the way it went', async () => {
+    const job = { kind: 'grant-revocation', details: { fpType: 'vk', fpName: 'vk_1' } } as const;
+    expect(await measured(job, async () => DONE)).toEqual([
+      {
+        ...{ metric: 'outbox_attempts_total', value: 1 },
+        ...{ kind: 'grant-revocation', provider: 'vk:vk_1', result: 'done' },
+      },
+    ]);
+  });
+
+  test('without a provider where there is none', async () => {
+    expect(await measured({}, async () => ({ status: 'failed', error: 'x' }))).toEqual([
+      { metric: 'outbox_attempts_total', value: 1, kind: 'upstream-revocation', result: 'dead' },
+    ]);
+  });
+});
+
+test('each claim has a name of its own, twenty jobs, and two minutes', async () => {
+  const { outbox, run } = await startOutbox(21);
+  const claims: unknown[] = [];
+  const store: Outbox = {
+    ...outbox,
+    claim: (...claim) => {
+      claims.push(claim);
+      return outbox.claim(...claim);
+    },
+  };
+  await run(async () => DONE, { store });
+  const limits = { jobs: 20, leaseMs: 120_000 };
+  expect(claims).toEqual(['run-1.1', 'run-1.2', 'run-1.3'].map((name) => [name, limits]));
+});
+
+describe('of the jobs that were there when a runner died', () => {
+  const die = (outbox: Outbox) => outbox.claim('dead', { jobs: 20, leaseMs: LEASE_MS });
+
+  test('one is tried alone, once the others are done, and the rest waits for the next claim', async () => {
+    const { clock, outbox, run } = await startOutbox(2);
+    await die(outbox);
+    clock.timeMs += LEASE_MS;
+    await outbox.add(newJob('new'));
+    const order: string[] = [];
+    const settled: unknown[] = [];
+    const store: Outbox = {
+      ...outbox,
+      settle: (job, settlement, timeoutMs) => {
+        settled.push([job.id, settlement]);
+        return outbox.settle(job, settlement, timeoutMs);
+      },
+    };
+    const report = await run(
+      async ({ id }) => {
+        order.push(`${id} begins`);
+        await new Promise(setImmediate);
+        order.push(`${id} ends`);
+        return DONE;
+      },
+      { store },
+    );
+
+    expect(report).toEqual({ ...NOTHING, done: 3 });
+    expect(settled[0]).toEqual(['job-1', { state: 'pending', dueAt: clock.timeMs, error: 'waits alone' }]);
+    expect(order).toEqual(['new begins', 'new ends', 'job-0 begins', 'job-0 ends', 'job-1 begins', 'job-1 ends']);
+  });
+
+  test('one that is set aside by somebody else meanwhile is lost to this run', async () => {
+    const { clock, outbox, run } = await startOutbox(1);
+    for (let death = 0; death < 3; death += 1) {
+      await die(outbox);
+      clock.timeMs += LEASE_MS;
+    }
+    const store: Outbox = { ...outbox, settle: async () => false };
+    expect(await run(async () => DONE, { store })).toEqual({ ...NOTHING, lost: 1 });
+  });
+
+  test('one that is set aside is recorded though the store fails for a moment', async () => {
+    const { clock, outbox, run } = await startOutbox(1);
+    for (let death = 0; death < 3; death += 1) {
+      await die(outbox);
+      clock.timeMs += LEASE_MS;
+    }
+    let calls = 0;
+    const settle: Outbox['settle'] = async (...args) => {
+      calls += 1;
+      if (calls === 1) throw new StoreUnavailable('busy');
+      return outbox.settle(...args);
+    };
+    expect(await run(async () => DONE, { store: { ...outbox, settle } })).toEqual({ ...NOTHING, set_aside: 1 });
+  });
+});
