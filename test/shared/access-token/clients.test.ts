@@ -51,6 +51,7 @@ describe('a client', () => {
       ROW,
       { id: 'o&t+her', secret_sha256: [sha256('new'), sha256('p+1%20:x&y')] },
       { id: 'empty', secret_sha256: sha256('') },
+      { id: 'short', secret_sha256: sha256('shorty') },
     ]),
   );
   const idOf = (authorization: string | undefined, fields = {}) =>
@@ -72,6 +73,7 @@ describe('a client', () => {
 
   test('may have form-encoded its id and secret (RFC 6749, section 2.3.1)', () => {
     expect(idOf(basic('o%26t%2Bher', 'p%2B1%2520%3Ax%26y'))).toBe('o&t+her');
+    expect(idOf(basic('o%26t%2Bher', 'p%2B1%2520%3Ax&y'))).toBe('o&t+her'); // all but the & is encoded
   });
 
   test.each<[string, string | undefined, object]>([
@@ -90,6 +92,7 @@ describe('a client', () => {
     ['something behind the base64', `${basic('skill', 'skill-secret')} x`, {}],
     ['too much base64', `${basic('skill', 'skill-secret').replace(/=*$/, '')}${'A'.repeat(4097)}`, {}],
     ['no colon', `Basic ${Buffer.from('skill').toString('base64')}`, {}],
+    ['no colon, and a secret that begins with the id', `Basic ${Buffer.from('shorty').toString('base64')}`, {}],
     ['no colon and an empty secret', `Basic ${Buffer.from('empty').toString('base64')}`, {}],
   ])('is not known by %s', (_title, authorization, fields) => {
     expect(() => idOf(authorization, fields)).toThrow(
