@@ -1,0 +1,183 @@
+import { describe, expect, test } from 'vitest';
+import { sealTokens } from '#shared/account-link/provider-tokens.ts';
+import { seal } from '#shared/encryption.ts';
+import { StoreUnavailable } from '#shared/errors.ts';
+import {
+  createRevocationJobs,
+  type RevocationJobPorts,
+  revocationClient,
+} from '#shared/grant-revocation/revocation-jobs.ts';
+import type { OwnedJob } from '#shared/outbox/outbox.ts';
+import type { OutgoingRequest } from '#shared/outgoing/send.ts';
+import { answered } from '#test/support/matrix-ports.ts';
+import { START_MS, testClient, testKey, testProvider } from '#test/support/outbox-run.ts';
+
+const KEYS = [testKey('k1')];
+const PROVIDER = testProvider('https://provider.example/revoke');
+const UPSTREAM = testClient('https://auth.example/revoke');
+const OF_LINK: OwnedJob = {
+  ...{ id: 'j', kind: 'grant-revocation', boundTo: 'b', requestId: 'r', claim: 'c' },
+  details: { subject: 'ann', fpType: 'oidc', fpName: 'dev_1', sid: 's/1', traceparent: '00-1-2-01' },
+  secret: sealTokens({ accessToken: 'a' }, 'b', KEYS),
+  ...{ attemptsStarted: 1, attemptsFinished: 0, createdAt: START_MS, giveUpAt: START_MS },
+};
+const UPSTREAM_JOB: OwnedJob = { ...OF_LINK, kind: 'upstream-revocation', secret: seal('token', 'b', KEYS) };
+
+/** What a job comes to, and what was sent for it. */
+async function run(job: OwnedJob, ports: Partial<RevocationJobPorts> = {}, answer = answered(200, {})) {
+  const sent: OutgoingRequest[] = [];
+  const doJob = createRevocationJobs({
+    ...{ providers: [PROVIDER], upstream: UPSTREAM, encryptionKeys: KEYS, now: () => START_MS },
+    async send(request) {
+      sent.push(request);
+      return answer;
+    },
+    ...ports,
+  });
+  const attempt = await doJob(job, 5000);
+  return { attempt, sent, forms: sent.map(({ body }) => Object.fromEntries(new URLSearchParams(body))) };
+}
+
+const REVOKED = { status: 'done', result: 'revoked' };
+
+describe('a job', () => {
+  test('of a link is done at its provider, which is told of no trace', async () => {
+    const { attempt, sent, forms } = await run(OF_LINK);
+
+    expect(attempt).toEqual(REVOKED);
+    expect(sent).toMatchObject([{ method: 'POST', url: 'https://provider.example/revoke' }]);
+    expect(sent[0]).not.toHaveProperty('traceparent');
+    expect(forms).toEqual([{ token: 'a', token_type_hint: 'access_token' }]);
+    expect(sent[0]?.timeoutMs).toBeLessThanOrEqual(5000);
+    expect(sent[0]?.timeoutMs).toBeGreaterThan(0);
+  });
+
+  test('of our own authorization server is done there, with the trace of the call', async () => {
+    const { attempt, sent, forms } = await run(UPSTREAM_JOB);
+
+    expect(attempt).toEqual(REVOKED);
+    expect(sent).toMatchObject([{ url: 'https://auth.example/revoke', traceparent: '00-1-2-01' }]);
+    expect(forms).toEqual([{ token: 'token', token_type_hint: 'access_token' }]);
+  });
+
+  test.each<[string, OwnedJob, Partial<RevocationJobPorts>]>([
+    ['whose provider is gone', OF_LINK, { providers: [] }],
+    ['whose provider has no endpoint', OF_LINK, { providers: [{ type: 'oidc', name: 'dev_1' }] }],
+    ['of our own server without an endpoint', UPSTREAM_JOB, { upstream: undefined }],
+  ])('%s waits for an operator', async (_title, job, ports) => {
+    expect(await run(job, ports)).toMatchObject({
+      ...{ attempt: { status: 'retry', error: 'no revocation endpoint is set', isOurFault: true }, sent: [] },
+    });
+  });
+
+  test('whose provider offers no way says so', async () => {
+    const providers = [{ ...PROVIDER, revocation: 'unsupported' as const }];
+
+    expect(await run(OF_LINK, { providers })).toMatchObject({
+      ...{ attempt: { status: 'done', result: 'unsupported' }, sent: [] },
+    });
+  });
+
+  test.each<[string, OwnedJob]>([
+    ['sealed with another key', { ...OF_LINK, secret: sealTokens({}, 'b', [testKey('k2')]) }],
+    ['missing', { ...OF_LINK, secret: undefined }],
+    ['bound to another job', { ...OF_LINK, boundTo: 'other' }],
+    ['missing, of our own server', { ...UPSTREAM_JOB, secret: undefined }],
+  ])('whose tokens are %s waits for an operator', async (_title, job) => {
+    expect(await run(job)).toMatchObject({
+      attempt: { status: 'retry', error: 'the tokens cannot be opened: is their key gone?', isOurFault: true },
+      sent: [],
+    });
+  });
+
+  test('with a defect is not taken for one that waits', async () => {
+    await expect(run({ ...OF_LINK, secret: seal('{', 'b', KEYS) })).rejects.toThrow(SyntaxError);
+  });
+
+  test('is told by its attempts whether there was one before', async () => {
+    const refresh = { endpoint: 'https://provider.example/token', authMethod: 'none' } as const;
+    const protocol = { effect: 'grant', takes: 'live_access_token', refresh } as const;
+    const providers = [{ ...PROVIDER, revocation: { ...testClient('https://provider.example/'), protocol } }];
+    const job = { ...OF_LINK, secret: sealTokens({ refreshToken: 'r' }, 'b', KEYS) };
+    const dead = answered(400, { error: 'invalid_grant' });
+
+    expect((await run(job, { providers }, dead)).attempt).toEqual({ status: 'done', result: 'already_revoked' });
+    expect((await run({ ...job, attemptsStarted: 2 }, { providers }, dead)).attempt).toMatchObject({
+      status: 'failed',
+    });
+  });
+
+  test('tells a provider whose account it is, where its calls name it', async () => {
+    const requestOf = ({ sid }: { sid: string }) => ({ method: 'DELETE', url: `https://a.example/${sid}` }) as const;
+    const client = { ...testClient('https://a.example/'), protocol: { effect: 'grant', requestOf } } as const;
+    const { sid: _sid, ...details } = OF_LINK.details;
+
+    expect((await run(OF_LINK, { providers: [{ ...PROVIDER, revocation: client }] })).sent).toMatchObject([
+      { url: 'https://a.example/s/1' },
+    ]);
+    expect(
+      (await run({ ...OF_LINK, details }, { providers: [{ ...PROVIDER, revocation: client }] })).sent,
+    ).toMatchObject([{ url: 'https://a.example/' }]);
+  });
+});
+
+describe('a grant that others may have', () => {
+  const family = { grantFamily: 'google 1' };
+  const providers = [
+    { ...PROVIDER, ...family },
+    { ...PROVIDER, name: 'dev_2', ...family },
+    { ...PROVIDER, name: 'dev_3', grantFamily: 'google 2' },
+    { ...PROVIDER, name: 'dev_4' },
+  ];
+
+  test('is asked for at all providers of the family, by the same account', async () => {
+    const asked: unknown[] = [];
+    const isStillLinked: RevocationJobPorts['isStillLinked'] = async (...args) => {
+      asked.push(args);
+      return false;
+    };
+
+    expect((await run(OF_LINK, { providers, isStillLinked })).attempt).toEqual(REVOKED);
+    const identity = { fpType: 'oidc', sid: 's/1' };
+    expect(asked).toEqual([[['dev_1', 'dev_2'].map((fpName) => ({ ...identity, fpName })), 5000]]);
+  });
+
+  test('stays while one has it', async () => {
+    expect(await run(OF_LINK, { providers, isStillLinked: async () => true })).toMatchObject({
+      ...{ attempt: { status: 'done', result: 'skipped_shared_grant' }, sent: [] },
+    });
+  });
+
+  test('stays while nobody can say', async () => {
+    expect(await run(OF_LINK, { providers })).toMatchObject({
+      attempt: {
+        ...{ status: 'retry', error: 'nobody can say whether another link has the grant', isOurFault: true },
+      },
+      sent: [],
+    });
+    const isStillLinked = () => Promise.reject(new StoreUnavailable('busy'));
+    expect(await run(OF_LINK, { providers, isStillLinked })).toEqual({
+      ...{ attempt: { status: 'retry', error: 'store: busy' }, sent: [], forms: [] },
+    });
+  });
+
+  test('is not asked for where the provider has no family, or the job no account', async () => {
+    const isStillLinked = () => Promise.reject(new TypeError('nobody is asked'));
+    const { sid: _sid, ...details } = OF_LINK.details;
+
+    expect((await run(OF_LINK, { isStillLinked })).attempt).toEqual(REVOKED);
+    expect((await run({ ...OF_LINK, details }, { providers, isStillLinked })).attempt).toEqual(REVOKED);
+  });
+
+  test('does not hide a defect', async () => {
+    const isStillLinked = () => Promise.reject(new TypeError('obviously fake'));
+
+    await expect(run(OF_LINK, { providers, isStillLinked })).rejects.toThrow('obviously fake');
+  });
+});
+
+test('our client at our own server authenticates by HTTP Basic', () => {
+  expect(revocationClient({ endpoint: 'https://a.example', client_id: 'c', client_secret: 's' })).toEqual({
+    ...{ endpoint: 'https://a.example', clientId: 'c', clientSecret: 's', authMethod: 'client_secret_basic' },
+  });
+});
