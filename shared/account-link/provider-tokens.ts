@@ -3,14 +3,17 @@ import { type EncryptionKey, seal, unseal } from '../encryption.ts';
 import { StoreUnavailable } from '../errors.ts';
 import type { ExternalIdentity } from './account-link.ts';
 
+const TOKEN = /^[\x21-\x7e]{1,8192}$/;
+const DEVICE_ID = /^[\x21-\x7e]{1,255}$/;
+
 /** The fields of {@link ProviderTokens}. */
 export function providerTokenFields() {
-  const token = z.optional(z.string().check(z.regex(/^[\x21-\x7e]{1,8192}$/)));
+  const token = z.optional(z.string().check(z.regex(TOKEN)));
   return {
     accessToken: token,
     refreshToken: token,
     /** The device that they were issued to, at a provider whose calls name it. */
-    deviceId: z.optional(z.string().check(z.regex(/^[\x21-\x7e]{1,255}$/))),
+    deviceId: z.optional(z.string().check(z.regex(DEVICE_ID))),
     /** Milliseconds since the epoch; absent: as long as the provider likes. */
     accessTokenExpiresAt: z.optional(z.int()),
   };

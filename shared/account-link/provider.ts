@@ -2,16 +2,19 @@ import * as z from 'zod/mini';
 import { Misconfigured } from '../errors.ts';
 import { jsonText, type Settings } from '../settings.ts';
 
+/** Part of a provider's key `<type>:<name>`. */
+const KEY_PART = /^[A-Za-z0-9._-]{1,255}$/;
+const PAGE = /^https:\/\/\S+$/;
+
 const ProviderRows = z.lazy(() => {
-  /** Part of a provider's key `<type>:<name>`. */
-  const keyPart = z.string().check(z.regex(/^[A-Za-z0-9._-]{1,255}$/));
+  const keyPart = z.string().check(z.regex(KEY_PART));
   const row = z.strictObject({
     type: keyPart,
     name: keyPart,
     /** What people know it by; its name if not given. */
     title: z.optional(z.string().check(z.minLength(1), z.maxLength(64))),
     /** The page where a user sees and ends what the account is connected with. */
-    manage_url: z.optional(z.string().check(z.regex(/^https:\/\/\S+$/))),
+    manage_url: z.optional(z.string().check(z.regex(PAGE))),
     /** How a grant is withdrawn; absent where that is not offered. Read where it is done: shared/grant-revocation/. */
     revocation: z.optional(z.unknown()),
     /** How an account is bound in the browser; absent where that is not offered. Read where it is done: shared/bind/. */
