@@ -12,6 +12,7 @@ test.each([
   ['иван@Пример.рф', 'иван@xn--e1afmkfd.xn--p1ai'],
   ['ann@xn--e1afmkfd.xn--p1ai', 'ann@xn--e1afmkfd.xn--p1ai'],
   ['ann@localhost', 'ann@localhost'],
+  [`${'a'.repeat(242)}@example.com`, `${'a'.repeat(242)}@example.com`],
 ])('%s has the form %s', (address, canonical) => {
   expect(canonicalEmail(address)).toBe(canonical);
 });
@@ -19,7 +20,8 @@ test.each([
 test.each([
   ...['', '@', 'ann', 'ann@', '@example.com', 'a@b@example.com', ' ann@example.com', 'ann@example.com\n', 'a n@b.c'],
   ...['ann@example.com.', 'ann@exa mple.com', 'ann@example.com/x', 'ann@example.com:80', 'ann@[127.0.0.1]', 'ann@a%62'],
-  ...['ann@\u00ad', 'a\ud800@example.com', 'a\u0000@example.com', `${'a'.repeat(250)}@example.com`],
+  ...['ann@\u00ad', 'a\ud800@example.com', 'a\u0000@example.com', `${'a'.repeat(243)}@example.com`],
+  ...['ann@!example.com', 'ann@.example.com'],
 ])('%j is no address', (address) => {
   expect(canonicalEmail(address)).toBeUndefined();
 });

@@ -13,7 +13,7 @@ test('shows the links of a subject, and of them what the API documents', async (
   await directory.links.link({ ...named, subject: 'ann', evidence: 'asserted', audit });
   await link('bob', { ...VK, sid: '3' });
 
-  expect(await listLinks(call({ subjectId: 'current' }), ports)).toEqual([VK, named]);
+  expect(await listLinks(call({ subjectId: 'current' }), ports)).toStrictEqual([VK, named]);
   expect(await listLinks(call({ subjectId: 'bob' }, {}, APPLICATION), ports)).toEqual([{ ...VK, sid: '3' }]);
 });
 
@@ -21,6 +21,7 @@ test.each([
   [undefined, {}, 'invalid_request', 'The parameter subjectId must be 1 to 255 visible ASCII characters'],
   [undefined, { subjectId: 'bob' }, 'insufficient_scope', 'The credential does not allow this'],
   [[], { subjectId: 'ann' }, 'insufficient_scope', 'The credential does not allow this'],
+  [['blitz_api_ufa_chg'], { subjectId: 'ann' }, 'insufficient_scope', 'The credential does not allow this'],
 ])('shows nothing to a caller with the scopes %j who asks for %j', async (scopes, parameters, code, message) => {
   const { ports, call } = createLinkPorts(tokenOf('ann', scopes));
 
@@ -28,6 +29,12 @@ test.each([
     code,
     message: expect.stringContaining(message),
   });
+});
+
+test('needs the leave to read and no other', async () => {
+  const { ports, call } = createLinkPorts(tokenOf('ann', ['blitz_api_ufa']));
+
+  expect(await listLinks(call({ subjectId: 'ann' }), ports)).toEqual([]);
 });
 
 test('asks a directory that is unavailable again while the time lasts', async () => {

@@ -18,7 +18,9 @@ function open(more: object = {}) {
 
 describe('the ports', () => {
   test('are of the issuer that the settings name, which must be one of them', () => {
+    const other = { issuer: 'https://other.example', audience: 'x', secret: 'obviously-fake-secret-of-another' };
     expect(open().issuer).toBe(ISSUER);
+    expect(open({ ISSUERS: JSON.stringify([other, ...JSON.parse(ISSUERS)]) }).issuer).toBe(ISSUER);
     expect(() => open({ ISSUER: 'https://other.example' })).toThrow(
       expect.objectContaining({
         ...{ code: 'misconfigured', message: 'ISSUER must be one of those that ISSUERS names' },
