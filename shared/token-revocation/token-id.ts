@@ -1,4 +1,5 @@
 import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
+import { isJsonObject } from '../json.ts';
 import { parsedText, parseEach } from '../settings.ts';
 
 /** A token goes by up to seven keys a pepper, and one transaction of the DynamoDB API takes 24. */
@@ -33,8 +34,8 @@ export interface KeyedIds {
 function parsePepper(text: string): Pepper | undefined {
   const [, name, base64] = /^([A-Za-z0-9]{1,16}):([A-Za-z0-9+/_-]{43,1024}={0,2})$/.exec(text.trim()) ?? [];
   if (name === undefined || base64 === undefined) return undefined;
-  const bytes = Buffer.from(base64, 'base64');
-  return bytes.length < 32 ? undefined : { name, key: createSecretKey(bytes) };
+  // 43 characters are 32 bytes.
+  return { name, key: createSecretKey(Buffer.from(base64, 'base64')) };
 }
 
 /**
@@ -106,7 +107,7 @@ export function jwtSigningInput(token: string): string | undefined {
   if (parts.length !== 3) return undefined;
   try {
     const header: unknown = JSON.parse(Buffer.from(parts[0] ?? '', 'base64url').toString());
-    const isJwt = typeof header === 'object' && header !== null && 'alg' in header && typeof header.alg === 'string';
+    const isJwt = isJsonObject(header) && typeof header.alg === 'string';
     return isJwt ? `${parts[0]}.${parts[1]}` : undefined;
   } catch {
     return undefined;
