@@ -31,10 +31,14 @@ describe('the store that the settings name', () => {
     const path = join(folder.path, 'revocations.sqlite');
     migrateSqlite(path);
     const store = openForTest({ STORE_URL: 'memory:', REVOCATION_STORE_URL: `sqlite:${path}` });
-    await store.revoke(REVOCATION);
+    await store.revoke({ ...REVOCATION, cutOffs: [{ key: 'c', issuedUpTo: 1 }] });
+    await store.revoke({ ...REVOCATION, tokenIds: ['b'], cutOffs: [{ key: 'd', issuedUpTo: 1 }], expiresAt: 1 });
+    expect(await store.purgeExpired(10)).toBe(2);
     await store.close();
 
-    expect(await openForTest({ STORE_URL: `sqlite:${path}` }).check(TOKEN)).toMatchObject({ revoked: true });
+    const next = openForTest({ STORE_URL: `sqlite:${path}` });
+    expect(await next.check(TOKEN)).toMatchObject({ by: 'token' });
+    expect(await next.check({ ...TOKEN, tokenIds: [], cutOffKeys: ['c'] })).toMatchObject({ by: 'cut_off' });
   });
 
   // Nobody listens at port 1: which driver it was is told by what it says of that.
