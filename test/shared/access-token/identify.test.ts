@@ -28,6 +28,13 @@ test('what one token goes by is not lent to another, nor to other peppers', () =
   expect(identifyToken('obviously-fake', verification, [pepper('k2')]).tokenIds[0]).toMatch(/^k2\./);
 });
 
+test('peppers that have changed make other ids of the same token', () => {
+  const verification = verified();
+  identifyToken('obviously-fake', verification, PEPPERS);
+
+  expect(identifyToken('obviously-fake', verification, [pepper('k2')]).tokenIds[0]).toMatch(/^k2\./);
+});
+
 describe('what a token goes by', () => {
   const TWO = [pepper('k2'), pepper('k1')];
   const JWT = `${Buffer.from('{"alg":"RS256"}').toString('base64url')}.e30.c2ln`;

@@ -29,7 +29,7 @@ test('tells a resource server of the tokens of others, and of those of no client
   const ofNobody = createAccessPorts(known({ client: undefined }));
 
   expect(await introspectToken({ ...call(SERVER), fields: FIELDS }, ports)).toMatchObject({ active: true });
-  expect(await introspectToken({ ...ofNobody.call(SERVER), fields: FIELDS }, ofNobody.ports)).toEqual({
+  expect(await introspectToken({ ...ofNobody.call(SERVER), fields: FIELDS }, ofNobody.ports)).toStrictEqual({
     ...{ token_type: 'Bearer', sub: 'user-1', active: true },
   });
 });
