@@ -31,7 +31,7 @@ async function find(
   };
   const client = { ...testClient('https://provider.example/revoke'), protocol: { effect: 'grant', refresh }, ...more };
   const found = await findLiveToken(tokens, client as RevocationClient, { ask, isRepeated, now: () => START_MS });
-  return { found, forms: sent.map(({ body }) => Object.fromEntries(new URLSearchParams(body))), sent };
+  return { found, forms: sent.map(({ body }) => Object.fromEntries(new URLSearchParams(String(body)))), sent };
 }
 
 const OLD = { accessToken: 'old', refreshToken: 'r', accessTokenExpiresAt: START_MS + 60_000 };

@@ -35,7 +35,7 @@ async function run(job: OwnedJob, ports: Partial<RevocationJobPorts> = {}, answe
     ...ports,
   });
   const attempt = await doJob(job, 5000);
-  return { attempt, sent, forms: sent.map(({ body }) => Object.fromEntries(new URLSearchParams(body))) };
+  return { attempt, sent, forms: sent.map(({ body }) => Object.fromEntries(new URLSearchParams(String(body)))) };
 }
 
 const REVOKED = { status: 'done', result: 'revoked' };

@@ -79,7 +79,7 @@ test('asks for what was validated, then for the bind, with the token for this se
     },
   ]);
   const content = { client_secret: 'a.b=c_d-e', mxid: '@ann:example.org', sid: '1234' };
-  expect(JSON.parse(sent[2]?.body ?? '')).toEqual(content);
+  expect(JSON.parse(String(sent[2]?.body))).toEqual(content);
 });
 
 test('is remembered as bound, under an id of its own, and told of', async () => {

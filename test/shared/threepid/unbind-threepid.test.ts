@@ -63,7 +63,7 @@ test('asks the server in the name of the homeserver, with a signature for this s
     url: 'https://id.example.org/_matrix/identity/v2/3pid/unbind',
     headers: { Authorization: signRequest(signed, ports.signingKey), 'Content-Type': 'application/json' },
   });
-  expect(JSON.parse(request?.body ?? '')).toEqual(content);
+  expect(JSON.parse(String(request?.body))).toEqual(content);
 });
 
 test('asks the server that is named, and no other', async () => {
@@ -169,7 +169,7 @@ test('unbinds a phone number by its digits', async () => {
 
   await unbindThreepid(call({ medium: 'msisdn', address: '+447700900000', id_server: 'id.example.org' }), ports);
 
-  expect(JSON.parse(sent[1]?.body ?? '').threepid).toEqual({ medium: 'msisdn', address: '447700900000' });
+  expect(JSON.parse(String(sent[1]?.body)).threepid).toEqual({ medium: 'msisdn', address: '447700900000' });
 });
 
 test.each([
