@@ -117,6 +117,23 @@ describe('the keys at a jwks_uri', () => {
     expect(await statusOf(signFresh())).toBe('refused');
   });
 
+  test('are not asked for again for a token that fits several of them', async () => {
+    await statusOf(sign());
+    keys = [oldJwk, oldJwk];
+    nowMs += 600_001;
+    expect(await statusOf(sign())).toBe('refused');
+    nowMs += 30_000;
+    expect(await statusOf(sign())).toBe('refused');
+    expect(sent).toHaveLength(2);
+  });
+
+  test('remember each token that they verified', async () => {
+    const [one, other] = [await sign(), await sign()];
+    const first = await verify(one, options);
+    await verify(other, options);
+    expect(await verify(one, options)).toBe(first);
+  });
+
   test('that have changed verify anew what they verified before', async () => {
     const token = await sign();
     const first = await verify(token, options);

@@ -24,6 +24,16 @@ test.each([
   expect(peppers.map(({ name }) => name)).toEqual(['k1']);
 });
 
+// Nobody listens at port 1.
+test('asks an issuer over the network', async () => {
+  const introspection = { endpoint: 'http://127.0.0.1:1/', client_id: 'a', client_secret: 'b' };
+  const row = { issuer: 'https://auth.example', introspection };
+  const settings = z.object(AuthorizeEnvironment).parse({ ...STORE, ISSUERS: JSON.stringify([row]) });
+  const { verify } = openAuthorizePorts(settings, LOCAL_PLATFORM);
+
+  await expect(verify('opaque', { timeoutMs: 1000 })).rejects.toMatchObject({ fault: 'unreachable' });
+});
+
 test('a function that has no use for unverified tokens must be told its issuers', () => {
   const environment = z.object(VerifiedAuthorizeEnvironment);
 

@@ -615,6 +615,27 @@ describe('several issuers', () => {
     expect(await verifyBoth('opaque', { timeoutMs: 5000 })).toEqual({ status: 'inactive' });
   });
 
+  test('one that knows a token is the last that is asked about it', async () => {
+    const asked: string[] = [];
+    const answers: Record<string, object> = { one: { active: false }, two: { active: true, sub: 'user-1' } };
+    const ISSUERS = ['one', 'two', 'three'].map((name) => ({
+      issuer: `https://${name}.example`,
+      introspection: { endpoint: `https://${name}.example/i`, client_id: 'us', client_secret: 's' },
+    }));
+    const verifyAll = createAccessTokenVerifier(
+      { ISSUERS },
+      {
+        async send({ url }) {
+          const name = new URL(url).host.replace('.example', '');
+          asked.push(name);
+          return { status: 200, headers: {}, body: Buffer.from(JSON.stringify(answers[name] ?? {})) };
+        },
+      },
+    );
+    expect(await verifyAll('opaque', { timeoutMs: 1 })).toMatchObject({ token: { issuer: 'https://two.example' } });
+    expect(asked).toEqual(['one', 'two']);
+  });
+
   test('each verifies its own tokens, by its own keys', async () => {
     const second = 'https://second.example';
     const verifyBoth = verifierOf([
