@@ -65,10 +65,16 @@ export type StoreFault =
 export class StoreUnavailable extends Failure {
   readonly source = 'store';
   readonly fault: StoreFault;
+  /** Whether another attempt within the same call may help: not where the driver has made all that are worth it. */
+  readonly isRetryable: boolean;
 
-  constructor(fault: StoreFault, options?: ErrorOptions) {
+  constructor(
+    fault: StoreFault,
+    { isRetryable = true, ...options }: ErrorOptions & { readonly isRetryable?: boolean } = {},
+  ) {
     super('temporarily_unavailable', `store: ${fault}`, options);
     this.fault = fault;
+    this.isRetryable = isRetryable;
   }
 }
 

@@ -1,6 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { StoreUnavailable } from '../errors.ts';
-import { type Action, type DynamodbClient, type Item, pauseBeforeRetry } from './dynamodb.ts';
+import {
+  type Action,
+  createRetriesInVain,
+  type DynamodbClient,
+  type Item,
+  pauseBeforeRetry,
+  type WriteOutcome,
+} from './dynamodb.ts';
 
 /** What was read, by key; undefined: it is not there. Each item has in `w` the call that wrote it. */
 export type Items = ReadonlyMap<string, Item | undefined>;
@@ -35,8 +42,8 @@ export async function readItems(client: DynamodbClient, keys: readonly string[],
 }
 
 /**
- * Reads, decides, and writes in one transaction if all that was read is still so: again until that is done. What is
- * decided without a write stands if all is still so at another look, because one read of several items may be of
+ * Reads, decides, and writes in one transaction if all that was read is still so: again until that is done, or until a
+ * few transactions were cancelled while nothing changed. What is decided without a write stands if all is still so at another look, because one read of several items may be of
  * several moments.
  *
  * @throws {StoreUnavailable} After a write it is not known whether it was done.
@@ -49,32 +56,41 @@ export async function changeItems<Result>(
   let keys = given;
   let items = assumed ?? (await readItems(client, keys, until));
   let tried: { readonly result: Result } | undefined;
+  const retryInVain = createRetriesInVain(until);
   for (let attempt = 0; ; attempt += 1) {
     // What stands in the way is our own write: it was done, and its answer was lost.
     if (tried !== undefined && isWrittenBy(call, items)) return tried.result;
     const decision = decide(items);
-    if ('needs' in decision) keys = [...keys, decision.needs];
-    else {
-      if (await isDone(client, items, decision.changes, call, until)) return decision.result;
-      if (decision.changes !== undefined) tried = decision;
-      await pauseBeforeRetry(attempt, until);
+    if ('needs' in decision) {
+      keys = [...keys, decision.needs];
+      items = await readItems(client, keys, until);
+      continue;
     }
-    items = await readItems(client, keys, until);
+    const outcome = await carryOut(client, items, decision.changes, call, until);
+    if (outcome === 'done') return decision.result;
+    if (decision.changes !== undefined) tried = decision;
+    await pauseBeforeRetry(attempt, until);
+    const found = await readItems(client, keys, until);
+    if (outcome === 'cancelled' && isUnchanged(items, found)) await retryInVain();
+    items = found;
   }
 }
 
 /** Writes if all that was read is still so; without changes, looks again. */
-async function isDone(
+async function carryOut(
   client: DynamodbClient,
   items: Items,
   changes: Changes | undefined,
   call: string,
   until: number,
-): Promise<boolean> {
+): Promise<WriteOutcome> {
   if (changes !== undefined) return client.write(actionsOf(items, changes, call), until);
-  if (items.size === 1) return true;
-  const again = await readItems(client, [...items.keys()], until);
-  return [...items.keys()].every((key) => writerOf(again, key) === writerOf(items, key));
+  if (items.size === 1) return 'done';
+  return isUnchanged(items, await readItems(client, [...items.keys()], until)) ? 'done' : 'conflict';
+}
+
+function isUnchanged(items: Items, found: Items): boolean {
+  return [...items.keys()].every((key) => writerOf(found, key) === writerOf(items, key));
 }
 
 /** What writes, and checks what was read and is not written. */

@@ -21,7 +21,17 @@ export interface AwsCredentials {
   readonly sessionToken?: string;
 }
 
-/** A client of one table behind the DynamoDB API, YDB's Document API or DynamoDB itself, that holds one schema. */
+/**
+ * A client of one table behind the DynamoDB API, YDB's Document API or DynamoDB itself, that holds one schema.
+ *
+ * Both dialects are treated alike, whatever `auth` says, because a key of AWS also signs requests to YDB. What holds is
+ * what both promise (yandex.cloud/en/docs/ydb/docapi/api-ref):
+ * - A cancelled transaction may come without its reasons: see {@link WriteOutcome}.
+ * - An error may come with a namespace or without, and malformed input is a `ValidationException` or a `ValidationError`.
+ * - There is no `ClientRequestToken`: who repeats a write looks whether it was done.
+ * - A transaction has at most 25 actions, each of another item, and 4 MB; an item has 400 KB, a key 2,048 bytes (AWS).
+ * - A page of a scan has at most 100 items (YDB) and 1 MB. A description of a table may lack its indexes (YDB).
+ */
 export interface DynamodbClient {
   readonly table: string;
   /**
@@ -36,10 +46,17 @@ export interface DynamodbClient {
   call(action: string, body: object, until: number): Promise<DynamodbAnswer | undefined>;
   /** The items of these keys that exist, by key, each read strongly consistent and with the schema marker. */
   read(keys: readonly string[], until: number): Promise<Map<string, Item>>;
-  /** One transaction of at most 24 actions that also checks the schema marker. Returns whether it was done. */
-  write(actions: readonly Action[], until: number): Promise<boolean>;
+  /** One transaction of at most 24 actions that also checks the schema marker. Rejects as `call` does. */
+  write(actions: readonly Action[], until: number): Promise<WriteOutcome>;
   close(): void;
 }
+
+/**
+ * What came of a transaction. Nothing was written unless it is `done`. `conflict`: the API says that another transaction
+ * was in the way. `cancelled`: a condition did not hold, or the API gives no reason, as YDB does not. Then it may also
+ * mean an item that is too large, throughput or malformed data, and only a read tells.
+ */
+export type WriteOutcome = 'done' | 'conflict' | 'cancelled';
 
 /** Puts or removes the item of `key`, or else only checks it, if the condition holds for what is there. */
 export interface Action {
@@ -70,12 +87,12 @@ export interface DynamodbAnswer {
 
 /** The API refused a request as wrong: trying again cannot help. */
 export class DynamodbRefusal extends Failure {
-  /** The API's name of the error. */
+  /** The API's name of the error. Of malformed input always `ValidationException`, which YDB also calls `ValidationError`. */
   readonly type: string;
 
   constructor(action: string, status: number, type: string) {
     super('server_error', `store: ${action} was refused: ${status} ${type}`);
-    this.type = type;
+    this.type = type === 'ValidationError' ? 'ValidationException' : type;
   }
 }
 
@@ -88,6 +105,9 @@ const FIRST_PAUSE_MS = 25;
 
 /** With less than this left no other attempt is made, in milliseconds: what stood in the way says more than `timed_out`. */
 const MIN_ATTEMPT_MS = 100;
+
+/** How often a transaction that is cancelled while nothing changes is sent again. */
+const RETRIES_IN_VAIN = 4;
 
 /** A read takes 100 keys: the marker and these. */
 const KEYS_PER_READ = 99;
@@ -201,18 +221,22 @@ export async function openDynamodb(
     });
   }
 
-  async function call(action: string, body: object, until: number): Promise<DynamodbAnswer | undefined> {
+  async function execute(action: string, body: object, until: number): Promise<Executed> {
     const text = JSON.stringify(body);
     let failure: StoreUnavailable | undefined;
     for (let attempt = 0; ; attempt += 1) {
       if (isClosed) throw new StoreUnavailable('closed');
       if (monotonicMs() >= until) throw failure ?? new StoreUnavailable('timed_out');
       const outcome = interpret(action, await send(action, text, until));
-      if (!('fault' in outcome)) return outcome.answer;
+      if (!('fault' in outcome)) return outcome;
       failure = new StoreUnavailable(outcome.fault, { cause: outcome.cause });
       if (!outcome.isPassing) throw failure;
       await pauseBeforeRetry(attempt, until, failure);
     }
+  }
+
+  async function call(action: string, body: object, until: number): Promise<DynamodbAnswer | undefined> {
+    return (await execute(action, body, until)).answer;
   }
 
   async function batchGet(ids: readonly string[], until: number): Promise<Item[]> {
@@ -249,7 +273,9 @@ export async function openDynamodb(
     async write(actions, until) {
       const marker = { key: markerKey, condition: 'v >= :v', values: { ':v': numberValue(schema.version) } };
       const TransactItems = [marker, ...actions].map((action) => transactItem(table, action));
-      return (await call('TransactWriteItems', { TransactItems }, until)) !== undefined;
+      const { answer, isConflict } = await execute('TransactWriteItems', { TransactItems }, until);
+      if (answer !== undefined) return 'done';
+      return isConflict ? 'conflict' : 'cancelled';
     },
     close() {
       isClosed = true;
@@ -334,12 +360,31 @@ export async function pauseBeforeRetry(
   await sleep(pauseMs);
 }
 
+/**
+ * Makes what a call does after each transaction that was cancelled although nothing that it depends on has changed: it
+ * waits before another attempt, or throws after a few.
+ *
+ * @throws {StoreUnavailable} `busy`, as for a conflict, which is the one cause that passes. It is not retryable: an item
+ *   over 400 KB, a transaction over 4 MB and malformed data do not pass, and the API does not tell them apart.
+ */
+export function createRetriesInVain(until: number): () => Promise<void> {
+  let count = 0;
+  return async () => {
+    count += 1;
+    const cause = new Error(
+      `TransactWriteItems: TransactionCanceledException, ${count} times, while nothing that it depends on changed`,
+    );
+    const failure = new StoreUnavailable('busy', { cause, isRetryable: count <= RETRIES_IN_VAIN });
+    if (!failure.isRetryable) throw failure;
+    await pauseBeforeRetry(count, until, failure);
+  };
+}
+
 type Received = { readonly status: number; readonly text: string };
 type Outgoing = { readonly path: string; readonly body: string; readonly headers: Record<string, string> };
 type Authorize = (request: Outgoing) => import('node:http').OutgoingHttpHeaders;
-type Outcome =
-  | { readonly answer: DynamodbAnswer | undefined }
-  | { readonly fault: StoreFault; readonly cause: Error; readonly isPassing: boolean };
+type Executed = { readonly answer: DynamodbAnswer | undefined; readonly isConflict?: boolean };
+type Outcome = Executed | { readonly fault: StoreFault; readonly cause: Error; readonly isPassing: boolean };
 
 function bearer({ iamToken }: DynamodbOptions): Authorize {
   if (iamToken === undefined) throw new Misconfigured('auth=iam of the store URL needs the token of a service account');
@@ -387,7 +432,9 @@ function interpret(action: string, { status, text }: Received): Outcome {
   if (type === 'ConditionalCheckFailedException') return { answer: undefined };
   const reasons = (body?.CancellationReasons ?? []).map(({ Code }) => nameIn(Code) || 'None');
   const reason = reasons.find((code) => !EXPECTED_REASONS.has(code));
-  if (type === 'TransactionCanceledException' && reason === undefined) return { answer: undefined };
+  if (type === 'TransactionCanceledException' && reason === undefined) {
+    return { answer: undefined, isConflict: reasons.includes('TransactionConflict') };
+  }
 
   // A table that is being changed: who changes tables looks what has become of it.
   const isInUse = /^(Resource|Table)InUse/.test(type) && !/Table|TimeToLive/.test(action);

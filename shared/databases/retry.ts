@@ -7,7 +7,8 @@ const MIN_ATTEMPT_MS = 400;
 /**
  * Retries a store's idempotent operation, with growing random pauses, while the store is unavailable and `remainingMs`
  * lasts. An attempt gets half of what remains, so that one that hangs leaves time for another. It rejects with what the
- * store said last: that the last attempt had no time for an answer tells an operator nothing.
+ * store said last: that the last attempt had no time for an answer tells an operator nothing. A fault that the driver
+ * has already retried as often as helps is not retried.
  *
  * @param only The fault that is worth another try; any, if not given. After `busy` nothing has happened, so what is not
  *   idempotent may be tried again too.
@@ -20,7 +21,8 @@ export async function retryWhileUnavailable<Result>(
   const endsAt = monotonicMs() + remainingMs;
   let said: StoreUnavailable | undefined;
   let last: unknown;
-  const isWorthAnother = () => isStoreUnavailable(last) && (only === undefined || last.fault === only);
+  const isWorthAnother = () =>
+    isStoreUnavailable(last) && last.isRetryable && (only === undefined || last.fault === only);
   const attempt = async () => {
     const leftMs = Math.max(0, endsAt - monotonicMs());
     try {

@@ -4,6 +4,7 @@ import type { ExternalIdentity, NewLink, Unlink } from '#shared/account-link/acc
 import { SPENT_BIND_MS } from '#shared/account-link/bind-transaction.ts';
 import { deadlineIn } from '#shared/databases/deadline.ts';
 import { type DynamodbOptions, openDynamodb } from '#shared/databases/dynamodb.ts';
+import { retryWhileUnavailable } from '#shared/databases/retry.ts';
 import { DIRECTORY_SCHEMA, type Directory } from '#shared/directory/directory.ts';
 import type { NewJob } from '#shared/outbox/outbox.ts';
 import { LOCAL_PLATFORM } from '#shared/platform.ts';
@@ -303,6 +304,23 @@ describe('a directory in DynamoDB', () => {
     for (const attempt of attempts) await expect(attempt()).rejects.toMatchObject({ fault: 'busy' });
     expect(await direct.links.list('ann')).toMatchObject([{ sid: '1234' }]);
     expect(await direct.outbox.find('k')).toBeUndefined();
+  });
+
+  test('a transaction that is cancelled each time is sent five times while nothing changes', async () => {
+    const { url, directory: direct } = await createTable();
+    await direct.links.link(newLink());
+    const { directory, seen } = await openThrough(url, async ({ action }, forward) =>
+      action === 'TransactWriteItems' ? apiError(400, 'TransactionCanceledException') : forward(),
+    );
+    const calls = [
+      (timeoutMs: number) => directory.links.unlink(unlinkOf(), timeoutMs),
+      (timeoutMs: number) => directory.outbox.add(newJob('k'), timeoutMs),
+    ];
+    for (const call of calls) {
+      seen.length = 0;
+      await expect(retryWhileUnavailable<unknown>(60_000, call)).rejects.toMatchObject({ fault: 'busy' });
+      expect(seen.filter(({ action }) => action === 'TransactWriteItems')).toHaveLength(5);
+    }
   });
 
   test('a server that never answers ends with the time that was given', async () => {

@@ -5,6 +5,7 @@ import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { migrateDynamodb } from '#scripts/migrate-dynamodb.ts';
 import { deadlineIn } from '#shared/databases/deadline.ts';
 import { type DynamodbOptions, openDynamodb } from '#shared/databases/dynamodb.ts';
+import { retryWhileUnavailable } from '#shared/databases/retry.ts';
 import { DIRECTORY_SCHEMA } from '#shared/directory/directory.ts';
 import { TOKEN_REVOCATION_SCHEMA, type TokenRevocationStore } from '#shared/token-revocation/store.ts';
 import { CONTENT_CODINGS } from '#test/support/content-codings.ts';
@@ -198,8 +199,8 @@ describe('a DynamoDB store', () => {
       'InvalidSignatureException',
       'KMSAccessDeniedException',
     ],
-    ...['MissingAuthenticationTokenException', 'RequestTimeTooSkewed', 'SignatureDoesNotMatch'],
-    ...['UnrecognizedClientException'],
+    ...['InvalidClientTokenId', 'MissingAuthenticationTokenException', 'NotAuthorized', 'OptInRequired'],
+    ...['RequestExpired', 'RequestTimeTooSkewed', 'SignatureDoesNotMatch', 'UnrecognizedClientException'],
   ])('a server that answers %s refuses', async (type) => {
     const { url } = await createTable();
     const { store } = await openThrough(url, async () => apiError(400, type));
@@ -314,6 +315,43 @@ describe('a DynamoDB store', () => {
     await expect(store.revoke(revocationOf('a'), 300)).rejects.toMatchObject({ fault: 'busy' });
     expect((await direct.check(tokenOf('a'))).revoked).toBe(false);
   });
+
+  test.each([
+    ['that names no reason', {}],
+    ['that names a condition', { CancellationReasons: [{ Code: 'ConditionalCheckFailed' }] }],
+  ])('a transaction that is cancelled each time, %s, is sent five times while nothing changes', async (_name, more) => {
+    const { url } = await createTable();
+    const cancelled: Handle = async ({ action }, forward) =>
+      action === 'TransactWriteItems' ? apiError(400, 'TransactionCanceledException', more) : forward();
+    const { store, seen } = await openThrough(url, cancelled);
+    const asked = retryWhileUnavailable(60_000, (timeoutMs) => store.revoke(revocationOf('a'), timeoutMs));
+    await expect(asked).rejects.toMatchObject({
+      fault: 'busy',
+      cause: {
+        message: 'TransactWriteItems: TransactionCanceledException, 5 times, while nothing that it depends on changed',
+      },
+    });
+    expect(seen.filter(({ action }) => action === 'TransactWriteItems')).toHaveLength(5);
+  });
+
+  test.each(['ValidationException', 'ValidationError'])(
+    'malformed input is an error of one type, be it called %s as an error or as a reason',
+    async (name) => {
+      const { url } = await createTable();
+      const answers = [
+        apiError(400, name),
+        apiError(400, 'TransactionCanceledException', { CancellationReasons: [{ Code: name }] }),
+      ];
+      const { store } = await openThrough(url, async () => answers.shift());
+      for (const _answer of [...answers]) {
+        await expect(store.revoke(revocationOf('a'))).rejects.toMatchObject({
+          code: 'server_error',
+          type: 'ValidationException',
+          message: `store: TransactWriteItems was refused: 400 ${name}`,
+        });
+      }
+    },
+  );
 
   test('a token that is revoked while it is presented moves a cut-off up to then and no further', async () => {
     const { url, store: direct } = await createTable();
@@ -514,26 +552,49 @@ describe('migrating a DynamoDB table', () => {
     expect((await store.check(tokenOf('a'))).revoked).toBe(true);
   });
 
-  test('waits for the index where only its answers tell that it is there, as YDB may have it', async () => {
-    const url = urlForTest();
-    await createTableWithoutIndex(url);
-    const { call, close, table: TableName } = await openTable(url);
-    let unanswered = 0;
-    const proxy = await startDynamodbProxy(url, 'auth=sigv4', async ({ action }, forward) => {
-      if (action === 'DescribeTable') return { status: 200, body: { Table: { TableStatus: 'ACTIVE' } } };
-      const { Table } = (await call('DescribeTable', { TableName })) ?? {};
-      if (action !== 'Query' || Table?.GlobalSecondaryIndexes?.[0]?.IndexStatus === 'ACTIVE') return forward();
-      unanswered += 1;
-      return apiError(400, unanswered > 1 ? 'ValidationException' : 'ResourceNotFoundException');
-    });
-    onTestFinished(proxy.stop);
-    await migrateDynamodb(`${proxy.url}&table=${TableName}`, SIGNED);
-    expect(unanswered).toBeGreaterThan(1);
-    expect(await call('DescribeTable', { TableName })).toMatchObject({
-      Table: { GlobalSecondaryIndexes: [{ IndexName: 'lookup', IndexStatus: 'ACTIVE' }] },
-    });
-    close();
-  });
+  test.each(['ValidationException', 'ValidationError'])(
+    'waits for the index where only its answers tell that it is there, as YDB may have it: %s',
+    async (name) => {
+      const url = urlForTest();
+      await createTableWithoutIndex(url);
+      const { call, close, table: TableName } = await openTable(url);
+      let unanswered = 0;
+      const proxy = await startDynamodbProxy(url, 'auth=sigv4', async ({ action }, forward) => {
+        if (action === 'DescribeTable') return { status: 200, body: { Table: { TableStatus: 'ACTIVE' } } };
+        const { Table } = (await call('DescribeTable', { TableName })) ?? {};
+        if (action !== 'Query' || Table?.GlobalSecondaryIndexes?.[0]?.IndexStatus === 'ACTIVE') return forward();
+        unanswered += 1;
+        return apiError(400, unanswered > 1 ? name : 'ResourceNotFoundException');
+      });
+      onTestFinished(proxy.stop);
+      await migrateDynamodb(`${proxy.url}&table=${TableName}`, SIGNED);
+      expect(unanswered).toBeGreaterThan(1);
+      expect(await call('DescribeTable', { TableName })).toMatchObject({
+        Table: { GlobalSecondaryIndexes: [{ IndexName: 'lookup', IndexStatus: 'ACTIVE' }] },
+      });
+      close();
+    },
+  );
+
+  test.each(['ValidationException', 'ValidationError'])(
+    'goes on where another migration was faster, which the API calls %s',
+    async (name) => {
+      const url = urlForTest();
+      await createTableWithoutIndex(url);
+      const refused: string[] = [];
+      const proxy = await startDynamodbProxy(url, 'auth=sigv4', async ({ action }, forward) => {
+        if (action === 'DescribeTimeToLive') return { status: 200, body: {} };
+        const answer = await forward();
+        if (!/^Update/.test(action) || refused.includes(action)) return answer;
+        refused.push(action);
+        return apiError(400, name);
+      });
+      onTestFinished(proxy.stop);
+      await migrateDynamodb(`${proxy.url}&table=${new URL(url).searchParams.get('table')}`, SIGNED);
+      expect(refused).toEqual(['UpdateTable', 'UpdateTimeToLive']);
+      expect((await (await openForTest(url)).check(tokenOf('a'))).revoked).toBe(false);
+    },
+  );
 
   test.each([TOKEN_REVOCATION_SCHEMA, DIRECTORY_SCHEMA])(
     'refuses a schema that is newer than the code, and a function goes on with it: $component',

@@ -2,6 +2,7 @@ import { deadlineIn } from '../../databases/deadline.ts';
 import {
   type Action,
   createPurge,
+  createRetriesInVain,
   type DynamodbOptions,
   type Item,
   integerOf,
@@ -68,12 +69,16 @@ export async function openDynamodbStore(
     until: number,
   ): Promise<RecordedRevocation> {
     let known = assumed;
+    const retryInVain = createRetriesInVain(until);
     for (let attempt = 0; ; attempt += 1) {
       const { actions, recorded } = plan(revocation, known, time);
-      const isDone = actions.every(({ put }) => put === undefined);
-      if (isDone || (await client.write(actions, until))) return recorded;
+      if (actions.every(({ put }) => put === undefined)) return recorded;
+      const outcome = await client.write(actions, until);
+      if (outcome === 'done') return recorded;
       if (attempt > 0) await pauseBeforeRetry(attempt, until);
-      known = await read(keysOfRevocation(revocation), time, until);
+      const found = await read(keysOfRevocation(revocation), time, until);
+      if (outcome === 'cancelled' && isEqual(known, found)) await retryInVain();
+      known = found;
     }
   }
 
@@ -183,6 +188,13 @@ function isCutOff({ cutOffKeys, issuedAt }: Pick<PresentedToken, 'cutOffKeys' | 
     const cutOff = known.get(cutOffKey(key));
     return cutOff !== undefined && (issuedAt === undefined || issuedAt <= cutOff.t);
   });
+}
+
+function isEqual(known: Rows, found: Rows): boolean {
+  return (
+    known.size === found.size &&
+    [...known].every(([key, { t, e }]) => found.get(key)?.t === t && found.get(key)?.e === e)
+  );
 }
 
 const NO_TOKEN: PresentedToken = { tokenIds: [], grants: [], cutOffKeys: [] };
