@@ -301,24 +301,29 @@ export function timeToLive(expiresAtS: number): Item {
 }
 
 /**
- * Makes what deletes expired items: each time at most `limit` of a part of the table, going on where it has ended.
+ * Makes what deletes expired items: each time at most `limit` of a part of the table. The table itself keeps where that
+ * part ended, in an item of its own, because the next call may come from another process. Two calls at once may take the
+ * same part; no part is left out for good.
  *
+ * @param schema Whose items they are. It names the item, `purge#<component>`, whose `c` is the last key that was read.
  * @param expired The condition, which has the time as `:now`.
  * @param prefix What the keys begin with.
  */
 export function createPurge(
   { table: TableName, call, read }: DynamodbClient,
+  { component }: StoreSchema,
   expired: string,
   prefix = '',
 ): (now: number, limit: number) => Promise<number> {
-  let nextPage: Item | undefined;
+  const place = `purge#${component}`;
   return async (now, limit) => {
     const until = deadlineIn();
     const atThatTime = { TableName, ExpressionAttributeValues: { ':now': numberValue(now) } };
-    await read([], until);
+    const from = (await read([place], until)).get(place)?.c;
+    let reached = from;
     let deleted = 0;
     for (let page = 0; page < PAGES_PER_PURGE && deleted < limit; page += 1) {
-      const start = nextPage === undefined ? {} : { ExclusiveStartKey: nextPage };
+      const start = reached && { ExclusiveStartKey: { id: reached } };
       const scan = { ...atThatTime, ...start, FilterExpression: expired, Limit: ITEMS_PER_PAGE };
       const answer = await call('Scan', scan, until);
       const found = (answer?.Items ?? []).flatMap(({ id }) => (id?.S?.startsWith(prefix) ? [{ id }] : []));
@@ -329,8 +334,12 @@ export function createPurge(
       );
       deleted += (await Promise.all(deletions)).filter((done) => done !== undefined).length;
       if (due.length < found.length) break;
-      nextPage = answer?.LastEvaluatedKey;
-      if (nextPage === undefined) break;
+      reached = answer?.LastEvaluatedKey?.id;
+      if (reached === undefined) break;
+    }
+    if (reached?.S !== from?.S) {
+      const Item = { id: { S: place }, ...(reached && { c: reached }) };
+      await call('PutItem', { TableName, Item }, until);
     }
     return deleted;
   };

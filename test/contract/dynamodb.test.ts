@@ -4,7 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { migrateDynamodb } from '#scripts/migrate-dynamodb.ts';
 import { deadlineIn } from '#shared/databases/deadline.ts';
-import { type DynamodbOptions, openDynamodb } from '#shared/databases/dynamodb.ts';
+import { type DynamodbOptions, type Item, openDynamodb } from '#shared/databases/dynamodb.ts';
 import { retryWhileUnavailable } from '#shared/databases/retry.ts';
 import { DIRECTORY_SCHEMA } from '#shared/directory/directory.ts';
 import { TOKEN_REVOCATION_SCHEMA, type TokenRevocationStore } from '#shared/token-revocation/store.ts';
@@ -483,6 +483,51 @@ describe('a DynamoDB store', () => {
     const presented = tokenOf(...Array.from({ length: 25 }, (_, index) => `id-${index}`));
     await expect(store.revoke({ ...revocationOf('id-0'), presented })).rejects.toThrow(RangeError);
     expect((await store.check(presented)).revoked).toBe(false);
+  });
+
+  test('a purge reaches every expired row although each is made by a new process', { timeout: 60_000 }, async () => {
+    const { url } = await createTable();
+    const { call, close, table: TableName } = await openTable(url);
+    const nowS = Math.floor(Date.now() / 1000);
+    const row = (name: string, e: number) => ({ id: { S: `revoked-id#${name}` }, t: { N: '1' }, e: { N: `${e}` } });
+    const rows = Array.from({ length: 4500 }, (_, index) =>
+      index % 3 === 0 ? row(`live-${index}`, nowS + 1_000_000) : row(`expired-${index}`, nowS - 1),
+    );
+    const batches = Array.from({ length: 180 }, (_, index) => rows.slice(index * 25, (index + 1) * 25));
+    const write = (batch: readonly Item[]) => {
+      const RequestItems = { [TableName]: batch.map((Item) => ({ PutRequest: { Item } })) };
+      return call('BatchWriteItem', { RequestItems });
+    };
+    await Promise.all(batches.map(write));
+
+    let purged = 0;
+    // Each purge reads 1,000 items: five see all of the table, and the sixth begins anew.
+    for (let tick = 0; tick < 6; tick += 1) {
+      const store = await openDynamodbStore(url, SIGNED);
+      purged += await store.purgeExpired(1000);
+      await store.close();
+    }
+    expect(purged).toBe(3000);
+    const live: unknown[] = [];
+    let ExclusiveStartKey: Item | undefined;
+    do {
+      const page = await call('Scan', {
+        TableName,
+        ConsistentRead: true,
+        ...(ExclusiveStartKey && { ExclusiveStartKey }),
+      });
+      live.push(...(page?.Items ?? []).filter(({ id }) => id?.S?.startsWith('revoked-id#live-')));
+      ExclusiveStartKey = page?.LastEvaluatedKey;
+    } while (ExclusiveStartKey !== undefined);
+    expect(live).toHaveLength(1500);
+    close();
+  });
+
+  test('a purge of a table that it reads whole writes nothing about where it ended', async () => {
+    const { url } = await createTable();
+    const { store, seen } = await openThrough(url, (_request, forward) => forward());
+    expect(await store.purgeExpired(10)).toBe(0);
+    expect(seen.map(({ action }) => action)).toEqual(['BatchGetItem', 'Scan']);
   });
 
   test('the server is told when a row may be collected, unless that is never or beyond its clock', async () => {

@@ -63,7 +63,7 @@ export async function openDynamodbDirectory(
 ): Promise<Directory> {
   const client = await openDynamodb(url, DIRECTORY_SCHEMA, options);
   const TableName = client.table;
-  const purge = createPurge(client, 'x <= :now');
+  const purge = createPurge(client, DIRECTORY_SCHEMA, 'x <= :now');
   const outbox = createDynamodbOutbox(client, now);
 
   const read = (keys: readonly string[], until: number) => readItems(client, keys, until);

@@ -54,7 +54,7 @@ export async function openDynamodbStore(
   const currentTime = () => Math.floor(now() / 1000);
   /** The keys that revocations of this instance are about. */
   const underWay = new Set<string>();
-  const purge = createPurge(client, 'e <= :now', PREFIX);
+  const purge = createPurge(client, TOKEN_REVOCATION_SCHEMA, 'e <= :now', PREFIX);
 
   async function read(keys: readonly string[], time: number, until: number): Promise<Rows> {
     const items = await client.read(keys, until);
