@@ -15,10 +15,10 @@ export type Items = ReadonlyMap<string, Item | undefined>;
 /** The items to be written, by key, without that; undefined removes. */
 export type Changes = readonly (readonly [key: string, Item | undefined])[];
 
-/** What came of a call and what is to be written for it, or the key of what has to be read as well. */
+/** What came of a call and what is to be written for it, or the keys of what has to be read as well. */
 export type Decision<Result> =
   | { readonly result: Result; readonly changes?: Changes | undefined }
-  | { readonly needs: string };
+  | { readonly needs: readonly string[] };
 
 /** What a change is about. */
 export interface Change<Result> {
@@ -62,7 +62,7 @@ export async function changeItems<Result>(
     if (tried !== undefined && isWrittenBy(call, items)) return tried.result;
     const decision = decide(items);
     if ('needs' in decision) {
-      keys = [...keys, decision.needs];
+      keys = [...keys, ...decision.needs];
       items = await readItems(client, keys, until);
       continue;
     }

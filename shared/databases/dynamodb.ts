@@ -96,8 +96,8 @@ export class DynamodbRefusal extends Failure {
   }
 }
 
-/** The most bytes of an answer, decoded. The API ends a page at 1 MB. */
-const MAX_ANSWER_BYTES = 4_000_000;
+/** The most bytes of an answer, decoded. The API ends a read of many items at 16 MB, not counting what JSON adds. */
+const MAX_ANSWER_BYTES = 24_000_000;
 
 /** The longest pause before another attempt, and what the first is at the most, in milliseconds. */
 const MAX_PAUSE_MS = 1000;

@@ -1,6 +1,7 @@
 /**
  * The items of a directory behind the DynamoDB API, by the prefix of their key. `subject`: a subject's links in their
- * order, without anything sealed: what is listed and counted. `link`: an identity's link, whole; that there is one of a
+ * order, without anything sealed: what is listed and counted. Those that one item has no room for are in further items,
+ * the pages, whose key has their number; `p` of the first is the number of the last. `link`: an identity's link, whole; that there is one of a
  * key makes it one subject's. `unlinked`: an identity's tombstones. `audit`, `bind`, `job`: one each. `threepid`: a Matrix
  * user's binds in the order of being told, as many as can be.
  *
@@ -17,7 +18,7 @@ import {
 } from '../account-link/account-link.ts';
 import { type BindTransaction, SPENT_BIND_MS } from '../account-link/bind-transaction.ts';
 import type { AuditRecord, StoredLink } from '../account-link/rules.ts';
-import { type AttributeValue, type Item, keyPart, numberValue, timeToLive } from '../databases/dynamodb.ts';
+import { type AttributeValue, type Item, integerOf, keyPart, numberValue, timeToLive } from '../databases/dynamodb.ts';
 import type { Items } from '../databases/dynamodb-change.ts';
 import { StoreUnavailable } from '../errors.ts';
 import { SETTLED_JOB_MS } from '../outbox/outbox.ts';
@@ -37,8 +38,11 @@ export type StoredBind = Pick<BindTransaction, 'expiresAt'> & Partial<BindTransa
 /** The most tombstones of one identity: of the subjects that have deleted it within a day, the latest. */
 const MAX_TOMBSTONES = 100;
 
-/** The most bytes of a list of links or of binds: an item takes 400 KB. */
-const MAX_LINKS_BYTES = 380_000;
+/** The most bytes of a page of links, or of a list of binds: an item takes 400 KB. */
+const MAX_LIST_BYTES = 380_000;
+
+/** A subject's links in their order, as they are divided among items. */
+export type LinkPages = readonly (readonly AccountLink[])[];
 
 export function subjectKey(subject: string): string {
   return keyOf('subject', subject);
@@ -64,14 +68,56 @@ export function bindingsKey(mxid: string): string {
   return keyOf('threepid', mxid);
 }
 
-export function linksIn(items: Items, subject: string): readonly AccountLink[] {
-  const item = items.get(subjectKey(subject));
-  return item === undefined ? [] : contentOf<AccountLink[]>(item);
+/** The keys of a subject's pages that have to be read as well. */
+export function unreadPages(items: Items, subject: string): string[] {
+  return pageKeys(items, subject).filter((key) => !items.has(key));
 }
 
-/** The item of a subject's links; undefined: there are none. */
-export function itemOfLinks(links: readonly AccountLink[]): Item | undefined {
-  return links.length === 0 ? undefined : { d: json(links) };
+/** The pages of a subject. One that is missing has been read at another moment than the first, which a later look tells. */
+export function pagesIn(items: Items, subject: string): LinkPages {
+  return pageKeys(items, subject).map((key) => {
+    const item = items.get(key);
+    return item === undefined ? [] : contentOf<AccountLink[]>(item);
+  });
+}
+
+/** What is to be written so that a subject has these pages: those that differ from what was read. */
+export function pageChanges(items: Items, subject: string, pages: LinkPages): (readonly [string, Item | undefined])[] {
+  const count = pages.findLastIndex((page) => page.length > 0) + 1;
+  const last = count > 1 ? { p: numberValue(count - 1) } : {};
+  const places = Array.from({ length: Math.max(count, pageKeys(items, subject).length) }, (_, index) => index);
+  return places.flatMap((index) => {
+    const key = pageKey(subject, index);
+    const item = index < count ? { d: json(pages[index]), ...(index === 0 && last) } : undefined;
+    const known = items.get(key);
+    return item?.d?.S === known?.d?.S && item?.p?.N === known?.p?.N ? [] : [[key, item] as const];
+  });
+}
+
+/** Divides links into as few pages as hold them. */
+export function divide(links: readonly AccountLink[]): LinkPages {
+  const pages: AccountLink[][] = [];
+  let room = 0;
+  for (const link of links) {
+    const bytes = Buffer.byteLength(JSON.stringify(link)) + 1;
+    if (bytes > room) {
+      pages.push([]);
+      room = MAX_LIST_BYTES - 1;
+    }
+    pages.at(-1)?.push(link);
+    room -= bytes;
+  }
+  return pages;
+}
+
+function pageKeys(items: Items, subject: string): string[] {
+  const first = items.get(subjectKey(subject));
+  const length = first === undefined ? 0 : 1 + (first.p === undefined ? 0 : integerOf(first.p));
+  return Array.from({ length }, (_, index) => pageKey(subject, index));
+}
+
+function pageKey(subject: string, index: number): string {
+  return index === 0 ? subjectKey(subject) : keyOf('subject', subject, String(index));
 }
 
 /** The binds of a user. */
@@ -85,24 +131,40 @@ export function itemOfBindings(bindings: readonly ThreepidBinding[]): Item | und
   return bindings.length === 0 ? undefined : { d: json(bindings) };
 }
 
-/** Whether an item of a list has room in the table. */
+/** Whether an item of a list of binds has room in the table. */
 export function isStorable(item: Item | undefined): boolean {
-  return Buffer.byteLength(item?.d?.S ?? '') <= MAX_LINKS_BYTES;
+  return Buffer.byteLength(item?.d?.S ?? '') <= MAX_LIST_BYTES;
 }
 
-/** A subject's links with one that is new or has changed, in their order. */
-export function withLink(links: readonly AccountLink[], link: StoredLink): AccountLink[] {
+/**
+ * A subject's links with one that is new or has changed, in their order. The other pages stay as they are, unless its own
+ * has no room for it: then all are divided anew.
+ */
+export function withLink(pages: LinkPages, link: StoredLink): LinkPages {
   const { fpType, fpName, sid, userName, evidence, linkedAt } = link;
   const put = { fpType, fpName, sid, userName, evidence, linkedAt };
-  if (links.some((other) => isSame(other, link))) return links.map((other) => (isSame(other, link) ? put : other));
-  // Behind all that are as old, and an imported one before those that are younger.
-  const place = links.findLastIndex((other) => other.linkedAt <= linkedAt) + 1;
-  return links.toSpliced(place, 0, put);
+  const isKnown = pages.some((page) => page.some((other) => isSame(other, link)));
+  const changed = isKnown
+    ? pages.map((page) => page.map((other) => (isSame(other, link) ? put : other)))
+    : withNewLink(pages, put);
+  const isRoomy = changed.every((page) => Buffer.byteLength(JSON.stringify(page)) <= MAX_LIST_BYTES);
+  return isRoomy ? changed : divide(changed.flat());
+}
+
+/** Behind all that are as old, and an imported one before those that are younger. */
+function withNewLink(pages: LinkPages, link: AccountLink): LinkPages {
+  const isBefore = (other: AccountLink) => other.linkedAt <= link.linkedAt;
+  const index = Math.max(
+    0,
+    pages.findLastIndex((page) => page.some(isBefore)),
+  );
+  const page = pages[index] ?? [];
+  return pages.toSpliced(index, 1, page.toSpliced(page.findLastIndex(isBefore) + 1, 0, link));
 }
 
 /** A subject's links without one. */
-export function withoutLink(links: readonly AccountLink[], identity: ExternalIdentity): AccountLink[] {
-  return links.filter((other) => !isSame(other, identity));
+export function withoutLink(pages: LinkPages, identity: ExternalIdentity): LinkPages {
+  return pages.map((page) => page.filter((other) => !isSame(other, identity)));
 }
 
 function isSame(a: ExternalIdentity, b: ExternalIdentity): boolean {

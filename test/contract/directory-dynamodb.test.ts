@@ -6,6 +6,7 @@ import { deadlineIn } from '#shared/databases/deadline.ts';
 import { type DynamodbOptions, openDynamodb } from '#shared/databases/dynamodb.ts';
 import { retryWhileUnavailable } from '#shared/databases/retry.ts';
 import { DIRECTORY_SCHEMA, type Directory } from '#shared/directory/directory.ts';
+import { divide, itemOfLink, linkKey, pageChanges } from '#shared/directory/dynamodb-items.ts';
 import type { NewJob } from '#shared/outbox/outbox.ts';
 import { LOCAL_PLATFORM } from '#shared/platform.ts';
 import { DYNAMODB_CREDENTIALS, urlOfNewTable } from '#test/support/dynamodb-server.ts';
@@ -110,6 +111,34 @@ async function openForTest(url: string, now: () => number = Date.now): Promise<D
   const directory = await openDynamodbDirectory(url, { ...SIGNED, now });
   onTestFinished(() => directory.close());
   return directory;
+}
+
+/** A link whose names are as long as any may be: 255 characters, in UTF-8 three bytes each where not only ASCII may be. */
+function longestLink(subject: string, name: string): NewLink {
+  const text = (own: string) => own.padEnd(255, '€');
+  const [fpType, fpName] = ['t', 'n'].map((letter) => letter.repeat(255)) as [string, string]; // of two
+  return newLink({ fpType, fpName, sid: text(`${subject}-${name}-`), userName: text(''), subject });
+}
+
+/** Puts the longest links into a table, `0` first, as so many calls would. */
+async function fillSubject(url: string, subject: string, count: number): Promise<void> {
+  const { call, close, table } = await openTable(url);
+  const links = Array.from({ length: count }, (_, index) => {
+    const { audit, ...link } = longestLink(subject, String(index));
+    return { ...link, linkedAt: 1000 + index };
+  });
+  const pages = divide(links.map(({ subject: _, ...link }) => link));
+  const changes = [
+    ...pageChanges(new Map(), subject, pages),
+    ...links.map((link) => [linkKey(link), itemOfLink(link)] as const),
+  ];
+  const requests = changes.map(([key, item]) => ({
+    PutRequest: { Item: { ...item, id: { S: key }, w: { S: 'test' } } },
+  }));
+  for (let index = 0; index < requests.length; index += 25) {
+    await call('BatchWriteItem', { RequestItems: { [table]: requests.slice(index, index + 25) } });
+  }
+  close();
 }
 
 /** A directory that reaches the table of `url` through a proxy, and the requests that came by. */
@@ -433,14 +462,66 @@ describe('a directory in DynamoDB', () => {
     expect(await directory.links.list(long)).toMatchObject([{ sid: `${long}b` }]);
   });
 
-  test('links that would not fit into their item are one too many', async () => {
+  test('links that have no room in one item are kept in several, and in their order', async () => {
     const { directory } = await createTable();
-    const userName = 'x'.repeat(150_000);
-    for (const sid of ['a', 'b']) {
-      expect(await directory.links.link(newLink({ sid, userName }))).toMatchObject({ status: 'linked' });
+    const long = 'x'.repeat(150_000);
+    const userNames = async () => (await directory.links.list('ann')).map(({ sid, userName }) => `${sid} ${userName}`);
+    for (const sid of ['a', 'b', 'c', 'd', 'e']) {
+      expect(await directory.links.link(newLink({ sid, userName: long }))).toMatchObject({ change: 'created' });
     }
-    expect(await directory.links.link(newLink({ sid: 'c', userName }))).toEqual({ status: 'limit_reached' });
-    expect(await directory.links.list('ann')).toHaveLength(2);
+    await directory.links.link(newLink({ sid: 'first', linkedAt: 1 }));
+    await directory.links.link(newLink({ sid: 'c', userName: 'short' }));
+    expect(await userNames()).toEqual([
+      'first undefined',
+      `a ${long}`,
+      `b ${long}`,
+      'c short',
+      `d ${long}`,
+      `e ${long}`,
+    ]);
+    // A page is emptied, has no room for a longer name, and is the last.
+    for (const sid of ['a', 'b', 'first']) {
+      expect(await directory.links.unlink(unlinkOf({ sid, keepLast: true }))).toMatchObject({ status: 'unlinked' });
+    }
+    await directory.links.link(newLink({ sid: 'c', userName: long }));
+    expect(await userNames()).toEqual([`c ${long}`, `d ${long}`, `e ${long}`]);
+    for (const sid of ['e', 'd', 'c']) await directory.links.unlink(unlinkOf({ sid }));
+    expect(await userNames()).toEqual([]);
+    expect(await directory.links.unlink(unlinkOf({ sid: 'a' }))).toMatchObject({ status: 'repeated' });
+    await directory.links.link(newLink({ sid: 'anew' }));
+    expect(await userNames()).toEqual(['anew undefined']);
+  });
+
+  test('changes of different pages at once are all made', async () => {
+    const { directory } = await createTable();
+    const userName = 'x'.repeat(100_000);
+    const sids = Array.from({ length: 8 }, (_, index) => `sid-${index}`);
+    await Promise.all(sids.map((sid) => directory.links.link(newLink({ sid, userName }))));
+    const gone = sids.filter((_, index) => index % 2 === 0);
+    await Promise.all([
+      ...gone.map((sid) => directory.links.unlink(unlinkOf({ sid }))),
+      directory.links.link(newLink({ sid: 'late', userName })),
+    ]);
+    const left = (await directory.links.list('ann')).map(({ sid }) => sid);
+    expect(left.sort()).toEqual([...sids.filter((sid) => !gone.includes(sid)), 'late'].sort());
+    expect(await directory.links.find({ subject: 'ann' })).toHaveLength(5);
+  });
+
+  test('a subject has 1,000 links however long their names are', async () => {
+    const { url, directory } = await createTable();
+    await fillSubject(url, 'ann', 999);
+    await fillSubject(url, 'bob', 1000);
+    const longest = (name: string) => longestLink('ann', name);
+    expect(await directory.links.link(longest('last'))).toMatchObject({ change: 'created' });
+    expect(await directory.links.link(longest('one more'))).toEqual({ status: 'limit_reached' });
+    expect(await directory.links.unlink(unlinkOf(longestLink('ann', '0')))).toMatchObject({ status: 'unlinked' });
+    // Of the subject that has the most, too, and before all others.
+    const proved = { ...longestLink('bob', '500'), subject: 'ann', evidence: 'proved', linkedAt: 1 } as const;
+    expect(await directory.links.link(proved)).toMatchObject({ change: 'created', replaced: 'bob' });
+    const sids = (await directory.links.list('ann')).map(({ sid }) => sid);
+    expect(sids).toHaveLength(1000);
+    expect([sids[0], sids[1], sids[999]]).toEqual([proved.sid, longest('1').sid, longest('last').sid]);
+    expect(await directory.links.list('bob')).toHaveLength(999);
   });
 
   test('the server is told when an item may be collected, and of a link, an audit record, a pending job or binds nothing', async () => {

@@ -1,4 +1,5 @@
 import type {
+  AccountLink,
   AccountLinks,
   FoundLink,
   LinkOutcome,
@@ -32,20 +33,22 @@ import {
   itemOfBind,
   itemOfBindings,
   itemOfLink,
-  itemOfLinks,
   itemOfTombstones,
   jobEntry,
   jobIn,
   jobKey,
+  type LinkPages,
   linkIn,
   linkKey,
   linkOf,
-  linksIn,
+  pageChanges,
+  pagesIn,
   subjectKey,
   type Tombstone,
   textOf,
   tombstoneKey,
   tombstonesIn,
+  unreadPages,
   withLink,
   withoutLink,
 } from '../dynamodb-items.ts';
@@ -68,10 +71,19 @@ export async function openDynamodbDirectory(
 
   const read = (keys: readonly string[], until: number) => readItems(client, keys, until);
 
+  /** A subject's links. Where they are in several items, these are read until two looks at them are the same. */
+  function linksOf(subject: string, until: number): Promise<AccountLink[]> {
+    const decide = (items: Items): Decision<AccountLink[]> => {
+      const needs = unreadPages(items, subject);
+      return needs.length > 0 ? { needs } : { result: pagesIn(items, subject).flat() };
+    };
+    return changeItems(client, { keys: [subjectKey(subject)], until, decide });
+  }
+
   /** Where the links are that are looked for. */
   async function keysOf(by: LinkQuery, until: number): Promise<string[]> {
     if ('identities' in by) return by.identities.map(linkKey);
-    if ('subject' in by) return linksIn(await read([subjectKey(by.subject)], until), by.subject).map(linkKey);
+    if ('subject' in by) return (await linksOf(by.subject, until)).map(linkKey);
     const keys: string[] = [];
     for (const digest of by.emailDigests) {
       const page = { condition: 'n > :n', n: FIRST, size: ENTRIES_PER_PAGE, until } as const;
@@ -84,7 +96,7 @@ export async function openDynamodbDirectory(
 
   const links: AccountLinks = {
     async list(subject, timeoutMs) {
-      return linksIn(await read([subjectKey(subject)], deadlineIn(timeoutMs)), subject);
+      return linksOf(subject, deadlineIn(timeoutMs));
     },
 
     async find(by, timeoutMs) {
@@ -206,29 +218,34 @@ export async function openDynamodbDirectory(
 
 function planLink(link: NewLink, items: Items, time: number): Decision<LinkOutcome> {
   const known = linkIn(items, link);
-  const links = linksIn(items, link.subject);
+  const needs = unreadPages(items, link.subject);
+  if (needs.length > 0) return { needs };
+  const pages = pagesIn(items, link.subject);
   const times = tombstonesIn(items, link, time).map(({ unlinkedAt }) => unlinkedAt);
   const unlinkedAt = times.length === 0 ? undefined : Math.max(...times);
-  const { outcome, put, audit } = decideLink(link, { known, count: links.length, unlinkedAt, now: time });
+  const { outcome, put, audit } = decideLink(link, { known, count: countOf(pages), unlinkedAt, now: time });
   if (put === undefined || audit === undefined) return { result: outcome };
-  const own = itemOfLinks(withLink(links, put));
-  if (!isStorable(own)) return { result: { status: 'limit_reached' } };
-  const changes = [[linkKey(link), itemOfLink(put)], [subjectKey(link.subject), own], auditEntry(audit)] as const;
+  const own = pageChanges(items, link.subject, withLink(pages, put));
+  const changes = [[linkKey(link), itemOfLink(put)] as const, ...own, auditEntry(audit)];
   if (known === undefined || known.subject === link.subject) return { result: outcome, changes };
   const theirs = subjectKey(known.subject);
-  if (!items.has(theirs)) return { needs: theirs };
-  const left = itemOfLinks(withoutLink(linksIn(items, known.subject), link));
-  return { result: outcome, changes: [...changes, [theirs, left]] };
+  if (!items.has(theirs)) return { needs: [theirs] };
+  const theirNeeds = unreadPages(items, known.subject);
+  if (theirNeeds.length > 0) return { needs: theirNeeds };
+  const left = withoutLink(pagesIn(items, known.subject), link);
+  return { result: outcome, changes: [...changes, ...pageChanges(items, known.subject, left)] };
 }
 
 function planUnlink(unlink: Unlink, items: Items, time: number): Decision<UnlinkOutcome> {
+  const needs = unreadPages(items, unlink.subject);
+  if (needs.length > 0) return { needs };
   const tombstones = tombstonesIn(items, unlink, time);
   const told = tombstones.find(({ subject }) => subject === unlink.subject)?.told;
-  if (typeof told === 'object' && !items.has(jobKey(told.jobId))) return { needs: jobKey(told.jobId) };
-  const links = linksIn(items, unlink.subject);
+  if (typeof told === 'object' && !items.has(jobKey(told.jobId))) return { needs: [jobKey(told.jobId)] };
+  const pages = pagesIn(items, unlink.subject);
   const { outcome, job, audit } = decideUnlink(unlink, {
     known: linkIn(items, unlink),
-    count: links.length,
+    count: countOf(pages),
     repeated: typeof told === 'object' ? stateOf(items, told.jobId) : told,
     now: time,
   });
@@ -242,12 +259,16 @@ function planUnlink(unlink: Unlink, items: Items, time: number): Decision<Unlink
     result: outcome,
     changes: [
       [linkKey(unlink), undefined],
-      [subjectKey(unlink.subject), itemOfLinks(withoutLink(links, unlink))],
+      ...pageChanges(items, unlink.subject, withoutLink(pages, unlink)),
       [tombstoneKey(unlink), itemOfTombstones(tombstones, tombstone)],
       ...(job === undefined || items.get(jobKey(job.id)) !== undefined ? [] : [jobEntry(job)]),
       auditEntry(audit),
     ],
   };
+}
+
+function countOf(pages: LinkPages): number {
+  return pages.reduce((count, page) => count + page.length, 0);
 }
 
 function stateOf(items: Items, jobId: string): JobState {
