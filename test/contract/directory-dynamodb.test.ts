@@ -10,7 +10,15 @@ import { divide, itemOfLink, linkKey, pageChanges } from '#shared/directory/dyna
 import type { NewJob } from '#shared/outbox/outbox.ts';
 import { LOCAL_PLATFORM } from '#shared/platform.ts';
 import { DYNAMODB_CREDENTIALS, urlOfNewTable } from '#test/support/dynamodb-server.ts';
-import { type ApiAnswer, type ApiRequest, apiError, type Handle, startDynamodbProxy } from '#test/support/iam-proxy.ts';
+import {
+  type ApiAnswer,
+  type ApiRequest,
+  apiError,
+  type DynamodbProxy,
+  type Handle,
+  startDynamodbProxy,
+  startIamProxy,
+} from '#test/support/iam-proxy.ts';
 import { loadPorts } from '#test/support/load-ports.ts';
 import { type DurableDirectoryBackend, directoryContract, durableDirectoryContract } from './directory.ts';
 import { newBinding } from './threepid-bindings.ts';
@@ -19,22 +27,34 @@ const { openDynamodbDirectory, openDynamodbOutbox, openDynamodbStore, openOutbox
 
 const SIGNED: DynamodbOptions = { credentials: DYNAMODB_CREDENTIALS };
 
-directoryContract('dynamodb', createBackend);
-durableDirectoryContract('dynamodb', createBackend);
+const TOKEN = 't1.test-iam-token';
+const BEARING: DynamodbOptions = { iamToken: () => TOKEN };
 
-async function createBackend(): Promise<DurableDirectoryBackend> {
+const BACKENDS = [
+  ['dynamodb with SigV4', () => createBackend(SIGNED, (url, handle) => startDynamodbProxy(url, 'auth=sigv4', handle))],
+  ['dynamodb with an IAM token', () => createBackend(BEARING, (url, handle) => startIamProxy(url, TOKEN, handle))],
+] as const;
+for (const [name, create] of BACKENDS) {
+  directoryContract(name, create);
+  durableDirectoryContract(name, create);
+}
+
+async function createBackend(
+  options: DynamodbOptions,
+  start: (url: string, handle: Handle) => Promise<DynamodbProxy>,
+): Promise<DurableDirectoryBackend> {
   let areAuditRecordsRefused = false;
   const direct = urlOfNewTable(inject('dynamodbUrl'));
-  const proxy = await startDynamodbProxy(direct, 'auth=sigv4', async ({ body }, forward) => {
+  const proxy = await start(direct, async ({ body }, forward) => {
     const text = JSON.stringify(body);
     // Such a key the server itself refuses, and all of the transaction with it.
     return areAuditRecordsRefused
       ? forward(JSON.parse(text.replaceAll(/\{"S":"audit#[^}]*\}/g, '{"N":"1"}')))
       : forward();
   });
-  await migrateDynamodb(direct, SIGNED);
   const { call, close, table: TableName } = await openTable(direct);
   const url = `${proxy.url}&table=${TableName}`;
+  await migrateDynamodb(url, options);
   // The contract's clock stands still: one day its rows have expired for the server, which would collect them.
   const TimeToLiveSpecification = { Enabled: false, AttributeName: 'ttl' };
   await call('UpdateTimeToLive', { TableName, TimeToLiveSpecification });
@@ -47,10 +67,10 @@ async function createBackend(): Promise<DurableDirectoryBackend> {
           AWS_ACCESS_KEY_ID: DYNAMODB_CREDENTIALS.accessKeyId,
           AWS_SECRET_ACCESS_KEY: DYNAMODB_CREDENTIALS.secretAccessKey,
         },
-        LOCAL_PLATFORM,
+        { ...LOCAL_PLATFORM, iamToken: () => TOKEN },
       ),
-    open: (more) => openDynamodbDirectory(url, { ...SIGNED, ...more }),
-    openOutbox: (more) => openDynamodbOutbox(url, { ...SIGNED, ...more }),
+    open: (more) => openDynamodbDirectory(url, { ...options, ...more }),
+    openOutbox: (more) => openDynamodbOutbox(url, { ...options, ...more }),
     auditRecords: async () =>
       (await rows()).filter(({ id }) => id?.S?.startsWith('audit#')).map(({ d }) => JSON.parse(String(d?.S))),
     dump: async () => JSON.stringify(await rows()),
@@ -352,6 +372,26 @@ describe('a directory in DynamoDB', () => {
     }
   });
 
+  test('a job that is too large for an item is no loop of writes on YDB, which only says that it is cancelled', async () => {
+    const { url } = await createTable();
+    const seen: ApiRequest[] = [];
+    const proxy = await startIamProxy(inject('dynamodbUrl'), TOKEN, (request, forward) => {
+      seen.push(request);
+      return forward();
+    });
+    onTestFinished(proxy.stop);
+    const table = new URL(url).searchParams.get('table');
+    const directory = await openDynamodbDirectory(`${proxy.url}&table=${table}`, BEARING);
+    onTestFinished(() => directory.close());
+    const job = newJob('j', { details: { text: 'x'.repeat(500_000) } });
+    await expect(retryWhileUnavailable<unknown>(60_000, (ms) => directory.outbox.add(job, ms))).rejects.toMatchObject({
+      fault: 'busy',
+      cause: { message: expect.stringContaining('TransactionCanceledException') },
+    });
+    expect(seen.filter(({ action }) => action === 'TransactWriteItems')).toHaveLength(5);
+    expect(await directory.outbox.find('j')).toBeUndefined();
+  });
+
   test('a server that never answers ends with the time that was given', async () => {
     const { url } = await createTable();
     const { directory } = await openThrough(url, () => new Promise(() => {}));
@@ -508,7 +548,14 @@ describe('a directory in DynamoDB', () => {
   });
 
   test('a subject has 1,000 links however long their names are', async () => {
-    const { url, directory } = await createTable();
+    const { url } = await createTable();
+    const proxy = await startIamProxy(inject('dynamodbUrl'), TOKEN);
+    onTestFinished(proxy.stop);
+    const directory = await openDynamodbDirectory(
+      `${proxy.url}&table=${new URL(url).searchParams.get('table')}`,
+      BEARING,
+    );
+    onTestFinished(() => directory.close());
     await fillSubject(url, 'ann', 999);
     await fillSubject(url, 'bob', 1000);
     const longest = (name: string) => longestLink('ann', name);

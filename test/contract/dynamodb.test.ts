@@ -55,8 +55,10 @@ async function createBackend(serverUrl: string, options: DynamodbOptions): Promi
   return {
     open: (more) => openDynamodbStore(url, { ...options, ...more }),
     countRows: async () => {
-      const answer = await call('Scan', { TableName, FilterExpression: 'attribute_exists(e)', ConsistentRead: true });
-      return answer?.Items?.length ?? 0;
+      let count = 0;
+      for await (const items of scan(call, { TableName, FilterExpression: 'attribute_exists(e)' }))
+        count += items.length;
+      return count;
     },
     loseMarker: async () => {
       await call('DeleteItem', { TableName, Key: { id: { S: 'schema#token-revocation' } } });
@@ -77,6 +79,19 @@ async function openTable(url: string, options: DynamodbOptions = SIGNED) {
   const client = await openDynamodb(url, TOKEN_REVOCATION_SCHEMA, options);
   const call = (action: string, body: object) => client.call(action, body, deadlineIn(10_000));
   return { call, close: client.close, table: client.table };
+}
+
+/** All items, read strongly consistent, a page at a time. */
+async function* scan(
+  call: Awaited<ReturnType<typeof openTable>>['call'],
+  body: object,
+): AsyncGenerator<readonly Item[]> {
+  let start: Item | undefined;
+  do {
+    const answer = await call('Scan', { ...body, ConsistentRead: true, ...(start && { ExclusiveStartKey: start }) });
+    yield answer?.Items ?? [];
+    start = answer?.LastEvaluatedKey;
+  } while (start !== undefined);
 }
 
 const revocationOf = (id: string) => ({ tokenIds: [id], grants: [], cutOffs: [], expiresAt: 4_000_000_000 });
@@ -508,17 +523,10 @@ describe('a DynamoDB store', () => {
       await store.close();
     }
     expect(purged).toBe(3000);
-    const live: unknown[] = [];
-    let ExclusiveStartKey: Item | undefined;
-    do {
-      const page = await call('Scan', {
-        TableName,
-        ConsistentRead: true,
-        ...(ExclusiveStartKey && { ExclusiveStartKey }),
-      });
-      live.push(...(page?.Items ?? []).filter(({ id }) => id?.S?.startsWith('revoked-id#live-')));
-      ExclusiveStartKey = page?.LastEvaluatedKey;
-    } while (ExclusiveStartKey !== undefined);
+    const live: Item[] = [];
+    for await (const items of scan(call, { TableName })) {
+      live.push(...items.filter(({ id }) => id?.S?.startsWith('revoked-id#live-')));
+    }
     expect(live).toHaveLength(1500);
     close();
   });
@@ -544,6 +552,78 @@ describe('a DynamoDB store', () => {
       TimeToLiveDescription: { TimeToLiveStatus: 'ENABLED', AttributeName: 'ttl' },
     });
     close();
+  });
+});
+
+describe('what stands in for YDB', () => {
+  /** A migrated table as YDB's, and what calls the API of it: without the driver, which makes no such requests. */
+  async function openStandIn() {
+    const proxy = await startForTest(startIamProxy(inject('dynamodbUrl'), TOKEN));
+    const url = urlForTest(proxy.url);
+    await migrateDynamodb(url, BEARING);
+    const TableName = String(new URL(url).searchParams.get('table'));
+    const call = async (action: string, body: object) => {
+      const answer = await fetch(url.replace('dynamodb+', ''), {
+        method: 'POST',
+        headers: { authorization: `Bearer ${TOKEN}`, 'x-amz-target': `DynamoDB_20120810.${action}` },
+        body: JSON.stringify({ TableName, ...body }),
+      });
+      return { status: answer.status, body: await answer.json() };
+    };
+    return { call, TableName };
+  }
+
+  const put = (id: string, text = '', condition = {}) => ({ Item: { id: { S: id }, d: { S: text } }, ...condition });
+  const LETTERS = [...'abcdefghijklmnopqrstuvwxyz'];
+  const CANCELLED = 'TransactionCanceledException';
+
+  test.each([
+    ['a condition that does not hold', [put('a', '', { ConditionExpression: 'attribute_exists(id)' })], CANCELLED],
+    ['an item over 400 KB', [put('a', 'x'.repeat(410_000))], CANCELLED],
+    ['items of over 4 MB', LETTERS.slice(0, 11).map((id) => put(id, 'x'.repeat(400_000))), CANCELLED],
+    ['two actions of one item', [put('a'), put('a', 'b')], CANCELLED],
+    ['a key that is too long', [put('a'.repeat(2049))], CANCELLED],
+    ['26 actions', LETTERS.map((id) => put(id)), 'ValidationError'],
+  ])('refuses a transaction with %s, and gives no reason', async (_name, puts, type) => {
+    const { call, TableName } = await openStandIn();
+    const TransactItems = puts.map((Put) => ({ Put: { TableName, ...Put } }));
+    const answer = await call('TransactWriteItems', { TransactItems });
+    expect(answer).toEqual({ status: 400, body: { __type: type, message: 'no' } });
+  });
+
+  const LOOKUP = {
+    IndexName: 'lookup',
+    KeyConditionExpression: 'q = :q',
+    ExpressionAttributeValues: { ':q': { S: 'x' } },
+  };
+
+  test.each([
+    ['an item without its key', 'PutItem', { Item: { id: { N: '1' } } }, 'ValidationError'],
+    ['an index that is not there', 'Query', { ...LOOKUP, IndexName: 'other' }, 'ValidationError'],
+    ['an index, read consistently', 'Query', { ...LOOKUP, ConsistentRead: true }, 'ValidationException'],
+    ['a token of a request', 'TransactWriteItems', { ClientRequestToken: 'x', TransactItems: [] }, 'ValidationError'],
+    ['an action of AWS alone', 'ExecuteStatement', { Statement: 'SELECT' }, 'InvalidAction'],
+    [
+      'a table that is not there',
+      'GetItem',
+      { TableName: 'none', Key: { id: { S: 'a' } } },
+      'ResourceNotFoundException',
+    ],
+  ])('refuses %s by the name that YDB documents', async (_name, action, body, type) => {
+    const { call } = await openStandIn();
+    expect(await call(action, body)).toEqual({ status: 400, body: { __type: type, message: 'no' } });
+  });
+
+  test('describes a table without its indexes, and scans 100 items at once', async () => {
+    const { call, TableName } = await openStandIn();
+    const { body: described } = await call('DescribeTable', {});
+    expect(described.Table).toMatchObject({ TableName, TableStatus: 'ACTIVE' });
+    expect(described.Table).not.toHaveProperty('GlobalSecondaryIndexes');
+    for (const part of ['a', 'b', 'c', 'd', 'e']) {
+      const requests = LETTERS.slice(0, 25).map((letter) => ({ PutRequest: put(part + letter) }));
+      await call('BatchWriteItem', { RequestItems: { [TableName]: requests } });
+    }
+    expect((await call('Scan', {})).body.Items).toHaveLength(100);
   });
 });
 

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import aws4 from 'aws4';
 import { DYNAMODB_CREDENTIALS } from './dynamodb-server.ts';
+import { inYdbDialect } from './ydb-dialect.ts';
 
 /** A request of the DynamoDB API on its way to the server. */
 export interface ApiRequest {
@@ -33,13 +34,17 @@ export interface DynamodbProxy {
 }
 
 /**
- * YDB's way in, in front of a server that knows signatures only: a request passes with `Authorization: Bearer <token>`
- * and goes on signed. What YDB itself does with a token only a deployment shows.
+ * Stands in for YDB in front of a server that knows signatures only: a request passes with `Authorization: Bearer <token>`
+ * and goes on signed, and both speak YDB's dialect ({@link inYdbDialect}).
+ *
+ * @param handle Comes between behind the dialect: what it answers is translated.
  */
-export function startIamProxy(serverUrl: string, token: string): Promise<DynamodbProxy> {
-  return startDynamodbProxy(serverUrl, 'auth=iam', async ({ headers }, forward) =>
-    headers.authorization === `Bearer ${token}` ? forward() : apiError(400, 'AccessDeniedException'),
-  );
+export function startIamProxy(
+  serverUrl: string,
+  token: string,
+  handle: Handle = (_request, forward) => forward(),
+): Promise<DynamodbProxy> {
+  return startDynamodbProxy(serverUrl, 'auth=iam', inYdbDialect(token, handle));
 }
 
 /** A proxy that signs each request anew, for a test to come between. */
