@@ -30,6 +30,17 @@ test('what is no trouble of the store is not tried again', async () => {
   expect(calls).toBe(1);
 });
 
+test('what the driver has tried again as often as helps is not tried again', async () => {
+  let calls = 0;
+  const fail = async () => {
+    calls += 1;
+    throw new StoreUnavailable('busy', { isRetryable: calls < 3 });
+  };
+
+  await expect(retryWhileUnavailable(60_000, fail)).rejects.toMatchObject({ fault: 'busy' });
+  expect(calls).toBe(3);
+});
+
 test.each<[StoreFault[], number]>([
   [['unreachable'], 1],
   [['busy', 'timed_out'], 2],
