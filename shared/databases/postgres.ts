@@ -229,7 +229,9 @@ export async function assertSafe(
 }
 
 /**
- * What a change is joined to: it waits for the disk, whatever the settings are by now, or fails as `unsafe`.
+ * What a change selects: it waits for the disk, whatever the settings are by now, or fails as `unsafe`. Where a function
+ * makes the change it stands in the list and not in FROM: so it is called behind that function, which then holds the locks
+ * of its tables; before, a table that it waits for could become UNLOGGED.
  * See `infra/migrations/postgres/0004-safe-commit.sql`.
  */
 export function safeCommit(tables: readonly string[]): string {

@@ -13,7 +13,7 @@ export const DIRECTORY_TABLES = [
   'unlinked_identity',
 ];
 
-/** What a change of a directory is joined to besides. */
+/** What a change of a directory selects besides. */
 export const SAFE_COMMIT = safeCommit(DIRECTORY_TABLES);
 
 /** What a statement of a directory is joined to. */

@@ -1,8 +1,10 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi } from 'vitest';
 import { migratePostgres } from '#scripts/migrate-postgres.ts';
+import type { NewLink } from '#shared/account-link/account-link.ts';
 import { readPostgresUrl } from '#shared/databases/postgres.ts';
 import { retryWhileUnavailable } from '#shared/databases/retry.ts';
+import type { Directory } from '#shared/directory/directory.ts';
 import type { TokenRevocationStore } from '#shared/token-revocation/store.ts';
 import { loadPorts } from '#test/support/load-ports.ts';
 import { startPooler } from '#test/support/pooler.ts';
@@ -102,6 +104,14 @@ const CERTIFICATE = { ssl_cert_file: '../certificate.pem', ssl_key_file: '../key
 
 const revocationOf = (...tokenIds: string[]) => ({ tokenIds, grants: [], cutOffs: [], expiresAt: 4_000_000_000 });
 const tokenOf = (...tokenIds: string[]) => ({ tokenIds, grants: [], cutOffKeys: [] });
+const LINK: NewLink = {
+  ...{ subject: 'ann', fpType: 'vk', fpName: 'vk_1', sid: '1', evidence: 'proved' },
+  audit: { actor: 'subject:ann', requestId: 'r-1' },
+};
+const BIND = { id: 'bind', data: 'k1.d', expiresAt: 4_000_000_000_000 };
+
+/** What writes in a database. */
+type Stores = Pick<Directory, 'links' | 'binds'> & { readonly store: TokenRevocationStore };
 
 /** SQLSTATEs that a server may answer a statement with, and the faults that they are. */
 const SQLSTATES = [
@@ -331,6 +341,35 @@ describe('a PostgreSQL store', () => {
       { at_commit: 'on', otherwise: 'off' },
     ]);
   });
+
+  test.each([
+    ['revoked_id', 'a revocation', ({ store }) => store.revoke(revocationOf('a'))],
+    ['account_link', 'a link', ({ links }) => links.link({ ...LINK, sid: '2' })],
+    ['unlinked_identity', 'an unlink', ({ links }) => links.unlink({ ...LINK, keepLast: false, force: false })],
+    ['bind_transaction', 'a new bind', ({ binds }) => binds.begin({ ...BIND, id: 'new' })],
+    ['bind_transaction', 'the end of a bind', ({ binds }) => binds.take(BIND.id)],
+  ] satisfies [string, string, (stores: Stores) => Promise<unknown>][])(
+    'where the table %s becomes UNLOGGED while %s waits for it, that is not acknowledged',
+    async (table, _name, write) => {
+      const { url, client } = await createTestDatabase();
+      const directory = await openPostgresDirectory(url);
+      onTestFinished(() => directory.close());
+      const stores = { store: await openForTest(url), ...directory };
+      await stores.store.check(tokenOf('a'));
+      await directory.links.link(LINK);
+      await directory.binds.begin(BIND);
+      const watcher = await connectBeside(url);
+
+      await client.query(`BEGIN; ALTER TABLE ${table} SET UNLOGGED`);
+      const refusal = expect(write(stores)).rejects.toMatchObject({
+        fault: 'unsafe',
+        cause: { message: `the table ${table} is not logged` },
+      });
+      await vi.waitFor(async () => expect(await countWaiting(watcher)).toBe(1), 10_000);
+      await client.query('COMMIT');
+      await refusal;
+    },
+  );
 
   test.each(['LATIN1', 'WIN1251', 'SQL_ASCII'])('a database in %s is refused, and not migrated', async (encoding) => {
     const name = `unlink_test_${crypto.randomUUID().replaceAll('-', '')}`;

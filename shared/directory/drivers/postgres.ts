@@ -50,13 +50,14 @@ const FIND_IDENTITIES = looking('find_identities', {
 
 const LINK = {
   name: 'link',
-  text: `SELECT status, change, replaced FROM ${SAFE_COMMIT}, link_account(${VERSION}, $1, ${MAX_LINKS}, $2, $3, $4)`,
+  text: `SELECT status, change, replaced, ${SAFE_COMMIT}
+    FROM link_account(${VERSION}, $1, ${MAX_LINKS}, $2, $3, $4)`,
 };
 
 const UNLINK = {
   name: 'unlink',
-  text: `SELECT status, revocation, tokens, job_state, job_result
-    FROM ${SAFE_COMMIT}, unlink_account(${VERSION}, $1, ${TOMBSTONE_MS}, $2, $3, $4, $5, $6)`,
+  text: `SELECT status, revocation, tokens, job_state, job_result, ${SAFE_COMMIT}
+    FROM unlink_account(${VERSION}, $1, ${TOMBSTONE_MS}, $2, $3, $4, $5, $6)`,
 };
 
 const BEGIN_BIND = changing(
@@ -68,7 +69,7 @@ const BEGIN_BIND = changing(
 
 const TAKE_BIND = {
   name: 'take_bind',
-  text: `SELECT status, taken FROM ${SAFE_COMMIT}, take_bind(${VERSION}, $1, ${SPENT_BIND_MS}, $2)`,
+  text: `SELECT status, taken, ${SAFE_COMMIT} FROM take_bind(${VERSION}, $1, ${SPENT_BIND_MS}, $2)`,
 };
 
 const FIND_SEALED = looking('find_sealed', {

@@ -9,8 +9,8 @@ export const REVOCATION_TABLES = ['revoked_id', 'revocation_cut_off'];
 
 const REVOKE = {
   name: 'revoke',
-  text: `SELECT first, since FROM ${safeCommit(REVOCATION_TABLES)},
-    record_revocation(${TOKEN_REVOCATION_SCHEMA.version}, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+  text: `SELECT first, since, ${safeCommit(REVOCATION_TABLES)}
+    FROM record_revocation(${TOKEN_REVOCATION_SCHEMA.version}, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 };
 
 const CHECK = {
