@@ -155,19 +155,21 @@ export function openRedis(url: string, warn: (sentence: string) => void): RedisD
         return result;
       }, deadlineIn(timeoutMs)),
 
-    write(call, timeoutMs) {
+    async write(call, timeoutMs) {
       const deadline = deadlineIn(timeoutMs);
-      return attemptTwice(async (redis, connection) => {
+      const { result, isOnDisk } = await attemptTwice(async (redis, connection) => {
         const [result, state] = await together(redis, call, () => readState(redis));
         for (let now = state; ; now = await readState(redis)) {
           assertMaster(now);
           assertDurable(now, acceptedLoss);
-          if (!isRewriting(now)) break;
-          await pauseUntilRewritten(deadline);
+          connection.safeUntil = Date.now() + SAFE_FOR_MS;
+          if (!isRewriting(now)) return { result, isOnDisk: true };
+          if (!(await pauseWhileRewriting(deadline))) return { result, isOnDisk: false };
         }
-        connection.safeUntil = Date.now() + SAFE_FOR_MS;
-        return result;
       }, deadline);
+      // Here and not in there: what is wrong is not the connection, which serves other calls too.
+      if (!isOnDisk) throw new StoreUnavailable('timed_out', { cause: new Error(IS_REWRITING) });
+      return result;
     },
 
     async close() {
@@ -302,14 +304,15 @@ function isRewriting(state: ServerState): boolean {
   return REWRITING.some((name) => state.get(name) === '1');
 }
 
-async function pauseUntilRewritten(deadline: number): Promise<void> {
-  if (monotonicMs() + REWRITE_PAUSE_MS >= deadline) {
-    const cause = new Error('Redis: the append-only file is being rewritten: until that is done the write may be lost');
-    throw new StoreUnavailable('timed_out', { cause });
-  }
+const IS_REWRITING = 'Redis: the append-only file is being rewritten: until that is done the write may be lost';
+
+/** Whether there was time for the pause, and is for another look. */
+async function pauseWhileRewriting(deadline: number): Promise<boolean> {
+  if (monotonicMs() + 2 * REWRITE_PAUSE_MS >= deadline) return false;
   // On demand: a rewrite is rare.
   const { setTimeout: sleep } = await import('node:timers/promises');
   await sleep(REWRITE_PAUSE_MS);
+  return true;
 }
 
 /** Whether the server knows no such command, or allows it to others: its state has nothing to do with that. */

@@ -387,6 +387,30 @@ describe('a Redis store', () => {
     expect((await store.check(tokenOf('a'))).revoked).toBe(true);
   });
 
+  test('a revocation that waits too long for a rewrite says so, and leaves the connection to others', async () => {
+    const { url } = await startForTest();
+    await migrateRedis(url);
+    const store = await openForTest(url);
+    await store.check(tokenOf('a'));
+    const client = new Redis(url);
+    onTestFinished(async () => {
+      await client.config('SET', 'appendonly', 'no'); // ends the process that rewrites
+      client.disconnect();
+    });
+    const countConnections = async () => /total_connections_received:(\d+)/.exec(await client.info('stats'))?.[1];
+    // One key is there, the marker: so long that no call can wait.
+    await client.config('SET', 'rdb-key-save-delay', '30000000');
+    await client.call('BGREWRITEAOF');
+    const connections = await countConnections();
+
+    const refusal = { fault: 'timed_out', cause: { message: expect.stringContaining('is being rewritten') } };
+    const long = expect(store.revoke(revocationOf('b'), 1000)).rejects.toMatchObject(refusal);
+    await expect(store.revoke(revocationOf('a'), 300)).rejects.toMatchObject(refusal);
+    expect((await store.check(tokenOf('a'))).revoked).toBe(true);
+    await long;
+    expect(await countConnections()).toBe(connections);
+  });
+
   test('a server that has forgotten the scripts learns them anew', async () => {
     const { url, client } = await claimForTest();
     await migrateRedis(url);
