@@ -7,8 +7,8 @@ const MIN_ATTEMPT_MS = 400;
 /**
  * Retries a store's idempotent operation, with growing random pauses, while the store is unavailable and `remainingMs`
  * lasts. An attempt gets half of what remains, so that one that hangs leaves time for another. It rejects with what the
- * store said last: that the last attempt had no time for an answer tells an operator nothing. A fault that the driver
- * has already retried as often as helps is not retried.
+ * store said last, or else with what it waited for: that the last attempt had no time for an answer tells an operator
+ * nothing. A fault that the driver has already retried as often as helps is not retried.
  *
  * @param only The fault that is worth another try; any, if not given. After `busy` nothing has happened, so what is not
  *   idempotent may be tried again too.
@@ -31,6 +31,7 @@ export async function retryWhileUnavailable<Result>(
       last = error;
       if (!isStoreUnavailable(error)) throw error;
       if (error.fault !== 'timed_out') said = error;
+      else if (error.cause !== undefined) said ??= error;
       throw said ?? error;
     }
   };

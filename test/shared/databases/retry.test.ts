@@ -19,6 +19,19 @@ test.each<[StoreFault[], StoreFault]>([
   await expect(retryWhileUnavailable(300, failing(...faults))).rejects.toMatchObject({ fault: told });
 });
 
+test.each<[(string | undefined)[], string]>([
+  [['a rewrite', undefined], 'a rewrite'],
+  [[undefined, 'a rewrite', undefined], 'a rewrite'],
+])('of attempts that waited for %j, and then for nothing that they could name, it tells: %s', async (causes, told) => {
+  const left = [...causes];
+  const failure = await retryWhileUnavailable(300, async () => {
+    const cause = left.shift();
+    throw new StoreUnavailable('timed_out', cause === undefined ? {} : { cause: new Error(cause) });
+  }).catch((error: unknown) => error);
+
+  expect(failure).toMatchObject({ fault: 'timed_out', cause: { message: told } });
+});
+
 test('what is no trouble of the store is not tried again', async () => {
   let calls = 0;
   const fail = async () => {
