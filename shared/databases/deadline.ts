@@ -31,6 +31,15 @@ export function withinTime<Result>(timeoutMs: number, work: Promise<Result>): Pr
   });
 }
 
+/**
+ * Whether less than `ms` milliseconds have passed since `at`, on the wall clock: it goes on while an instance is frozen. Of a
+ * clock that was set back behind `at` nobody can tell: no.
+ */
+export function isRecent(at: number, ms: number): boolean {
+  const ageMs = Date.now() - at;
+  return ageMs >= 0 && ageMs < ms;
+}
+
 /** When a call that may take `timeoutMs` is to be given up, on the clock of {@link monotonicMs}. */
 export function deadlineIn(timeoutMs = DEFAULT_TIMEOUT_MS): number {
   return monotonicMs() + timeoutMs;

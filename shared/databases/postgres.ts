@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { monotonicMs } from '../clock.ts';
 import { type StoreFault, StoreUnavailable } from '../errors.ts';
-import { CONNECT_TIMEOUT_MS, deadlineIn, MAX_IDLE_MS, withinTime } from './deadline.ts';
+import { CONNECT_TIMEOUT_MS, deadlineIn, isRecent, MAX_IDLE_MS, withinTime } from './deadline.ts';
 import { assertOneHost, isLoopback, readStoreUrl, tlsOptions } from './store-url.ts';
 
 /** Connections of one instance: it serves one call, or a few, at a time. */
@@ -48,7 +48,7 @@ export function openPostgres(url: string, tables: readonly string[]): PostgresDa
   pool.on('error', () => {});
   pool.on('connect', (client) => client.on('error', () => {}));
   const usedAt = new WeakMap<pg.PoolClient, number>();
-  const safeUntil = new WeakMap<pg.ClientBase, number>();
+  const safeAt = new WeakMap<pg.ClientBase, number>();
   const timeoutsMs = new WeakMap<pg.ClientBase, number>();
 
   /** Asks for what may have changed under a connection, and has the server end in time what is asked next. */
@@ -56,9 +56,9 @@ export function openPostgres(url: string, tables: readonly string[]): PostgresDa
     const timeoutMs = roundDown(remainingMs);
     // Behind a pooler a setting of the session would be another client's too.
     const session = isPrepared ? sessionSettings(timeoutMs) : [];
-    if (Date.now() >= (safeUntil.get(client) ?? 0)) {
+    if (!isRecent(safeAt.get(client) ?? 0, SAFE_FOR_MS)) {
       await assertSafe(client, tables, session);
-      safeUntil.set(client, Date.now() + SAFE_FOR_MS);
+      safeAt.set(client, Date.now());
     } else if (isPrepared && timeoutsMs.get(client) !== timeoutMs) {
       await client.query(`SET statement_timeout = ${timeoutMs}`);
     }
@@ -68,7 +68,7 @@ export function openPostgres(url: string, tables: readonly string[]): PostgresDa
   /** A connection of the pool, or a new one. What was idle for too long is thrown away: a timer stands still as well. */
   async function connect(): Promise<pg.PoolClient> {
     const client = await pool.connect();
-    if (Date.now() - (usedAt.get(client) ?? Date.now()) < MAX_IDLE_MS) return client;
+    if (isRecent(usedAt.get(client) ?? Date.now(), MAX_IDLE_MS)) return client;
     client.release(true);
     return await connect();
   }

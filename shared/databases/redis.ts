@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { Redis, type RedisOptions, ReplyError } from 'iovalkey';
 import { monotonicMs } from '../clock.ts';
 import { Misconfigured, type StoreFault, StoreUnavailable } from '../errors.ts';
-import { CONNECT_TIMEOUT_MS, deadlineIn, MAX_IDLE_MS, withinTime } from './deadline.ts';
+import { CONNECT_TIMEOUT_MS, deadlineIn, isRecent, MAX_IDLE_MS, withinTime } from './deadline.ts';
 import { readStoreUrl, tlsOptions } from './store-url.ts';
 
 /** A Redis 7 or Valkey server on which what is acknowledged survives a crash of its machine, or a named loss is accepted. */
@@ -44,8 +44,8 @@ export interface ScriptCall {
 interface Connection {
   readonly opening: Promise<Redis>;
   redis?: Redis;
-  /** Until when its server's settings are taken to be as they were, on the wall clock. */
-  safeUntil: number;
+  /** When its server's settings were asked for, on the wall clock. */
+  safeAt: number;
 }
 
 /** How long settings are taken to be as they were by what only reads, in milliseconds. */
@@ -89,10 +89,10 @@ export function openRedis(url: string, warn: (sentence: string) => void): RedisD
   /** The connection that there is, or a new one; one that fails is forgotten. */
   function connected(): Connection {
     if (isClosed) throw new StoreUnavailable('closed');
-    if (current !== undefined && Date.now() - usedAt >= MAX_IDLE_MS) drop(current);
+    if (current !== undefined && !isRecent(usedAt, MAX_IDLE_MS)) drop(current);
     usedAt = Date.now();
     if (current !== undefined) return current;
-    const connection: Connection = { opening: connect(), safeUntil: Date.now() + SAFE_FOR_MS };
+    const connection: Connection = { opening: connect(), safeAt: Date.now() };
     connection.opening.then(
       (redis) => {
         connection.redis = redis;
@@ -145,12 +145,12 @@ export function openRedis(url: string, warn: (sentence: string) => void): RedisD
   return {
     run: (call, timeoutMs) =>
       attemptTwice(async (redis, connection) => {
-        const isSafe = Date.now() < connection.safeUntil;
+        const isSafe = isRecent(connection.safeAt, SAFE_FOR_MS);
         const [result, state] = await together(redis, call, () => (isSafe ? readRole(redis) : readState(redis)));
         assertMaster(state);
         if (!isSafe) {
           assertDurable(state, acceptedLoss);
-          connection.safeUntil = Date.now() + SAFE_FOR_MS;
+          connection.safeAt = Date.now();
         }
         return result;
       }, deadlineIn(timeoutMs)),
@@ -162,7 +162,7 @@ export function openRedis(url: string, warn: (sentence: string) => void): RedisD
         for (let now = state; ; now = await readState(redis)) {
           assertMaster(now);
           assertDurable(now, acceptedLoss);
-          connection.safeUntil = Date.now() + SAFE_FOR_MS;
+          connection.safeAt = Date.now();
           if (!isRewriting(now)) return { result, isOnDisk: true };
           if (!(await pauseWhileRewriting(deadline))) return { result, isOnDisk: false };
         }

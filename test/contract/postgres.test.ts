@@ -387,6 +387,16 @@ describe('a PostgreSQL store', () => {
     await expect((await openForTest(url)).check(tokenOf('a'))).rejects.toMatchObject(refusal);
   });
 
+  test('where the clock was set back, settings are asked for again at once', async () => {
+    const { url, client } = await createTestDatabase();
+    const store = await openForTest(url);
+    await store.check(tokenOf('a'));
+    await client.query('ALTER TABLE revoked_id SET UNLOGGED');
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 3_600_000 });
+    onTestFinished(() => void vi.useRealTimers());
+    await expect(store.check(tokenOf('a'))).rejects.toMatchObject({ fault: 'unsafe' });
+  });
+
   test('a connection that was idle for a minute is not trusted', async () => {
     const { url, client } = await createTestDatabase();
     const store = await openForTest(url);

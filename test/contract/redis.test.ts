@@ -319,6 +319,19 @@ describe('a Redis store', () => {
     await expect(check('localhost')).rejects.toMatchObject({ fault: 'unreachable' });
   });
 
+  test('where the clock was set back, settings are asked for again at once', async () => {
+    const { url } = await startForTest();
+    await migrateRedis(url);
+    const store = await openForTest(url);
+    await store.check(tokenOf('a'));
+    const client = new Redis(url);
+    onTestFinished(() => client.disconnect());
+    await client.config('SET', 'maxmemory-policy', 'allkeys-lru');
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 3_600_000 });
+    onTestFinished(() => void vi.useRealTimers());
+    await expect(store.check(tokenOf('a'))).rejects.toMatchObject({ fault: 'unsafe' });
+  });
+
   test('a connection that was idle for a minute is not trusted', async () => {
     const { url, client } = await claimForTest((await startForTest()).url);
     await migrateRedis(url);
