@@ -55,12 +55,12 @@ export function openPostgres(url: string, tables: readonly string[]): PostgresDa
   async function prepare(client: pg.ClientBase, remainingMs: number): Promise<void> {
     const timeoutMs = roundDown(remainingMs);
     // Behind a pooler a setting of the session would be another client's too.
-    const session = isPrepared ? sessionSettings(timeoutMs) : [];
+    const session = isPrepared ? sessionSettings(timeoutMs).map((setting) => whereOwn(client, setting)) : [];
     if (!isRecent(safeAt.get(client) ?? 0, SAFE_FOR_MS)) {
       await assertSafe(client, tables, session);
       safeAt.set(client, Date.now());
     } else if (isPrepared && timeoutsMs.get(client) !== timeoutMs) {
-      await client.query(`SET statement_timeout = ${timeoutMs}`);
+      await client.query(`SELECT ${whereOwn(client, timeoutSetting(timeoutMs))}`);
     }
     timeoutsMs.set(client, timeoutMs);
   }
@@ -183,11 +183,25 @@ function roundDown(ms: number): number {
  */
 function sessionSettings(timeoutMs: number): string[] {
   return [
-    `set_config('statement_timeout', '${timeoutMs}', false)`,
+    timeoutSetting(timeoutMs),
     `set_config('row_security', 'off', false)`,
     `CASE WHEN current_setting('server_version_num')::integer >= 140000
       THEN set_config('client_connection_check_interval', '1s', false) END`,
   ];
+}
+
+function timeoutSetting(timeoutMs: number): string {
+  return `set_config('statement_timeout', '${timeoutMs}', false)`;
+}
+
+/**
+ * What is to be selected, unless a pooler that the URL does not tell of is in between: it gives each client the number of
+ * a process that is not there.
+ */
+function whereOwn(client: pg.ClientBase, setting: string): string {
+  // Not in the types of pg. A server that tells none is not taken to be ours alone.
+  const processId = 'processID' in client ? Number(client.processID) : 0;
+  return `CASE WHEN pg_backend_pid() = ${processId} THEN ${setting} END`;
 }
 
 /**

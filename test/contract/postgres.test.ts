@@ -283,6 +283,21 @@ describe('a PostgreSQL store', () => {
     expect((await client.query('SELECT value FROM seen')).rows.map(({ value }) => value)).toEqual(['9s', '4s', '0']);
   });
 
+  test('through a pooler that the URL does not tell of, nothing of the session is set either', async () => {
+    const { url } = await createTestDatabase();
+    const pooled = await startPooler(url);
+    const settings = async (beside: pg.Client) => {
+      const { rows } = await beside.query(`SELECT name, setting FROM pg_settings
+        WHERE name IN ('client_connection_check_interval', 'row_security', 'statement_timeout') ORDER BY name`);
+      return rows.map(({ setting }) => setting);
+    };
+    const store = await openForTest(pooled);
+    await store.check(tokenOf('a'));
+    await store.check(tokenOf('a'), 4321);
+    // On the one connection that the pooler has.
+    expect(await settings(await connectBeside(pooled))).toEqual(['0', 'on', '0']);
+  });
+
   test('callers that wait for a lock and try again hold one backend each, and none when they have given up', async () => {
     const { url, client } = await createTestDatabase();
     const stores = await Promise.all(Array.from({ length: 12 }, () => openForTest(url)));
