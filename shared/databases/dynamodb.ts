@@ -439,7 +439,8 @@ function interpret(action: string, { status, text }: Received): Outcome {
   if (status === 200 && body !== undefined) return { answer: body };
   const type = nameIn(body?.__type);
   if (type === 'ConditionalCheckFailedException') return { answer: undefined };
-  const reasons = (body?.CancellationReasons ?? []).map(({ Code }) => nameIn(Code) || 'None');
+  const given = Array.isArray(body?.CancellationReasons) ? body.CancellationReasons : [];
+  const reasons = given.map((one: unknown) => nameIn(isJsonObject(one) ? one.Code : undefined) || 'None');
   const reason = reasons.find((code) => !EXPECTED_REASONS.has(code));
   if (type === 'TransactionCanceledException' && reason === undefined) {
     return { answer: undefined, isConflict: reasons.includes('TransactionConflict') };
@@ -456,7 +457,7 @@ function interpret(action: string, { status, text }: Received): Outcome {
 
 /** The name of an error or a reason, without its namespace. What is no name is none, for it gets into the log. */
 function nameIn(text: unknown): string {
-  return /^(?:.*#)?([A-Za-z]{1,80})$/.exec(String(text))?.[1] ?? '';
+  return (typeof text === 'string' && /^(?:.*#)?([A-Za-z]{1,80})$/.exec(text)?.[1]) || '';
 }
 
 /** Why a transaction may be cancelled that another one, made after reading again, may get through. */
@@ -470,7 +471,7 @@ function faultOfStatus(status: number): StoreFault | undefined {
 
 type Parsed = DynamodbAnswer & {
   readonly __type?: unknown;
-  readonly CancellationReasons?: readonly { readonly Code?: unknown }[];
+  readonly CancellationReasons?: unknown;
 };
 
 function transactItem(TableName: string, { key, put, remove, condition, values }: Action): object {

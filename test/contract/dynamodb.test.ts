@@ -201,6 +201,9 @@ describe('a DynamoDB store', () => {
     ['too slow by its own word', apiError(408, 'RequestTimeoutException'), 'timed_out'],
     ['refusing without a reason', { status: 403, body: {} }, 'refused'],
     ['answering without sense', { status: 200, body: { Responses: {} } }, 'not_migrated'],
+    ['failing by no name', { status: 503, body: { __type: { toString: 1 } } }, 'unreachable'],
+    ['failing for no list of reasons', { status: 503, body: { CancellationReasons: { Code: 'None' } } }, 'unreachable'],
+    ['failing for no reason', { status: 503, body: { CancellationReasons: [null, { Code: {} }] } }, 'unreachable'],
   ])('a server that is %s is told by its fault', async (_name, answer, fault) => {
     const { url } = await createTable();
     const { store } = await openThrough(url, async () => answer);
