@@ -179,13 +179,14 @@ function roundDown(ms: number): number {
 
 /**
  * What a connection of our own is set to, to be selected. Rows that a policy would hide are an error, not "not revoked"; and a server
- * that can (14 and later) looks whether we are still there while it works or waits for a lock.
+ * that can (14 and later, on Linux) looks whether we are still there while it works or waits for a lock.
  */
 function sessionSettings(timeoutMs: number): string[] {
   return [
     timeoutSetting(timeoutMs),
     `set_config('row_security', 'off', false)`,
-    `CASE WHEN current_setting('server_version_num')::integer >= 140000
+    // On Windows, and with 14 on all but Linux, it is an error to set it.
+    `CASE WHEN current_setting('server_version_num')::integer >= 140000 AND version() LIKE '%linux%'
       THEN set_config('client_connection_check_interval', '1s', false) END`,
   ];
 }

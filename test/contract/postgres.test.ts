@@ -283,6 +283,23 @@ describe('a PostgreSQL store', () => {
     expect((await client.query('SELECT value FROM seen')).rows.map(({ value }) => value)).toEqual(['9s', '4s', '0']);
   });
 
+  test.each([
+    ['PostgreSQL 15.19 on x86_64-pc-linux-gnu, compiled by gcc', '1s'],
+    ['PostgreSQL 15.19, compiled by Visual C++ build 1940, 64-bit', '0'],
+  ])('a server that says it is %s looks for us each %s', async (version, interval) => {
+    const { url, client } = await createTestDatabase();
+    // What a server of another system says: there it would be an error to set the interval.
+    await client.query(`
+      CREATE FUNCTION version() RETURNS text LANGUAGE sql AS $$ SELECT '${version}' $$;
+      CREATE TABLE seen (value text);
+      CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN INSERT INTO seen VALUES (current_setting('client_connection_check_interval')); RETURN NULL; END $$;
+      CREATE TRIGGER see AFTER INSERT ON revoked_id EXECUTE FUNCTION see()`);
+    await client.query(`ALTER DATABASE ${new URL(url).pathname.slice(1)} SET search_path = public, pg_catalog`);
+    await (await openForTest(url)).revoke(revocationOf('a'));
+    expect((await client.query('SELECT value FROM seen')).rows).toEqual([{ value: interval }]);
+  });
+
   test('through a pooler that the URL does not tell of, nothing of the session is set either', async () => {
     const { url } = await createTestDatabase();
     const pooled = await startPooler(url);
