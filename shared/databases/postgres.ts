@@ -46,10 +46,16 @@ export function openPostgres(url: string, tables: readonly string[]): PostgresDa
   });
   // A connection that dies is noticed by the query that it was to serve; unheard, these events end the process.
   pool.on('error', () => {});
-  pool.on('connect', (client) => client.on('error', () => {}));
+  pool.on('connect', (client) => {
+    client.on('error', () => {});
+    client.on('notice', ({ routine }) => {
+      if (routine === WAITS_FOR_STANDBY) unreplicated.add(client);
+    });
+  });
   const usedAt = new WeakMap<pg.PoolClient, number>();
   const safeAt = new WeakMap<pg.ClientBase, number>();
   const timeoutsMs = new WeakMap<pg.ClientBase, number>();
+  const unreplicated = new WeakSet<pg.ClientBase>();
 
   /** Asks for what may have changed under a connection, and has the server end in time what is asked next. */
   async function prepare(client: pg.ClientBase, remainingMs: number): Promise<void> {
@@ -86,17 +92,28 @@ export function openPostgres(url: string, tables: readonly string[]): PostgresDa
     }
   }
 
+  async function ask<Row extends pg.QueryResultRow>(
+    client: pg.PoolClient,
+    { name, text }: Statement,
+    values: unknown[],
+    deadline: number,
+  ): Promise<Row[]> {
+    await withinTime(deadline - monotonicMs(), prepare(client, deadline - monotonicMs()));
+    const query = client.query<Row>({ ...(isPrepared && { name }), text, values });
+    const { rows } = await withinTime(deadline - monotonicMs(), query);
+    if (unreplicated.has(client)) throw new StoreUnavailable('unsafe', { cause: new Error(UNREPLICATED) });
+    return rows;
+  }
+
   return {
-    async query<Row extends pg.QueryResultRow>({ name, text }: Statement, values: unknown[], timeoutMs?: number) {
+    async query<Row extends pg.QueryResultRow>(statement: Statement, values: unknown[], timeoutMs?: number) {
       const deadline = deadlineIn(timeoutMs);
       for (;;) {
         if (pool.ending) throw new StoreUnavailable('closed');
         let client: pg.PoolClient | undefined;
         try {
           client = await connectInTime(deadline - monotonicMs());
-          await withinTime(deadline - monotonicMs(), prepare(client, deadline - monotonicMs()));
-          const query = client.query<Row>({ ...(isPrepared && { name }), text, values });
-          const { rows } = await withinTime(deadline - monotonicMs(), query);
+          const rows = await ask<Row>(client, statement, values, deadline);
           usedAt.set(client, Date.now());
           client.release();
           return rows;
@@ -263,6 +280,12 @@ export function postgresFailure(error: unknown): unknown {
 
 /** The function of the server that refuses a statement whose rows a policy would hide: SQLSTATE 42501 says less. */
 const REFUSES_HIDDEN_ROWS = 'check_enable_rls';
+
+/** The function of the server that waits for a synchronous standby. Cancelled, it warns, and the commit is a success. */
+const WAITS_FOR_STANDBY = 'SyncRepWaitForLSN';
+
+const UNREPLICATED =
+  'PostgreSQL: the wait for the synchronous standby was cancelled: the commit is on this server alone';
 
 const POOLED =
   'PostgreSQL: prepared statements are not kept. Behind a pooler in transaction mode the URL needs prepare=false';

@@ -403,6 +403,36 @@ describe('a PostgreSQL store', () => {
     },
   );
 
+  test('a commit whose wait for a synchronous standby is cancelled is not acknowledged, and can be done again', async () => {
+    const server = await startPostgresServer();
+    onTestFinished(server.stop);
+    await migratePostgres(server.url);
+    const store = await openForTest(server.url);
+    await store.check(tokenOf('a'));
+    const client = await connectBeside(server.url);
+    const setStandby = async (name: string) => {
+      await client.query(`ALTER SYSTEM SET synchronous_standby_names = '${name}'`);
+      await client.query('SELECT pg_reload_conf()');
+    };
+    const findWaiting = async () => {
+      const { rows } = await client.query("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+      expect(rows).toHaveLength(1);
+      return rows[0]?.pid;
+    };
+
+    await setStandby('nobody');
+    while ((await client.query('SHOW synchronous_standby_names')).rows[0]?.synchronous_standby_names === '');
+    const refusal = expect(store.revoke(revocationOf('a'))).rejects.toMatchObject({
+      fault: 'unsafe',
+      cause: { message: expect.stringContaining('wait for the synchronous standby was cancelled') },
+    });
+    await client.query('SELECT pg_cancel_backend($1)', [await vi.waitFor(findWaiting, 10_000)]);
+    await refusal;
+
+    await setStandby('');
+    expect(await store.revoke(revocationOf('a'))).toMatchObject({ first: false });
+  });
+
   test.each(['LATIN1', 'WIN1251', 'SQL_ASCII'])('a database in %s is refused, and not migrated', async (encoding) => {
     const name = `unlink_test_${crypto.randomUUID().replaceAll('-', '')}`;
     await runOnce(
