@@ -22,6 +22,8 @@ export function decodeContent(body: Buffer, header: string | undefined, maxBytes
   const decoded = codings.reduceRight((coded, coding) => {
     switch (codings.length > MAX_CODINGS ? '' : coding) {
       case 'identity':
+      case 'none': // what some servers write where nothing is coded
+      case 'utf-8':
         return coded;
       case 'gzip':
       case 'x-gzip':

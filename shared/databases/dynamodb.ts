@@ -436,7 +436,7 @@ function parseUrl(text: string): { endpoint: URL; isTls: boolean; table: string;
 /** What an answer means. The text of an error is left out: it may quote the request, its signed headers included. */
 function interpret(action: string, { status, text }: Received): Outcome {
   const body = parseObject(text);
-  if (status === 200 && body !== undefined) return { answer: body };
+  if (status === 200 && body !== undefined && body.__type === undefined) return { answer: body };
   const type = nameIn(body?.__type);
   if (type === 'ConditionalCheckFailedException') return { answer: undefined };
   const given = Array.isArray(body?.CancellationReasons) ? body.CancellationReasons : [];

@@ -201,6 +201,8 @@ describe('a DynamoDB store', () => {
     ['too slow by its own word', apiError(408, 'RequestTimeoutException'), 'timed_out'],
     ['refusing without a reason', { status: 403, body: {} }, 'refused'],
     ['answering without sense', { status: 200, body: { Responses: {} } }, 'not_migrated'],
+    ['answering an error as if it were none', apiError(200, 'ThrottlingException'), 'busy'],
+    ['answering another error as if it were none', apiError(200, 'SomethingNewException'), 'unreachable'],
     ['failing by no name', { status: 503, body: { __type: { toString: 1 } } }, 'unreachable'],
     ['failing for no list of reasons', { status: 503, body: { CancellationReasons: { Code: 'None' } } }, 'unreachable'],
     ['failing for no reason', { status: 503, body: { CancellationReasons: [null, { Code: {} }] } }, 'unreachable'],

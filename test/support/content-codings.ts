@@ -12,6 +12,8 @@ export const CONTENT_CODINGS: readonly (readonly [string, string, (body: Buffer)
   ['deflate, raw', 'deflate', (body) => deflateRawSync(body)],
   ['br', 'br', br],
   ['identity', 'identity', (body) => body],
+  ['a charset in place of a coding', 'UTF-8', (body) => body],
+  ['no coding, by a word of its own', 'none', (body) => body],
   ['no name', '', (body) => body],
   ['two codings', 'gzip, br', (body) => br(gzip(body))],
   ['two codings, identity and an empty element', 'identity,, deflate ,gzip', (body) => gzip(deflateSync(body))],
