@@ -1,7 +1,7 @@
 /** What the built functions do while something that they depend on is down: each cell of the table of the document. */
 import { readFileSync, renameSync } from 'node:fs';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
 import type { Certificates } from '#scripts/matrix/certificates.ts';
 import { migrateSqlite } from '#scripts/migrate.ts';
 import { type Changes, type EmulatedProject, type Received, startProject } from '#test/support/emulated-project.ts';
@@ -65,12 +65,16 @@ beforeAll(async () => {
 /** Functions whose directory is not where their revocations are. */
 async function start(
   local: NonNullable<Changes['local']>,
-  timeout = 2,
+  more: Pick<Changes, 'timeout' | 'bundles'> = {},
 ): Promise<{ project: EmulatedProject; directory: string }> {
   const folder = createTemporaryFolder();
   const directory = `${folder.path}/directory.sqlite`;
   migrateSqlite(directory);
-  const project = await startProject({ local: { DIRECTORY_URL: `sqlite:${directory}`, ...local }, timeout });
+  const project = await startProject({
+    local: { DIRECTORY_URL: `sqlite:${directory}`, ...local },
+    timeout: 2,
+    ...more,
+  });
   onTestFinished(async () => {
     await project.close();
     folder.remove();
@@ -241,7 +245,7 @@ const SCENES: Readonly<Record<string, () => Promise<Scene>>> = {
   },
   async 'the directory: `maintenance`'() {
     // It begins nothing when its time is short.
-    const { project, directory } = await start(LINK_SETTINGS, 20);
+    const { project, directory } = await start(LINK_SETTINGS, { timeout: 20 });
     const raw = async () => {
       const response = await fetch(`${project.functionsUrl}/_timers/maintenance`, { method: 'POST' });
       return { status: response.status, headers: response.headers, body: await response.text() };
@@ -337,7 +341,8 @@ const SCENES: Readonly<Record<string, () => Promise<Scene>>> = {
       response.writeHead(400, { 'Content-Type': 'application/x-amz-json-1.0' }).end(JSON.stringify(body));
     });
     const url = `dynamodb+${store}/?region=local&table=unlink&auth=iam`;
-    const { project } = await start({ ...ISSUER_SETTINGS, STORE_URL: url });
+    // Its directory is on SQLite: a build with both drivers.
+    const { project } = await start({ ...ISSUER_SETTINGS, STORE_URL: url }, { bundles: inject('bundles') });
     return { project, setDown: () => {}, ...unlinks(project, await authorized()) };
   },
 };

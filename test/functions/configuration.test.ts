@@ -1,4 +1,4 @@
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { type Changes, type EmulatedProject, startProject } from '#test/support/emulated-project.ts';
 import { basic, ISSUER, ISSUER_SETTINGS, issueToken } from '#test/support/test-issuer.ts';
 
@@ -37,7 +37,8 @@ describe('a setting that is wrong stops the first call, by its name and without 
     [{ MAX_TOKEN_LIFETIME_S: '0' }, 'MAX_TOKEN_LIFETIME_S must be'],
     [{ ALLOW_EPHEMERAL_STORE: SECRET }, 'ALLOW_EPHEMERAL_STORE must be 1 or unset'],
   ])('%j: %s', async (local, names) => {
-    const project = await start({ local });
+    // A build with one driver alone would refuse the URLs of the others first.
+    const project = await start({ local, bundles: inject('bundles') });
     const answer = await project.raw('smart-home-unlink', CALL);
 
     expect(answer.status).toBe(502);
