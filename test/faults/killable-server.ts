@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync } from 'node:fs';
+import { chownSync, readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -121,6 +121,8 @@ export async function startKillableServer(program: KillableProgram): Promise<Kil
         for (const id of processes) if (id !== undefined) signalIfThere(id, name);
       };
       signal('SIGSTOP');
+      // A signal is on its way: until it has arrived, a busy server may still answer.
+      while (!processes.every((id) => id === undefined || isStopped(id))) await pause(1);
       return () => signal('SIGCONT');
     },
     async stop() {
@@ -128,6 +130,16 @@ export async function startKillableServer(program: KillableProgram): Promise<Kil
       remove();
     },
   };
+}
+
+/** Whether a process, with all its threads, is stopped or gone; on a system without /proc nobody can tell. */
+function isStopped(processId: number): boolean {
+  try {
+    const threads = readdirSync(`/proc/${processId}/task`);
+    return threads.every((id) => /\) [TZ] /.test(readFileSync(`/proc/${processId}/task/${id}/stat`, 'utf8')));
+  } catch {
+    return true;
+  }
 }
 
 /** One of several processes may end by itself. */
