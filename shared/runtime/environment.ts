@@ -8,7 +8,7 @@ import type { Settings, Variables } from '../settings.ts';
  */
 export function readEnvironment<Asked extends Variables>(variables: Asked): Settings<Asked> {
   const settings: Record<string, unknown> = {};
-  const wrong: string[] = [];
+  const wrong = [...takeLoggerVariables()].map((name) => `${name} must not be set: it changes the lines of the log`);
   for (const [name, schema] of Object.entries(variables)) {
     const text = process.env[name] || undefined;
     // Asked, zod would make what z.lazy holds, only to learn whether it has a default.
@@ -20,6 +20,35 @@ export function readEnvironment<Asked extends Variables>(variables: Asked): Sett
   if (wrong.length > 0) throw new Misconfigured(wrong.join('; '));
   // Each is what its own schema has made of it.
   return settings as Settings<Asked>;
+}
+
+/**
+ * What Powertools' Logger reads and what would drop, split or break lines that revocations are rebuilt from:
+ * https://docs.aws.amazon.com/powertools/typescript/latest/environment-variables/
+ */
+const LOGGER_VARIABLES = [
+  'AWS_LAMBDA_LOG_LEVEL',
+  'AWS_LAMBDA_MAX_CONCURRENCY',
+  'POWERTOOLS_DEV',
+  'POWERTOOLS_LOGGER_LOG_EVENT',
+  'POWERTOOLS_LOGGER_SAMPLE_RATE',
+];
+
+/** Those that were set. */
+const taken = new Set<string>();
+
+/**
+ * Takes the variables away that would change the log, so that the line which names them comes out.
+ *
+ * @returns The names of all that were set in this process.
+ */
+export function takeLoggerVariables(): ReadonlySet<string> {
+  for (const name of LOGGER_VARIABLES) {
+    if (process.env[name] === undefined) continue;
+    taken.add(name);
+    delete process.env[name];
+  }
+  return taken;
 }
 
 /** The environment as it is, for the variables of the providers' secrets: their names stand in the providers' rows. */
