@@ -26,7 +26,7 @@ export function readEnvironment<Asked extends Variables>(variables: Asked): Sett
  * What Powertools' Logger reads and what would drop, split or break lines that revocations are rebuilt from:
  * https://docs.aws.amazon.com/powertools/typescript/latest/environment-variables/
  */
-const LOGGER_VARIABLES = [
+export const LOGGER_VARIABLES: readonly string[] = [
   'AWS_LAMBDA_LOG_LEVEL',
   'AWS_LAMBDA_MAX_CONCURRENCY',
   'POWERTOOLS_DEV',

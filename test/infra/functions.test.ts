@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { parse as parseYaml } from 'yaml';
+import { LOGGER_VARIABLES } from '#shared/runtime/environment.ts';
 import { idOf, reachabilityFaults } from './reachability.ts';
 import { type JsonObject, parseRows, type Row, readInfraFile, readOpenApi, readRows } from './terraform-files.ts';
 
@@ -152,6 +153,16 @@ describe('the environment of a function', () => {
     const tooMuch = Object.entries(await readRows()).filter(([, row]) => mostBytes(row) > 4096);
 
     expect(tooMuch.map(([name, row]) => `${name}: ${mostBytes(row)} bytes`)).toEqual([]);
+  });
+
+  // Terraform refuses a name that no row lists: what changes the log lines must not be listed.
+  test('has none of the variables that would change the log lines', async () => {
+    const names = Object.values(await readRows()).flatMap(({ environment = {}, variables = [], secrets = [] }) => [
+      ...[...Object.keys(environment), ...variables, ...secrets],
+    ]);
+
+    expect(names.filter((name) => LOGGER_VARIABLES.includes(name))).toEqual([]);
+    expect(LOGGER_VARIABLES).toContain('POWERTOOLS_DEV');
   });
 
   test('counts names, fixed values, given values and secrets', () => {
