@@ -13,6 +13,9 @@ export const CONNECT_TIMEOUT_MS = 2000;
  */
 export const MAX_IDLE_MS = 60_000;
 
+/** How long a server's settings are taken to be as they were, in milliseconds: then they are asked for again. */
+export const SAFE_FOR_MS = 5000;
+
 /** What `work` comes to, or the fault `timed_out` after `timeoutMs`. The work itself goes on: who began it ends it. */
 export function withinTime<Result>(timeoutMs: number, work: Promise<Result>): Promise<Result> {
   // Not Promise.race: on the way of every call, it costs as much as a look-up in Redis.

@@ -1,14 +1,11 @@
 import pg from 'pg';
 import { monotonicMs } from '../clock.ts';
 import { type StoreFault, StoreUnavailable } from '../errors.ts';
-import { CONNECT_TIMEOUT_MS, deadlineIn, isRecent, MAX_IDLE_MS, withinTime } from './deadline.ts';
+import { CONNECT_TIMEOUT_MS, deadlineIn, isRecent, MAX_IDLE_MS, SAFE_FOR_MS, withinTime } from './deadline.ts';
 import { assertOneHost, isLoopback, readStoreUrl, tlsOptions } from './store-url.ts';
 
 /** Connections of one instance: it serves one call, or a few, at a time. */
 const MAX_CONNECTIONS = 2;
-
-/** How long a server's settings are taken to be as they were, in milliseconds: then they are asked for again. */
-const SAFE_FOR_MS = 5000;
 
 /** A statement and the name that it is prepared under on each connection. */
 export interface Statement {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { Redis, type RedisOptions, ReplyError } from 'iovalkey';
 import { monotonicMs } from '../clock.ts';
 import { Misconfigured, type StoreFault, StoreUnavailable } from '../errors.ts';
-import { CONNECT_TIMEOUT_MS, deadlineIn, isRecent, MAX_IDLE_MS, withinTime } from './deadline.ts';
+import { CONNECT_TIMEOUT_MS, deadlineIn, isRecent, MAX_IDLE_MS, SAFE_FOR_MS, withinTime } from './deadline.ts';
 import { readStoreUrl, tlsOptions } from './store-url.ts';
 
 /** A Redis 7 or Valkey server on which what is acknowledged survives a crash of its machine, or a named loss is accepted. */
@@ -47,9 +47,6 @@ interface Connection {
   /** When its server's settings were asked for, on the wall clock. */
   safeAt: number;
 }
-
-/** How long settings are taken to be as they were by what only reads, in milliseconds. */
-const SAFE_FOR_MS = 5000;
 
 /** The pause before another look at an append-only file that is being rewritten, in milliseconds. */
 const REWRITE_PAUSE_MS = 50;
