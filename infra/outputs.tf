@@ -43,7 +43,7 @@ output "raw_urls" {
 
 output "public_functions" {
   description = "Functions that anybody may call."
-  value       = [for name, row in local.functions : name if row.public]
+  value       = local.public_functions
 }
 
 output "log_group_id" {

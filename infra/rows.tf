@@ -77,10 +77,16 @@ locals {
     if length(setintersection(row.variables, ["STORE_URL", "REVOCATION_STORE_URL", "DIRECTORY_URL"])) > 0
   ]
 
-  # Who may call each function: anybody, for rows with `public: true` only; the gateway; the trigger.
+  # What anybody may call. An authorizer and a timer's function must not be among it: variables.tf says why.
+  public_functions = (
+    var.public_functions == null ? toset([for name, row in local.functions : name if row.public]) : var.public_functions
+  )
+  authorizers = distinct(flatten(regexall(local.function_id_regex, jsonencode(try(local.openapi_file.components.securitySchemes, {})))))
+
+  # Who may call each function: anybody, for the public ones only; the gateway; the trigger.
   invokers = {
     for name, row in local.functions : name => concat(
-      row.public ? ["system:allUsers"] : [],
+      contains(local.public_functions, name) ? ["system:allUsers"] : [],
       contains(local.gateway_functions, name) ? ["serviceAccount:${local.gateway_account}"] : [],
       row.timer != null ? ["serviceAccount:${local.trigger_account}"] : [],
     )

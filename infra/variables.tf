@@ -51,6 +51,32 @@ variable "enabled_functions" {
   }
 }
 
+variable "public_functions" {
+  description = "Names of functions that anybody may call at their URL, without an IAM token: see docs/calls.md. Not set: smart-home-unlink, where it is deployed (`public` in functions.yaml). Empty: none."
+  type        = set(string)
+  default     = null
+
+  validation {
+    condition     = length(setsubtract(coalesce(var.public_functions, []), keys(local.rows))) == 0
+    error_message = "public_functions must name rows of functions.yaml (${join(", ", keys(local.rows))}), not ${join(", ", setsubtract(coalesce(var.public_functions, []), keys(local.rows)))}."
+  }
+
+  validation {
+    condition     = length(setsubtract(setintersection(coalesce(var.public_functions, []), keys(local.rows)), local.enabled)) == 0
+    error_message = "public_functions must name functions that are deployed (${join(", ", local.enabled)}), not ${join(", ", setsubtract(setintersection(coalesce(var.public_functions, []), keys(local.rows)), local.enabled))}. profiles and enabled_functions say what is deployed."
+  }
+
+  validation {
+    condition     = alltrue([for name in coalesce(var.public_functions, []) : try(local.rows[name].timer, null) == null])
+    error_message = "public_functions must not name ${join(", ", [for name in coalesce(var.public_functions, []) : name if try(local.rows[name].timer, null) != null])}: it asks for no credential and runs its work at each call, so that only its timer may call it. Its answer tells a caller nothing."
+  }
+
+  validation {
+    condition     = length(setintersection(coalesce(var.public_functions, []), local.authorizers)) == 0
+    error_message = "public_functions must not name ${join(", ", setintersection(coalesce(var.public_functions, []), local.authorizers))}: it answers the API gateway alone. It asks its caller for no credential, so that anybody could ask it whether a token is valid. Name token-introspect, which only answers the clients in CLIENTS."
+  }
+}
+
 variable "environment" {
   description = "Values of the names that the enabled rows of functions.yaml list under `variables`. Each function gets only its own; a name without a value is not set."
   type        = map(string)

@@ -76,6 +76,7 @@ describe('docs/deploy.md', () => {
       'folder_id',
       'profiles',
       'enabled_functions',
+      'public_functions',
       'ydb_store',
       'network_id',
       'deletion_protection',

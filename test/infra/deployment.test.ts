@@ -124,6 +124,37 @@ describe.skipIf(!hasTerraform)(
       expect(invokers(whole, 'token-authorize')).toEqual([account(whole, 'gateway[0]')]);
     });
 
+    test('public_functions lets anybody call the functions that it names, and no other', async () => {
+      const deployment = await applied({ ...given, public_functions: ['threepid-bind', 'token-revoke'] });
+
+      const open = Object.keys(await readRows()).filter((name) =>
+        JSON.stringify(invokers(deployment, name)).includes('system:allUsers'),
+      );
+      expect(open.sort()).toEqual(['threepid-bind', 'token-revoke']);
+      expect(invokers(deployment, 'token-revoke')).toEqual(['system:allUsers', account(deployment, 'gateway[0]')]);
+      expect(invokers(deployment, 'smart-home-unlink')).toEqual([account(deployment, 'gateway[0]')]);
+      expect(deployment.outputs).toMatchObject({ public_functions: ['threepid-bind', 'token-revoke'] });
+    });
+
+    test('public_functions may name each function that answers callers', async () => {
+      const named = Object.keys(await readRows()).filter((name) => !['maintenance', 'token-authorize'].includes(name));
+
+      const deployment = await applied({ ...given, public_functions: named });
+
+      expect(named).toHaveLength(10);
+      expect(deployment.outputs).toMatchObject({ public_functions: named.sort() });
+    });
+
+    test.each<[string, JsonObject]>([
+      ['that is empty lets nobody', { public_functions: [] }],
+      ['that is not set lets nobody, where smart-home-unlink is not deployed,', { profiles: ['identity'] }],
+    ])('public_functions %s call a function without an IAM token', async (_what, variables) => {
+      const deployment = await applied({ ...given, ...variables });
+
+      expect(JSON.stringify([...deployment.resources])).not.toContain('system:allUsers');
+      expect(deployment.outputs).toMatchObject({ public_functions: [] });
+    });
+
     test('maintenance may be called by the account of the timers and by nobody else', () => {
       expect(invokers(whole, 'maintenance')).toEqual([account(whole, 'trigger[0]')]);
       expect(account(whole, 'trigger[0]')).not.toBe(account(whole, 'gateway[0]'));
@@ -459,6 +490,26 @@ describe.skipIf(!hasTerraform)(
         'a function that has no row',
         { enabled_functions: ['smart-home-unlnk'] },
         'enabled_functions must name rows of functions.yaml, and nothing else',
+      ],
+      [
+        'a public function that has no row',
+        { public_functions: ['smart-home-unlnk', 'smart-home-unlink'] },
+        'token-introspect, token-revoke), not smart-home-unlnk.',
+      ],
+      [
+        'a public function that is not deployed',
+        { profiles: ['smart-home'], public_functions: ['smart-home-unlink', 'social-unlink'] },
+        'public_functions must name functions that are deployed (maintenance, smart-home-unlink, token-authorize, token-introspect, token-revoke), not social-unlink.',
+      ],
+      [
+        'maintenance as a public function',
+        { public_functions: ['maintenance'] },
+        'must not name maintenance: it asks for no credential and runs its work at each call, so that only its timer may call it',
+      ],
+      [
+        'token-authorize as a public function',
+        { public_functions: ['token-revoke', 'token-authorize'] },
+        'must not name token-authorize: it answers the API gateway alone. It asks its caller for no credential',
       ],
       [
         'a profile that no row has',
