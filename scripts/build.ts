@@ -57,6 +57,8 @@ export interface BundledFunction {
   readonly drivers: readonly string[];
   /** Absolute paths of the sources that it is made of. */
   readonly sources: readonly string[];
+  /** Those whose code is in the file that is loaded first: what is unused, or types alone, has left none. */
+  readonly entrySources: readonly string[];
 }
 
 /** A function as built, as the manifest lists it. */
@@ -206,6 +208,9 @@ export async function bundleEntry(
     files: Object.fromEntries(paths.map((path) => [path, readFileSync(join(outDir, name, path))])),
     drivers: driversIn(metafiles),
     sources: [...metafiles, ...scripts].flatMap(({ inputs }) => Object.keys(inputs).map((path) => resolve(root, path))),
+    entrySources: Object.values(handler.metafile.outputs).flatMap(({ inputs }) =>
+      Object.entries(inputs).flatMap(([path, { bytesInOutput }]) => (bytesInOutput > 0 ? [resolve(root, path)] : [])),
+    ),
   };
 }
 

@@ -52,6 +52,26 @@ function unzip(zip: string): Record<string, Uint8Array> {
   return unzipSync(readFileSync(zip));
 }
 
+/** What every function that answers requests contains: the parts that the commission names. */
+const PARTS = {
+  "Powertools' Logger": 'node_modules/@aws-lambda-powertools/logger/',
+  'the shared validators': 'node_modules/zod/',
+  'the port of the token revocation store': 'shared/token-revocation/open-store.ts',
+};
+
+/** Which functions do without a part, and why: none does. */
+const EXCEPTIONS: readonly { readonly name: string; readonly part: keyof typeof PARTS; readonly why: string }[] = [];
+
+test.each(names)('%s contains every part, but for what is listed with its reason', async (name) => {
+  const { path: outDir, remove } = createTemporaryFolder();
+  onTestFinished(remove);
+  const { entrySources } = await bundleFunction(name, { stores: ['sqlite'], outDir });
+
+  const isMissing = (path: string) => !entrySources.some((source) => source.startsWith(resolve(path)));
+  const missing = Object.entries(PARTS).flatMap(([part, path]) => (isMissing(path) ? [part] : []));
+  expect(missing).toEqual(EXCEPTIONS.flatMap((exception) => (exception.name === name ? [exception.part] : [])));
+});
+
 describe('two builds of the same sources', () => {
   test.each([
     ['one driver', forSqlite, ['--store', 'sqlite']],
