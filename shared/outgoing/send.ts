@@ -14,6 +14,8 @@ export interface OutgoingRequest {
   readonly traceparent?: string | undefined;
   /** How long the whole call may take: to find the host, connect, send, and read all of the answer. */
   readonly timeoutMs: number;
+  /** Ends the call when it is aborted, as if the time were up: nobody needs the answer any more. */
+  readonly signal?: AbortSignal | undefined;
   /** The most bytes of the answer's body, decoded: 64 KB if not given. */
   readonly maxBytes?: number;
   /** Leaves the answer's body as it is coded, to be passed on with its `Content-Encoding`. */
@@ -69,7 +71,7 @@ export interface Route {
 /**
  * Says where a call may go. The time that it takes is the call's.
  *
- * @param signal Aborted at the call's deadline.
+ * @param signal Aborted at the call's deadline, or with the request.
  * @throws {OutgoingFailure} `forbidden`: nowhere.
  */
 export type FindRoute = (url: string, signal: AbortSignal) => Route | Promise<Route>;
@@ -89,7 +91,8 @@ export interface StageLimits {
  */
 export function createSend(findRoute: FindRoute, limits?: StageLimits): Send {
   return async (request) => {
-    const signal = AbortSignal.timeout(Math.max(1, Math.ceil(request.timeoutMs)));
+    const deadline = AbortSignal.timeout(Math.max(1, Math.ceil(request.timeoutMs)));
+    const signal = request.signal === undefined ? deadline : AbortSignal.any([deadline, request.signal]);
     try {
       const route = await Promise.race([findRoute(request.url, signal), abortion(signal)]);
       const response = await answerOf(open(request, route, signal), request.body, limits);

@@ -60,6 +60,24 @@ test('the proxy of the environment is not used', async () => {
   expect((await get(url)).body.toString()).toBe('direct');
 });
 
+test('a call that its caller aborts ends at once, and so does its connection', async () => {
+  const { promise: arrived, resolve: arrive } = Promise.withResolvers<void>();
+  const { promise: closed, resolve: close } = Promise.withResolvers<void>();
+  const url = await startHttpServer((_request, response) => {
+    response.on('close', close);
+    arrive();
+  });
+  const controller = new AbortController();
+  const answer = send({ method: 'GET', url, timeoutMs: 60_000, signal: controller.signal });
+  const failure = expect(answer).rejects.toMatchObject({ fault: 'timed_out' });
+  await arrived;
+
+  controller.abort();
+
+  await failure;
+  await closed;
+});
+
 describe('an answer in a content coding that nobody asked for', () => {
   const coded = (coding: string, body: Buffer, status = 200) =>
     startHttpServer((_request, response) =>
