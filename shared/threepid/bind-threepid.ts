@@ -35,12 +35,12 @@ type BindFields = z.output<typeof BindFields>;
  * so that no crash forgets it. What the server has definitely refused is not remembered; what is not known is.
  *
  * @throws {MatrixError} What the identity server said, or that it gave no answer.
- * @throws {Failure} The directory failed: nothing was bound.
+ * @throws {Failure} The revocation store or the directory failed: nothing was bound.
  * @see https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3account3pidbind
  */
 export async function bindThreepid(call: MatrixRequest, ports: MatrixPorts): Promise<void> {
   const deadline = startDeadline(call.remainingMs());
-  const mxid = await identifyUser(call, deadline.serverMs(), ports.homeserver);
+  const mxid = await identifyUser(call, deadline.serverMs(), ports);
   const fields = readBody(BindFields, call);
   const idServer = readIdServer(fields.id_server, ports.allowedServers, call);
   const threepid = await findValidated(fields, idServer, deadline, ports);

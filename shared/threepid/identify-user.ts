@@ -1,13 +1,16 @@
 import { bearerToken } from '../access-token/bearer.ts';
+import { retryWhileUnavailable } from '../databases/retry.ts';
 import { CallerError, Misconfigured } from '../errors.ts';
 import { jsonObjectOf } from '../outgoing/json.ts';
 import { OutgoingFailure, type OutgoingRequest, type OutgoingResponse, type Send } from '../outgoing/send.ts';
+import type { TokenRevocationStore } from '../token-revocation/store.ts';
+import { type Pepper, textIds } from '../token-revocation/token-id.ts';
 import { foreignErrorOf } from './foreign-error.ts';
 import { MatrixError } from './matrix-error.ts';
 import { serverNameOf } from './threepid.ts';
 
-/** How long the homeserver may take to say whose a token is, in milliseconds. */
-const WHOAMI_MS = 3000;
+/** How long the homeserver, and the revocation store beside it, may take to speak of a token, in milliseconds. */
+const IDENTIFY_MS = 3000;
 
 /** The homeserver whose users call. */
 export interface Homeserver {
@@ -26,27 +29,74 @@ export interface UserCall {
   /** The trace of the call, for the homeserver. */
   readonly traceparent?: string | undefined;
   readonly query: () => URLSearchParams;
+  readonly note: (fields: Record<string, unknown>) => void;
+}
+
+/** Who is asked about an access token. */
+export interface IdentifyPorts {
+  readonly homeserver: Homeserver;
+  readonly revocations: TokenRevocationStore;
+  readonly peppers: readonly Pepper[];
 }
 
 /**
- * The id of the user who calls: whose the access token is, by the homeserver itself. Nothing else is asked of it.
+ * The id of the user who calls: whose the access token is, by the homeserver, unless the token was revoked here. The
+ * homeserver and the revocation store are asked at once. The store's word comes first, whichever of them answers first.
  *
- * @throws {MatrixError} The token is missing, or what the homeserver says of it: its own 401, 403 and 429 are passed on;
- *   `M_GUEST_ACCESS_FORBIDDEN`; 502 and 504 where it does not say.
+ * @throws {MatrixError} The token is missing; `M_UNKNOWN_TOKEN` where it is revoked; else what the homeserver says of
+ *   it: its own 401, 403 and 429 are passed on; `M_GUEST_ACCESS_FORBIDDEN`; 502 and 504 where it does not say.
+ * @throws {Failure} The store does not say whether the token is revoked, whatever the homeserver says.
  * @throws {Misconfigured} The user is of another homeserver: nothing is to be signed in its name.
  * @see https://spec.matrix.org/v1.15/client-server-api/#get_matrixclientv3accountwhoami
  */
-export async function identifyUser(call: UserCall, remainingMs: number, homeserver: Homeserver): Promise<string> {
+export async function identifyUser(call: UserCall, remainingMs: number, ports: IdentifyPorts): Promise<string> {
+  const { homeserver } = ports;
   const token = accessTokenOf(call, homeserver);
-  const options = { timeoutMs: Math.min(WHOAMI_MS, remainingMs), traceparent: call.traceparent };
-  const { mxid, serverName, isGuest } = await whoami(token, options, homeserver).catch((error: unknown) => {
-    throw error instanceof OutgoingFailure ? unreachable(error) : error;
-  });
+  const timeoutMs = Math.min(IDENTIFY_MS, remainingMs);
+  const asking = new AbortController();
+  const { traceparent } = call;
+  // It never rejects: nobody may be there to catch it.
+  const asked = Promise.allSettled([whoami(token, { timeoutMs, traceparent, signal: asking.signal }, homeserver)]);
+  try {
+    await assertUnrevoked(token, call, timeoutMs, ports);
+  } catch (error) {
+    // Nothing may run after the answer.
+    asking.abort();
+    throw error;
+  }
+  const [answer] = await asked;
+  if (answer.status === 'rejected') {
+    throw answer.reason instanceof OutgoingFailure ? unreachable(answer.reason) : answer.reason;
+  }
+  const { mxid, serverName, isGuest } = answer.value;
   if (serverName !== homeserver.name) {
     throw new Misconfigured('MATRIX_SERVER_NAME must be the name of the homeserver of MATRIX_HOMESERVER_URL');
   }
   if (isGuest) throw new MatrixError(403, 'M_GUEST_ACCESS_FORBIDDEN', 'Guests have no identifiers.');
   return mxid;
+}
+
+/**
+ * Looks a token up by its text alone: nobody but the homeserver could verify more of it, be it a JWT or not.
+ *
+ * @throws {MatrixError} `M_UNKNOWN_TOKEN`, a soft logout: the session goes on at the homeserver, and after a hard logout
+ *   a client would delete its keys.
+ * @throws {Failure} The store does not say.
+ * @see https://spec.matrix.org/v1.15/client-server-api/#soft-logout
+ */
+async function assertUnrevoked(
+  token: string,
+  { note }: UserCall,
+  remainingMs: number,
+  { revocations, peppers }: IdentifyPorts,
+): Promise<void> {
+  const { current, all } = textIds(token, peppers);
+  note({ token_id: current });
+  const presented = { tokenIds: all, grants: [], cutOffKeys: [] };
+  const status = await retryWhileUnavailable(remainingMs, (timeoutMs) => revocations.check(presented, timeoutMs));
+  if (!status.revoked) return;
+  note({ reason: `revoked_by_${status.by}` });
+  throw new MatrixError(401, 'M_UNKNOWN_TOKEN', 'The access token was revoked.', { softLogout: true });
 }
 
 function accessTokenOf({ authorization, query }: UserCall, { allowsQueryToken }: Homeserver): string {
@@ -70,7 +120,7 @@ function missingToken(message: string): MatrixError {
 /** @throws {OutgoingFailure} */
 async function whoami(
   token: string,
-  options: Pick<OutgoingRequest, 'timeoutMs' | 'traceparent'>,
+  options: Pick<OutgoingRequest, 'timeoutMs' | 'traceparent' | 'signal'>,
   { url, send }: Homeserver,
 ) {
   const response = await send({

@@ -8,7 +8,7 @@ export class MatrixError extends Error {
   readonly errcode: string;
   /** The value of `Retry-After`. */
   readonly retryAfter: string | undefined;
-  /** Of a token that the homeserver has refused: whether the client may keep what it has stored. */
+  /** Of a token that was refused: whether the client may keep what it has stored. */
   readonly softLogout: boolean | undefined;
 
   /** @param message Shown to the client: a fixed text, or another server's own. */

@@ -8,7 +8,9 @@ import { type Send, send } from '../outgoing/send.ts';
 import { ServiceUrl } from '../outgoing/service-url.ts';
 import type { Platform } from '../platform.ts';
 import { AnyText, type Settings } from '../settings.ts';
-import type { Homeserver } from './identify-user.ts';
+import { openTokenRevocationStore, TokenRevocationStoreEnvironment } from '../token-revocation/open-store.ts';
+import { TokenPeppers } from '../token-revocation/token-id.ts';
+import type { IdentifyPorts } from './identify-user.ts';
 import { MatrixSigningKey, type SigningKey } from './signing.ts';
 import { isServerName } from './threepid.ts';
 import type { ThreepidBindings } from './threepid-binding.ts';
@@ -17,7 +19,9 @@ const NAME_RULE = "must be the homeserver's name, as in the ids of its users";
 
 /** Whose users call, and which identity servers there may be. */
 export const MatrixEnvironment = {
+  ...TokenRevocationStoreEnvironment,
   ...DirectoryEnvironment,
+  TOKEN_PEPPERS: TokenPeppers,
   MATRIX_HOMESERVER_URL: ServiceUrl,
   MATRIX_SERVER_NAME: z.string(NAME_RULE).check(z.refine(isServerName, NAME_RULE)),
   /** `1`: an access token may come in the query. */
@@ -32,8 +36,7 @@ export const MatrixEnvironment = {
 export const MatrixSigningEnvironment = { MATRIX_SIGNING_KEY: MatrixSigningKey };
 
 /** What binding works with. */
-export interface MatrixPorts {
-  readonly homeserver: Homeserver;
+export interface MatrixPorts extends IdentifyPorts {
   readonly threepids: ThreepidBindings;
   readonly sendToIdentityServer: Send;
   /** Identity servers to which the rules for public ones do not apply. */
@@ -57,6 +60,8 @@ export function openMatrixPorts(settings: Settings<typeof MatrixEnvironment>, pl
   } = settings;
   return {
     homeserver: { url: url.replace(/\/+$/, ''), name, allowsQueryToken: ALLOW_QUERY_TOKEN === '1', send },
+    revocations: openTokenRevocationStore(settings, platform),
+    peppers: settings.TOKEN_PEPPERS,
     threepids: openDirectory(settings, platform).threepids,
     sendToIdentityServer: createPublicSend({ allowed, certificates: readCertificates(settings.ID_SERVER_CA_FILE) }),
     allowedServers: allowed,

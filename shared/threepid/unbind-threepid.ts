@@ -27,12 +27,13 @@ export type UnbindResult = 'success' | 'no-support';
  *
  * @returns `success`: all of them have done it. `no-support`: one does not support it, or none is known.
  * @throws {MatrixError} Where one has refused or failed: of several what a server said itself, before 504, before 502.
- * @throws {Failure} The directory failed; a server may have unbound it, and to repeat the call is safe.
+ * @throws {Failure} The revocation store or the directory failed; a server may have unbound it, and to repeat the call
+ *   is safe.
  * @see https://spec.matrix.org/v1.15/client-server-api/#post_matrixclientv3account3pidunbind
  */
 export async function unbindThreepid(call: MatrixRequest, ports: SigningPorts): Promise<UnbindResult> {
   const deadline = startDeadline(call.remainingMs());
-  const mxid = await identifyUser(call, deadline.serverMs(), ports.homeserver);
+  const mxid = await identifyUser(call, deadline.serverMs(), ports);
   const { medium, address, id_server } = readBody(UnbindFields, call);
   const threepid = canonicalThreepid(medium, address);
   if (threepid === undefined) {

@@ -1,3 +1,4 @@
+import { createSecretKey } from 'node:crypto';
 import { openMemoryDirectory } from '#shared/directory/drivers/memory.ts';
 import { StoreUnavailable } from '#shared/errors.ts';
 import type { OutgoingRequest, Send } from '#shared/outgoing/send.ts';
@@ -5,6 +6,10 @@ import type { SigningPorts } from '#shared/threepid/open-ports.ts';
 import type { MatrixRequest } from '#shared/threepid/request.ts';
 import { MatrixSigningKey } from '#shared/threepid/signing.ts';
 import type { ThreepidBindings } from '#shared/threepid/threepid-binding.ts';
+import { openMemoryStore } from '#shared/token-revocation/drivers/memory.ts';
+
+/** The pepper of these ports. */
+export const PEPPERS = [{ name: 'k1', key: createSecretKey(Buffer.alloc(32, 'p')) }];
 
 /** What bind and unbind work with, but for the network: who answers is up to a test. */
 export interface TestMatrixPorts {
@@ -60,6 +65,8 @@ export function createMatrixPorts(answerOf: Send, remainingMs = 60_000): TestMat
         ...{ name: 'example.org', url: 'https://homeserver.example.org', allowsQueryToken: false },
         send: writeDown(async () => answered(200, { user_id: '@ann:example.org' })),
       },
+      revocations: openMemoryStore(),
+      peppers: PEPPERS,
       threepids: bindings,
       sendToIdentityServer: writeDown(answerOf),
       allowedServers: [],

@@ -92,6 +92,7 @@ test('is remembered as bound, under an id of its own, and told of', async () => 
   expect(bind?.bindId).toMatch(/^[0-9a-f-]{36}$/);
   expect(others).toEqual([]);
   expect(told).toEqual([
+    ['note', { token_id: expect.stringMatching(/^k1\./) }],
     ['note', { id_servers: ['id.example.org done'] }],
     ['audit', { subject: '@ann:example.org', medium: 'email', id_server: 'id.example.org' }],
   ]);
@@ -178,7 +179,7 @@ test('does not ask the directory to forget what there is not', async () => {
 
   await bindThreepid(call(BODY), { ...ports, threepids });
 
-  expect(told.map(([kind]) => kind)).toEqual(['note', 'audit']);
+  expect(told.map(([kind]) => kind)).toEqual(['note', 'note', 'audit']);
 });
 
 const TOO_MANY = {

@@ -1,12 +1,16 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { StoreUnavailable } from '#shared/errors.ts';
 import { OutgoingFailure, type OutgoingRequest, type OutgoingResponse } from '#shared/outgoing/send.ts';
 import { identifyUser, type UserCall } from '#shared/threepid/identify-user.ts';
-import { answered } from '#test/support/matrix-ports.ts';
+import { openMemoryStore } from '#shared/token-revocation/drivers/memory.ts';
+import type { TokenRevocationStore } from '#shared/token-revocation/store.ts';
+import { textIds, tokenIds } from '#shared/token-revocation/token-id.ts';
+import { answered, PEPPERS } from '#test/support/matrix-ports.ts';
 
 const ANN = { user_id: '@ann:example.org' };
 
 /** A homeserver that answers as a test says, and what it was sent. */
-function homeserverThat(answer: () => OutgoingResponse, allowsQueryToken = false) {
+function homeserverThat(answer: () => OutgoingResponse | Promise<OutgoingResponse>, allowsQueryToken = false) {
   const sent: OutgoingRequest[] = [];
   const homeserver = {
     name: 'example.org',
@@ -17,22 +21,23 @@ function homeserverThat(answer: () => OutgoingResponse, allowsQueryToken = false
       return answer();
     },
   };
-  return { homeserver, sent };
+  return { ports: { homeserver, revocations: openMemoryStore(), peppers: PEPPERS }, sent };
 }
 
 const callWith = (authorization?: string, query = ''): UserCall => ({
   authorization,
   query: () => new URLSearchParams(query),
+  note: () => {},
 });
 const CALL = callWith('Bearer token-of-ann');
 
 /** Who calls, by a homeserver that answers so. */
-const userBy = (answer: () => OutgoingResponse) => identifyUser(CALL, 60_000, homeserverThat(answer).homeserver);
+const userBy = (answer: () => OutgoingResponse) => identifyUser(CALL, 60_000, homeserverThat(answer).ports);
 
 test('asks the homeserver whose the token is, with the trace of the call', async () => {
-  const { homeserver, sent } = homeserverThat(() => answered(200, ANN));
+  const { ports, sent } = homeserverThat(() => answered(200, ANN));
 
-  expect(await identifyUser({ ...CALL, traceparent: '00-1-2-01' }, 60_000, homeserver)).toBe('@ann:example.org');
+  expect(await identifyUser({ ...CALL, traceparent: '00-1-2-01' }, 60_000, ports)).toBe('@ann:example.org');
   expect(sent).toEqual([
     {
       method: 'GET',
@@ -40,22 +45,23 @@ test('asks the homeserver whose the token is, with the trace of the call', async
       headers: { Accept: 'application/json', Authorization: 'Bearer token-of-ann' },
       timeoutMs: 3000,
       traceparent: '00-1-2-01',
+      signal: expect.any(AbortSignal),
     },
   ]);
 });
 
 test('gives the homeserver no more time than the call has', async () => {
-  const { homeserver, sent } = homeserverThat(() => answered(200, ANN));
+  const { ports, sent } = homeserverThat(() => answered(200, ANN));
 
-  await identifyUser(CALL, 200, homeserver);
+  await identifyUser(CALL, 200, ports);
 
   expect(sent[0]?.timeoutMs).toBe(200);
 });
 
 test('takes a token of the query where that is allowed', async () => {
-  const { homeserver, sent } = homeserverThat(() => answered(200, ANN), true);
+  const { ports, sent } = homeserverThat(() => answered(200, ANN), true);
 
-  expect(await identifyUser(callWith(undefined, 'access_token=from-query'), 1000, homeserver)).toBe('@ann:example.org');
+  expect(await identifyUser(callWith(undefined, 'access_token=from-query'), 1000, ports)).toBe('@ann:example.org');
   expect(sent[0]?.headers?.Authorization).toBe('Bearer from-query');
 });
 
@@ -73,9 +79,9 @@ test.each([
   ],
   ['two tokens in the query', callWith(undefined, 'access_token=a&access_token=b'), true, /more than one access token/],
 ])('refuses %s without asking the homeserver', async (_title, call, allowsQueryToken, message) => {
-  const { homeserver, sent } = homeserverThat(() => answered(200, ANN), allowsQueryToken);
+  const { ports, sent } = homeserverThat(() => answered(200, ANN), allowsQueryToken);
 
-  await expect(identifyUser(call, 1000, homeserver)).rejects.toMatchObject({
+  await expect(identifyUser(call, 1000, ports)).rejects.toMatchObject({
     status: 401,
     errcode: 'M_MISSING_TOKEN',
     message: expect.stringMatching(message),
@@ -152,4 +158,146 @@ test('does not take a fault of this code for one of the homeserver', async () =>
   };
 
   await expect(userBy(fail)).rejects.toBe(fault);
+});
+
+describe('a token and the revocation store', () => {
+  const TOKEN = 'token-of-ann';
+  const JWT = `${Buffer.from('{"alg":"RS256"}').toString('base64url')}.e30.c2ln`;
+  const SOFT_LOGOUT = {
+    ...{ status: 401, errcode: 'M_UNKNOWN_TOKEN', message: 'The access token was revoked.', softLogout: true },
+  };
+  const never = () => new Promise<never>(() => {});
+  const revoke = (store: TokenRevocationStore, ids: readonly string[]) =>
+    store.revoke({ tokenIds: ids, grants: [], cutOffs: [], expiresAt: 4_000_000_000 });
+  /** A store that says so in place of what it holds. */
+  const storeThat = (check: TokenRevocationStore['check']): TokenRevocationStore => ({ ...openMemoryStore(), check });
+  const down = storeThat(async () => {
+    throw new StoreUnavailable('unreachable');
+  });
+
+  test('a revoked token is a soft logout, without a wait for the homeserver, which is not asked any longer', async () => {
+    const { ports, sent } = homeserverThat(never);
+    await revoke(ports.revocations, [textIds(TOKEN, PEPPERS).current]);
+
+    await expect(identifyUser(CALL, 60_000, ports)).rejects.toMatchObject(SOFT_LOGOUT);
+    expect(sent[0]?.signal?.aborted).toBe(true);
+  });
+
+  test.each([
+    ['knows the user', () => answered(200, ANN)],
+    ['calls the token unknown', () => answered(401, { errcode: 'M_UNKNOWN_TOKEN', error: 'x', soft_logout: false })],
+    [
+      'is down',
+      () => {
+        throw new OutgoingFailure('unreachable');
+      },
+    ],
+  ])('a revoked token is a soft logout, also when a homeserver that %s answers first', async (_title, answer) => {
+    const { promise: hasAnswered, resolve } = Promise.withResolvers<void>();
+    const { ports } = homeserverThat(() => {
+      resolve();
+      return answer();
+    });
+    const revocations = storeThat(async () => {
+      await hasAnswered;
+      // By then the homeserver's answer has been read.
+      await new Promise(setImmediate);
+      return { revoked: true, by: 'token' };
+    });
+
+    await expect(identifyUser(CALL, 60_000, { ...ports, revocations })).rejects.toMatchObject(SOFT_LOGOUT);
+  });
+
+  test.each([
+    ['knows the user', () => answered(200, ANN)],
+    ['refuses the token', () => answered(401, { errcode: 'M_UNKNOWN_TOKEN', error: 'x' })],
+    [
+      'is down',
+      () => {
+        throw new OutgoingFailure('unreachable');
+      },
+    ],
+    ['says nothing', never],
+  ])('a store that is down is the failure, when the homeserver %s', async (_title, answer) => {
+    const { ports, sent } = homeserverThat(answer);
+
+    await expect(identifyUser(CALL, 50, { ...ports, revocations: down })).rejects.toMatchObject({
+      code: 'temporarily_unavailable',
+      fault: 'unreachable',
+    });
+    expect(sent[0]?.signal?.aborted).toBe(true);
+  });
+
+  test('a store that is busy once is asked again', async () => {
+    const { ports } = homeserverThat(() => answered(200, ANN));
+    let calls = 0;
+    const revocations = storeThat(async () => {
+      calls += 1;
+      if (calls === 1) throw new StoreUnavailable('busy');
+      return { revoked: false };
+    });
+
+    expect(await identifyUser(CALL, 1000, { ...ports, revocations })).toBe('@ann:example.org');
+    expect(calls).toBe(2);
+  });
+
+  test('the store gets no more time than the call has, nor more than the homeserver', async () => {
+    const { ports } = homeserverThat(() => answered(200, ANN));
+    const times: number[] = [];
+    const revocations = storeThat(async (_presented, timeoutMs = 0) => {
+      times.push(timeoutMs);
+      return { revoked: false };
+    });
+
+    await identifyUser(CALL, 60_000, { ...ports, revocations });
+    await identifyUser(CALL, 200, { ...ports, revocations });
+
+    expect(times[0]).toBeLessThanOrEqual(3000);
+    expect(times[1]).toBeLessThanOrEqual(200);
+  });
+
+  test.each([
+    ['an opaque token', TOKEN],
+    ['a token that looks like a JWT', JWT],
+  ])('%s is looked up by its text alone, under every pepper', async (_title, token) => {
+    const { ports } = homeserverThat(() => answered(200, ANN));
+    const [pepper] = PEPPERS;
+    const peppers = [...PEPPERS, ...(pepper === undefined ? [] : [{ ...pepper, name: 'k0' }])];
+    const asked: unknown[] = [];
+    const revocations = storeThat(async (presented) => {
+      asked.push(presented);
+      return { revoked: false };
+    });
+
+    await identifyUser(callWith(`Bearer ${token}`), 1000, { ...ports, revocations, peppers });
+
+    expect(asked).toEqual([{ tokenIds: textIds(token, peppers).all, grants: [], cutOffKeys: [] }]);
+  });
+
+  test('whoever knows a JWT but for its signature cannot have it refused', async () => {
+    const { ports } = homeserverThat(() => answered(200, ANN));
+    await revoke(ports.revocations, [tokenIds(JWT, PEPPERS).current]);
+
+    expect(await identifyUser(callWith(`Bearer ${JWT}`), 1000, ports)).toBe('@ann:example.org');
+  });
+
+  test('the log line says which token was refused and by what, and not the token', async () => {
+    const { ports } = homeserverThat(() => answered(200, ANN));
+    const { current } = textIds(TOKEN, PEPPERS);
+    await revoke(ports.revocations, [current]);
+    const noted: Record<string, unknown> = {};
+
+    const call = { ...CALL, note: (fields: Record<string, unknown>) => void Object.assign(noted, fields) };
+    await expect(identifyUser(call, 1000, ports)).rejects.toThrow();
+
+    expect(noted).toEqual({ token_id: current, reason: 'revoked_by_token' });
+  });
+
+  test('a call without a token asks the store nothing', async () => {
+    const { ports } = homeserverThat(() => answered(200, ANN));
+
+    await expect(identifyUser(callWith(), 1000, { ...ports, revocations: down })).rejects.toMatchObject({
+      errcode: 'M_MISSING_TOKEN',
+    });
+  });
 });

@@ -8,6 +8,7 @@ import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 
 const SETTINGS = {
   STORE_URL: 'memory:',
+  TOKEN_PEPPERS: `k1:${Buffer.alloc(32, 'p').toString('base64')}`,
   MATRIX_HOMESERVER_URL: 'https://homeserver.example.org/base//',
   MATRIX_SERVER_NAME: 'example.org',
 };
@@ -21,6 +22,10 @@ describe('the settings', () => {
     [{ MATRIX_SERVER_NAME: 'https://example.org' }, "must be the homeserver's name, as in the ids of its users"],
     [{ ALLOW_QUERY_TOKEN: '0' }, 'must be 1 or unset'],
     [{ MATRIX_HOMESERVER_URL: 'http://example.org' }, 'must be an https URL, or http to this machine'],
+    [
+      { TOKEN_PEPPERS: undefined },
+      'must be set: name:base64 of 32 random bytes, the newest first, separated by commas',
+    ],
     [{ ID_SERVER_ALLOW: 'a b' }, 'must be hosts such as is.internal:8443, separated by commas'],
   ])('refuse %j', (more, rule) => {
     const [variable] = Object.keys(more);
@@ -55,6 +60,22 @@ describe('the ports', () => {
 
     expect(await threepids.find(ann)).toEqual([]);
     expect(now).toBe(Date.now);
+  });
+
+  test('have the revocation store, apart from the directory where the settings say so', async () => {
+    const folder = createTemporaryFolder();
+    onTestFinished(folder.remove);
+    const { revocations, threepids, peppers } = open({
+      STORE_URL: `sqlite:${folder.path}/none`,
+      DIRECTORY_URL: 'memory:',
+    });
+    const ann = { mxid: '@ann:example.org', medium: 'email', address: 'ann@example.test' } as const;
+
+    expect(await threepids.find(ann)).toEqual([]);
+    await expect(revocations.check({ tokenIds: ['a'], grants: [], cutOffKeys: [] }, 10)).rejects.toMatchObject({
+      code: 'temporarily_unavailable',
+    });
+    expect(peppers.map(({ name }) => name)).toEqual(['k1']);
   });
 
   test('send to a private server that the settings allow, and to no other', async () => {

@@ -91,6 +91,7 @@ test.each([{}, { id_server: null }, { id_server: '' }])(
     expect(sent.slice(1).map(({ url }) => new URL(url).host)).toEqual(['a.example.org', 'b.example.org']);
     expect(await ports.threepids.find(BOUND)).toEqual([]);
     expect(told.filter(([kind]) => kind === 'note')).toEqual([
+      ['note', { token_id: expect.stringMatching(/^k1\./) }],
       ['note', { id_servers: ['a.example.org done', 'b.example.org done'] }],
       ['note', { result: 'success' }],
     ]);
