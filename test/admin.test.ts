@@ -107,6 +107,51 @@ describe('revoke', () => {
     }
   });
 
+  test('of a Matrix token records its text alone, asks no issuer, and says what it does not reach', async () => {
+    let calls = 0;
+    const url = await startHttpServer((_request, response) => {
+      calls += 1;
+      response.end('{"active":false}');
+    });
+    const introspection = { endpoint: url, client_id: 'c', client_secret: 's' };
+    const asked = { ...settings, ISSUERS: JSON.stringify([{ issuer: ISSUER, introspection }]) };
+    const jwt = await issueToken();
+
+    for (const token of ['opaque-3', jwt]) {
+      expect((await admin(['check', '--token-stdin', '--matrix'], token, asked)).stdout).toContain(
+        'Not revoked here; whether the homeserver accepts it was not asked.',
+      );
+      const { status, stdout } = await admin(['revoke', '--token-stdin', '--matrix', '--yes'], token, asked);
+      expect(status).toBe(0);
+      expect(stdout).toMatch(/revokes +a Matrix access token, at our functions alone\n/);
+      expect(stdout).toMatch(/verified +no, a Matrix access token goes by its text\n/);
+      expect((await admin(['check', '--token-stdin', '--matrix'], token, asked)).status).toBe(REVOKED);
+    }
+    expect(calls).toBe(0);
+    // The functions that verify JWTs look at the signing input and the text.
+    expect(await check(jwt)).toBe(REVOKED);
+  });
+
+  test('of a token that ISSUERS do not verify says how a Matrix token is revoked', async () => {
+    const { status, stderr } = await admin(['revoke', '--token-stdin', '--yes'], 'no-such-token');
+    expect(status).toBe(USAGE);
+    expect(stderr).toMatch(
+      /\(unknown_issuer\), and is refused as it is\. A Matrix access token is revoked with --matrix\.\n$/,
+    );
+  });
+
+  test('of a cut-off says that it does not reach Matrix tokens', async () => {
+    for (const args of [
+      ['--subject', 'user-1'],
+      ['--client', 'skill'],
+      ['--subject', 'user-1', '--client', 'skill'],
+    ]) {
+      expect((await revoke(...args)).stdout).toMatch(
+        /not reached +Matrix access tokens: each is revoked with --token-stdin --matrix\n/,
+      );
+    }
+  });
+
   test('a second time succeeds and tells since when', async () => {
     const token = await issueToken();
     const [first, second] = [
@@ -307,6 +352,11 @@ describe('a mistake', () => {
     ['an empty token', ['check', '--token-stdin'], /^Standard input must hold one token/],
     ['nothing to revoke', ['revoke'], 'What to revoke is either --token-stdin, or --subject, --client or both.'],
     ['two things to revoke', ['revoke', '--token-stdin', '--subject=a'], /^What to revoke is either/],
+    [
+      'a cut-off for Matrix tokens',
+      ['revoke', '--subject=a', '--matrix'],
+      '--matrix goes with --token-stdin: no cut-off reaches a Matrix token.',
+    ],
     ['an issuer of a token', ['revoke', '--token-stdin', '--issuer=a'], /^--issuer goes with --subject or --client/],
     ['an option twice', ['revoke', '--subject=a', '--subject=b'], '--subject is given twice.'],
     ['an empty subject', ['revoke', '--subject='], '--subject must have 1 to 1024 characters.'],
@@ -370,8 +420,8 @@ test('the help names every verb, its options, the settings and the exit statuses
   expect(general).toMatchObject({ status: 0, stderr: '' });
   expect(general.stdout).toMatch(/\n {2}revoke .*\n {2}check .*\n {2}purge /);
   for (const [verb, options] of [
-    ['revoke', ['--token-stdin', '--subject <sub>', '--client <client_id>', '--issuer <iss>', '--yes']],
-    ['check', ['--token-stdin']],
+    ['revoke', ['--token-stdin', '--matrix', '--subject <sub>', '--client <client_id>', '--issuer <iss>', '--yes']],
+    ['check', ['--token-stdin', '--matrix']],
     ['purge', ['--batch <rows>', '--yes']],
     ['backup', ['<file>', '--directory']],
     ['rebuild-revocations', ['<file>', 'yc logging read', '--yes']],

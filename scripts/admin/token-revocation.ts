@@ -1,6 +1,6 @@
 /** What an operator does with the token revocation store: revoke, check, purge. */
 import type { AuthorizePorts } from '#shared/access-token/authorize.ts';
-import { identifyToken } from '#shared/access-token/identify.ts';
+import { type IdentifiedToken, identifyToken } from '#shared/access-token/identify.ts';
 import { AuthorizeEnvironment, openAuthorizePorts } from '#shared/access-token/open-ports.ts';
 import { tokenField } from '#shared/access-token/revoke-token.ts';
 import type { Verification } from '#shared/access-token/verify.ts';
@@ -16,7 +16,7 @@ import {
   type RevocationStatus,
   type TokenRevocationStore,
 } from '#shared/token-revocation/store.ts';
-import { type CutOffScope, cutOffKeys } from '#shared/token-revocation/token-id.ts';
+import { type CutOffScope, cutOffKeys, type Pepper, textIds } from '#shared/token-revocation/token-id.ts';
 import { doLongWork } from './long-work.ts';
 import { readSettings, storeName } from './settings.ts';
 import { confirm, readSecret } from './terminal.ts';
@@ -43,11 +43,17 @@ const TOKEN_OPTION = {
   help: 'the token that standard input holds; typed unseen at a terminal; never an argument',
 } as const;
 
+const MATRIX_OPTION = {
+  type: 'boolean',
+  help: 'the token is a Matrix access token: it goes by its text alone, and no issuer is asked about it',
+} as const;
+
 /** Revokes a token, or all that was issued so far for a subject, a client, or a subject at a client. */
 export const revoke = defineVerb({
   summary: 'refuse a token, or all tokens issued so far for a subject, a client, or a subject at a client',
   options: {
     'token-stdin': TOKEN_OPTION,
+    matrix: MATRIX_OPTION,
     subject: { type: 'string', value: '<sub>', help: 'all tokens of this subject' },
     client: { type: 'string', value: '<client_id>', help: 'all tokens of this client; with --subject of that link' },
     issuer: { type: 'string', value: '<iss>', help: 'whose subject and client; needed unless ISSUERS has just one' },
@@ -61,6 +67,10 @@ may yield new ones: --subject with --client ends those issued so far as well.
 are those without "iat", for as long as it is kept; a token issued later is let in. --subject with --client does not
 reach tokens that name no client: --subject alone does.
 
+--token-stdin --matrix revokes the access token of a Matrix user for threepid-unbind and threepid-bind. The homeserver is
+told nothing: log the session out there as well. --subject, --client and --issuer do not reach Matrix tokens, of which
+nothing but their text is known here: each is revoked by itself.
+
 --json holds the revocation as keyed digests, as the functions log it: keep it to rebuild a store that is lost.
 `,
   async run(values) {
@@ -70,7 +80,7 @@ reach tokens that name no client: --subject alone does.
     const ports = openPorts(settings);
     try {
       return scope === undefined
-        ? await revokeToken(ports, settings, { store, yes: values.yes })
+        ? await revokeToken(ports, settings, { store, yes: values.yes, isMatrix: values.matrix === true })
         : await revokeScope(ports, settings, scope, { store, yes: values.yes });
     } finally {
       await ports.revocations.close();
@@ -81,10 +91,11 @@ reach tokens that name no client: --subject alone does.
 /** Tells whether a token is revoked and by what. */
 export const check = defineVerb({
   summary: 'tell whether a token is revoked, by what, and what is known of it',
-  options: { 'token-stdin': { ...TOKEN_OPTION, help: `${TOKEN_OPTION.help} (required)` } },
+  options: { 'token-stdin': { ...TOKEN_OPTION, help: `${TOKEN_OPTION.help} (required)` }, matrix: MATRIX_OPTION },
   notes: `
 A token that ISSUERS verify is looked up by itself, its grant, its subject, its client and its link; any other by itself
-alone. Whether it has expired changes nothing of that.
+alone. Whether it has expired changes nothing of that. With --matrix it is looked up as threepid-unbind and threepid-bind
+do it, by its text alone, and the homeserver is not asked.
 `,
   async run(values) {
     if (values['token-stdin'] !== true) throw new UsageError('--token-stdin is missing: a token is no argument.');
@@ -92,8 +103,8 @@ alone. Whether it has expired changes nothing of that.
     const store = storeName(settings);
     const ports = openPorts(settings);
     try {
-      const { token, verification } = await readToken(ports);
-      const { presented, tokenIds } = identifyToken(token, verification, ports.peppers);
+      const { token, verification } = await readToken(ports, values.matrix === true);
+      const { presented, tokenIds } = identify(token, verification, ports.peppers);
       const status = await retryWhileUnavailable(TIMEOUT_MS, (timeoutMs) =>
         ports.revocations.check(presented, timeoutMs),
       );
@@ -109,8 +120,9 @@ alone. Whether it has expired changes nothing of that.
   },
 });
 
-function conclusion(status: RevocationStatus, { status: known }: Verification): string {
+function conclusion(status: RevocationStatus, { status: known }: Known): string {
   if (status.revoked) return `Revoked, by ${REVOKED_BY[status.by]}.`;
+  if (known === 'matrix') return 'Not revoked here; whether the homeserver accepts it was not asked.';
   return known === 'verified'
     ? 'Not revoked.'
     : 'Not revoked by its own id; its grant, subject and client are not known.';
@@ -192,16 +204,29 @@ interface Context {
   readonly yes: boolean | undefined;
 }
 
-async function revokeToken(ports: AuthorizePorts, settings: RevokeSettings, { store, yes }: Context): Promise<Outcome> {
-  const { token, verification } = await readToken(ports);
+async function revokeToken(
+  ports: AuthorizePorts,
+  settings: RevokeSettings,
+  { store, yes, isMatrix }: Context & { readonly isMatrix: boolean },
+): Promise<Outcome> {
+  const { token, verification } = await readToken(ports, isMatrix);
   if (verification.status === 'refused') {
     throw new UsageError(
-      `Nothing was done: the token is none that ISSUERS verify (${verification.reason}), and is refused as it is.`,
+      `Nothing was done: the token is none that ISSUERS verify (${verification.reason}), and is refused as it is. ` +
+        'A Matrix access token is revoked with --matrix.',
     );
   }
-  const { presented, tokenIds, grants } = identifyToken(token, verification, ports.peppers);
-  const reach = grants.length > 0 ? 'the token and its grant' : 'the token alone: its grant is not known';
-  const rows = [['store', store], ['revokes', reach], ...knownRows(verification)] as const;
+  const { presented, grants, ...identified } = identify(token, verification, ports.peppers);
+  // Without ISSUERS a JWT may be a homeserver's, whose functions look for its text alone.
+  const tokenIds =
+    verification.status === 'unverified'
+      ? [...new Set([...identified.tokenIds, textIds(token, ports.peppers).current])]
+      : identified.tokenIds;
+  const rows = [
+    ['store', store],
+    ['revokes', isMatrix ? 'a Matrix access token, at our functions alone' : reachOf(grants)],
+    ...knownRows(verification),
+  ] as const;
   await confirm(`Revokes a token.\n\n${formatRows(rows)}\n`, yes);
 
   const expiresAt = verification.status === 'verified' ? verification.token.expiresAt : undefined;
@@ -218,6 +243,10 @@ async function revokeToken(ports: AuthorizePorts, settings: RevokeSettings, { st
   });
 }
 
+function reachOf(grants: readonly string[]): string {
+  return grants.length > 0 ? 'the token and its grant' : 'the token alone: its grant is not known';
+}
+
 async function revokeScope(
   ports: AuthorizePorts,
   settings: RevokeSettings,
@@ -231,6 +260,7 @@ async function revokeScope(
     ['issuer', issuer],
     ['subject', subject],
     ['client', client],
+    ['not reached', 'Matrix access tokens: each is revoked with --token-stdin --matrix'],
   ] as const;
   await confirm(`Sets a cut-off.\n\n${formatRows(rows)}\n`, yes);
 
@@ -288,6 +318,7 @@ function cutOffScope({ issuer, subject, client }: Scope): CutOffScope {
 function readScope(
   values: { readonly [name in 'issuer' | 'subject' | 'client']?: string | undefined } & {
     readonly 'token-stdin'?: boolean | undefined;
+    readonly matrix?: boolean | undefined;
   },
   { ISSUERS, UNVERIFIED_TOKENS }: RevokeSettings,
 ): Scope | undefined {
@@ -295,6 +326,9 @@ function readScope(
   const isScope = subject !== undefined || client !== undefined;
   if (isScope === (values['token-stdin'] === true)) {
     throw new UsageError('What to revoke is either --token-stdin, or --subject, --client or both.');
+  }
+  if (isScope && values.matrix === true) {
+    throw new UsageError('--matrix goes with --token-stdin: no cut-off reaches a Matrix token.');
   }
   if (!isScope) {
     if (values.issuer === undefined) return undefined;
@@ -334,9 +368,24 @@ function readIssuer(given: string | undefined, known: readonly string[] | undefi
   throw new UsageError(`--issuer is none of ISSUERS: ${known.join(', ')}.`);
 }
 
+/** What is known of a token. `matrix`: it is a homeserver's, and nobody was asked. */
+type Known = Verification | { readonly status: 'matrix' };
+
+/** What the functions that take the token look it up by: those of Matrix by its text alone. */
+function identify(token: string, known: Known, peppers: readonly Pepper[]): IdentifiedToken {
+  if (known.status !== 'matrix') return identifyToken(token, known, peppers);
+  const { current, all } = textIds(token, peppers);
+  return { presented: { tokenIds: all, grants: [], cutOffKeys: [] }, tokenIds: [current], grants: [] };
+}
+
 /** The token of standard input, and what is known of it at whatever time it was valid. */
-async function readToken({ verify }: AuthorizePorts): Promise<{ token: string; verification: Verification }> {
+async function readToken(
+  { verify }: AuthorizePorts,
+  isMatrix: boolean,
+): Promise<{ token: string; verification: Known }> {
   const token = tokenOf(await readSecret('Token'));
+  // A homeserver's token is nothing to show to an issuer.
+  if (isMatrix) return { token, verification: { status: 'matrix' } };
   return { token, verification: await verify(token, { timeoutMs: TIMEOUT_MS, atAnyTime: true }) };
 }
 
@@ -350,7 +399,7 @@ function tokenOf(text: string): string {
 }
 
 /** What is known of a token, for people. */
-function knownRows(verification: Verification): readonly (readonly [string, string | undefined])[] {
+function knownRows(verification: Known): readonly (readonly [string, string | undefined])[] {
   if (verification.status !== 'verified') return [['verified', NOT_VERIFIED[verification.status](verification)]];
   const { issuer, subject, client, grant, issuedAt, expiresAt } = verification.token;
   const isOver = expiresAt !== undefined && expiresAt * 1000 <= Date.now();
@@ -367,13 +416,14 @@ function knownRows(verification: Verification): readonly (readonly [string, stri
 
 const NOT_VERIFIED = {
   inactive: () => 'no, its issuer calls it inactive',
-  refused: (verification: Verification) =>
+  refused: (verification: Known) =>
     `no${verification.status === 'refused' ? ` (${verification.reason})` : ''}; functions refuse it as it is`,
   unverified: () => 'no, ISSUERS is not set',
+  matrix: () => 'no, a Matrix access token goes by its text',
 } as const;
 
 /** What is known of a token, for programs; the grant itself is nobody's to read. */
-function knownFields(verification: Verification): Record<string, unknown> {
+function knownFields(verification: Known): Record<string, unknown> {
   if (verification.status === 'refused') return { verification: 'refused', reason: verification.reason };
   if (verification.status !== 'verified') return { verification: verification.status };
   const { issuer, subject, client, grant, issuedAt, expiresAt } = verification.token;
