@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, renameSync } from 'node:fs';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { runAdmin } from '#test/support/admin-process.ts';
 import { type Changes, type EmulatedProject, type Received, startProject } from '#test/support/emulated-project.ts';
+import { startHttpServer } from '#test/support/http-server.ts';
 
 /** A secret that is like no other text; its last characters change when it is written into a URL or into JSON. */
 const plant = (name: string) => `canary-${name}-${randomBytes(18).toString('hex')}|+/="`;
@@ -154,6 +156,50 @@ describe('no secret is found anywhere after', () => {
     await direct('/smart-home-unlink', { Authorization: `Bearer ${secret('direct')}` }, secret('direct-body'));
 
     expect(project.countRows()).toBe(0);
+    expect(sightings()).toEqual([]);
+  });
+
+  test('Matrix calls by a token that is good, refused by the homeserver, revoked here, or met by a store that is gone', async () => {
+    // Without the characters that no access token has.
+    const accessToken = (name: string) => {
+      secrets[name] = `canary-${name}-${randomBytes(18).toString('hex')}`;
+      return String(secrets[name]);
+    };
+    const unknown = accessToken('unknown');
+    const url = await startHttpServer(({ headers }, response) => {
+      const isUnknown = headers.authorization === `Bearer ${unknown}`;
+      const body = isUnknown ? { errcode: 'M_UNKNOWN_TOKEN', error: 'x' } : { user_id: '@ann:example.test' };
+      response.writeHead(isUnknown ? 401 : 200).end(JSON.stringify(body));
+    });
+    await start({ timeout: 2, local: { MATRIX_HOMESERVER_URL: url, MATRIX_SERVER_NAME: 'example.test' } });
+    const unbind = async (token: string) => {
+      const body = { medium: 'email', address: 'ann@example.test' };
+      const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' };
+      const path = '/_matrix/client/v3/account/3pid/unbind';
+      const native = await gateway('POST', path, headers, JSON.stringify(body));
+      await raw('threepid-unbind', envelope(`Bearer ${token}`, { request_type: '3pid.unbind', payload: body }));
+      return native.status;
+    };
+    const revoked = accessToken('revoked');
+    const settings = {
+      STORE_URL: `sqlite:${project.database}`,
+      TOKEN_PEPPERS: `k1:${pepper.toString('base64')}`,
+    };
+    for (const args of [
+      ['revoke', '--token-stdin', '--matrix', '--yes', '--json'],
+      ['check', '--token-stdin', '--matrix'],
+    ]) {
+      const { stdout, stderr } = await runAdmin(args, settings, revoked);
+      answers.push(stdout, stderr);
+    }
+
+    expect(await unbind(accessToken('good'))).toBe(200);
+    expect(await unbind(unknown)).toBe(401);
+    expect(await unbind(revoked)).toBe(401);
+    renameSync(project.database, `${project.database}.away`);
+    expect(await unbind(accessToken('met-no-store'))).toBe(503);
+
+    expect(answers.join('')).toContain('"soft_logout":true');
     expect(sightings()).toEqual([]);
   });
 
