@@ -192,7 +192,12 @@ async function withMatrix() {
     raw: () => project.raw('threepid-unbind', envelope('Bearer a', '3pid.unbind', body)),
     gateway: () => matrix.post('unbind', 'a', body),
   };
-  return { project, homeserver, identityServer, directory, call };
+  const session = { client_secret: 'c', id_access_token: 'a', sid: '1', id_server: identityServer.name };
+  const bind = {
+    raw: () => project.raw('threepid-bind', envelope('Bearer a', '3pid.bind', session)),
+    gateway: () => matrix.post('bind', 'a', session),
+  };
+  return { project, homeserver, identityServer, directory, call, bind };
 }
 
 const revocationOf = ({ body }: Received) => {
@@ -225,6 +230,23 @@ const SCENES: Readonly<Record<string, () => Promise<Scene>>> = {
   async 'the revocation store: `external-provider-list`, by HTTP Basic'() {
     const { project } = await start(LINK_SETTINGS);
     return { project, setDown: moves(project.database), ...lists(project, application()) };
+  },
+  async 'the revocation store: `threepid-unbind`'() {
+    const { project, call } = await withMatrix();
+    return { project, setDown: moves(project.database), ...call };
+  },
+  async 'the revocation store: `threepid-bind`'() {
+    const { project, bind } = await withMatrix();
+    return { project, setDown: moves(project.database), ...bind };
+  },
+  async 'the revocation store: `threepid-unbind`, while the homeserver is down, too'() {
+    const { project, homeserver, call } = await withMatrix();
+    const moveStore = moves(project.database);
+    const setDown = (isDown: boolean) => {
+      homeserver.isDown = isDown;
+      moveStore(isDown);
+    };
+    return { project, setDown, ...call };
   },
   async 'the directory: `unlink`'() {
     const { project, directory } = await start(ISSUER_SETTINGS);
