@@ -61,10 +61,12 @@ describe('PostgreSQL', () => {
     const { url, client, drop } = await createDatabase(inject('postgresUrl'), inject('postgresTemplate'));
     const suffix = crypto.randomUUID().replaceAll('-', '');
     const [, sql = ''] = /```sql\n(.*?)```/s.exec(DOCUMENT) ?? [];
-    await client.query(sql.replaceAll(/\bunlink_(functions|maintenance)\b/g, `$&_${suffix}`).replaceAll('…', suffix));
+    await client.query(
+      sql.replaceAll(/\bunlink_(functions|matrix|maintenance)\b/g, `$&_${suffix}`).replaceAll('…', suffix),
+    );
     onTestFinished(async () => {
       await drop();
-      for (const role of ['maintenance', 'functions'])
+      for (const role of ['maintenance', 'matrix', 'functions'])
         await runOnce(inject('postgresUrl'), `DROP ROLE unlink_${role}_${suffix}`);
     });
     const urlOf = (role: string) =>
@@ -91,6 +93,21 @@ describe('PostgreSQL', () => {
     await useDirectory(directory);
     await expect(revocations.purgeExpired(1)).rejects.toMatchObject({ fault: 'refused' });
     await expect(directory.purgeExpired(1)).rejects.toMatchObject({ fault: 'refused' });
+  });
+
+  test('the Matrix functions check tokens and keep binds with their rights, and revoke and read nothing else', async () => {
+    const { urlOf } = await createGranted();
+    await useRevocations((await open(urlOf('functions'))).revocations);
+    const { revocations, directory } = await open(urlOf('matrix'));
+
+    const presented = { tokenIds: ['id'], grants: [], cutOffKeys: [] };
+    expect(await revocations.check(presented)).toEqual({ revoked: true, by: 'token' });
+    expect(await directory.threepids.put(newBinding())).toBe(true);
+    await directory.threepids.forget(await directory.threepids.find(newBinding()));
+    expect(await directory.threepids.find(newBinding())).toEqual([]);
+    const revocation = { tokenIds: ['other'], grants: [], cutOffs: [], expiresAt: 1_800_000_001 };
+    await expect(revocations.revoke(revocation)).rejects.toMatchObject({ fault: 'refused' });
+    await expect(directory.links.find({ subject: 'ann' })).rejects.toMatchObject({ fault: 'refused' });
   });
 
   test('maintenance purges with its rights', async () => {
