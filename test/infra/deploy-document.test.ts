@@ -51,13 +51,18 @@ describe('docs/deploy.md', () => {
     const profiles = [...new Set(rows.flatMap(([, { profiles = [] }]) => profiles))];
 
     for (const profile of profiles) {
-      const [, functions = ''] = new RegExp(`^ *\\| \`${profile}\` \\| (.*?) \\|`, 'm').exec(document) ?? [];
+      const [, functions = '', secrets = ''] =
+        new RegExp(`^ *\\| \`${profile}\` \\| (.*?) \\| (.*?) \\|`, 'm').exec(document) ?? [];
       // A name that begins with a hyphen goes on from the first one's.
       const told = [...functions.matchAll(/`([\w-]+)`/g)].map(([, name = '']) =>
         name.replace(/^-/, 'external-provider-'),
       );
       const enabled = rows.filter(([, row]) => row.profiles?.includes(profile)).map(([name]) => name);
       expect(told.sort()).toEqual(enabled.sort());
+      const needed = rows.flatMap(([, row]) => (row.profiles?.includes(profile) ? (row.secrets ?? []) : []));
+      const same = new RegExp(`^ *\\| \`${/^as `([\w-]+)`$/.exec(secrets)?.[1] ?? profile}\` .* \\| (.*?) \\|$`, 'm');
+      const named = [...(same.exec(document)?.[1] ?? '').matchAll(/`([A-Z_]+)`/g)].map(([, name = '']) => name);
+      expect(named.sort()).toEqual([...new Set(needed)].sort());
     }
     expect(profiles).toHaveLength(4);
   });
