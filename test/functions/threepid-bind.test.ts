@@ -244,7 +244,7 @@ describe('a call that cannot be', () => {
   });
 
   test('while the directory is down: 503, and nothing is bound', async () => {
-    const { own, ownToken } = await start({ local: { STORE_URL: 'sqlite:/nowhere/unlink.sqlite' } });
+    const { own, ownToken } = await start({ local: { DIRECTORY_URL: 'sqlite:/nowhere/unlink.sqlite' } });
     expect(await bind({}, own, ownToken)).toMatchObject({ status: 503, body: { errcode: 'M_UNKNOWN' } });
     expect(pathsOf()).toEqual(['GET getValidated3pid']);
   });

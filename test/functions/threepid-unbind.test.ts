@@ -539,7 +539,7 @@ describe('no server is named', () => {
   });
 
   test('the directory is down: nothing is asked, nothing is forgotten', async () => {
-    const down = await start({ STORE_URL: 'sqlite:/nowhere/unlink.sqlite' });
+    const down = await start({ DIRECTORY_URL: 'sqlite:/nowhere/unlink.sqlite' });
     const answer = await down.post('unbind', down.homeserver.accessToken('ann'), { ...EMAIL, id_server: first.name });
     expect(parsed(answer)).toEqual({ status: 503, body: { errcode: 'M_UNKNOWN', error: expect.any(String) } });
     expect(first.requests).toEqual([]);
