@@ -26,6 +26,16 @@ output "context_prefix" {
   value       = var.context_prefix
 }
 
+output "shop_origins" {
+  description = "SHOP_ORIGINS as social-unlink gets it, for smoke --shop-origin; none when it comes from Lockbox or is not set."
+  value       = try(compact([for origin in split(",", local.environment["social-unlink"].SHOP_ORIGINS) : trimspace(origin)]), null)
+}
+
+output "bind_providers" {
+  description = "Providers that accounts can be bound at, for smoke --bind-provider."
+  value       = try([for provider in jsondecode(local.providers_json) : "${provider.type}:${provider.name}" if try(provider.bind, null) != null], [])
+}
+
 output "functions_url" {
   description = "For smoke --functions-url."
   value       = "https://functions.yandexcloud.net"

@@ -446,6 +446,33 @@ describe.skipIf(!hasTerraform)(
       });
     });
 
+    test('the outputs name the origins and the providers that the smoke tries', async () => {
+      const PROVIDERS = JSON.stringify([
+        { type: 'esia', name: 'esia_1' },
+        { type: 'oidc', name: 'dev_1', bind: { preset: 'oidc' } },
+      ]);
+
+      const { outputs } = await applied({
+        ...given,
+        environment: { SHOP_ORIGINS: 'https://shop.example, https://other.example', PROVIDERS },
+      });
+
+      expect(outputs.shop_origins).toEqual(['https://shop.example', 'https://other.example']);
+      expect(outputs.bind_providers).toEqual(['oidc:dev_1']);
+      expect(whole.outputs).toMatchObject({ bind_providers: [] });
+      expect(whole.outputs).not.toHaveProperty('shop_origins');
+    });
+
+    test('the outputs leave out origins that no function gets in plain text', async () => {
+      const withOrigins = { ...nothing, environment: { SHOP_ORIGINS: 'https://shop.example' } };
+
+      const withoutShop = await applied({ ...withOrigins, profiles: ['matrix'] });
+      expect(withoutShop.outputs).not.toHaveProperty('shop_origins');
+      const secrets = { ...lockbox, SHOP_ORIGINS: secret('origins') };
+      const withLockbox = await applied({ ...withOrigins, profiles: ['shop'], secrets });
+      expect(withLockbox.outputs).not.toHaveProperty('shop_origins');
+    });
+
     test('the database may be written by the functions that name a store, and is protected', async () => {
       expect(whole.resources.get('yandex_ydb_database_serverless.store[0]')).toMatchObject({
         deletion_protection: true,
