@@ -10,6 +10,8 @@ export interface EmulatorProcess {
   readonly gatewayUrl: string;
   /** Undefined in a project without an authorization server. */
   readonly authUrl: string | undefined;
+  /** Of the demo application; undefined in a project without one. */
+  readonly demoUrl: string | undefined;
 }
 
 /** The options of what listens. */
@@ -38,12 +40,12 @@ export async function startEmulatorProcess(dataDir: string, ...options: readonly
   });
   const urls = new Map<string, string>();
   for await (const line of createInterface({ input: child.stdout })) {
-    const [, name, url] = /^ {2}(functions|gateway|auth) +(http:\/\/[^/\s]+)/.exec(line) ?? [];
+    const [, name, url] = /^ {2}(functions|gateway|auth|demo) +(http:\/\/[^/\s]+)/.exec(line) ?? [];
     if (name !== undefined && url !== undefined) urls.set(name, url);
     const [functionsUrl, gatewayUrl] = [urls.get('functions'), urls.get('gateway')];
     if (functionsUrl === undefined || gatewayUrl === undefined || !line.includes('Ctrl-C')) continue;
     child.stdout.resume();
-    return { child, functionsUrl, gatewayUrl, authUrl: urls.get('auth') };
+    return { child, functionsUrl, gatewayUrl, authUrl: urls.get('auth'), demoUrl: urls.get('demo') };
   }
   throw new Error('the emulator ended before it said where it runs');
 }

@@ -14,11 +14,21 @@ try {
   try {
     const program = fileURLToPath(new URL('./smoke.ts', import.meta.url));
     const urls = ['--functions-url', emulator.functionsUrl, '--gateway-url', emulator.gatewayUrl];
-    const { accessToken } = await linkDemoUser(emulator.authUrl ?? '', 'ann');
-    const smoke = spawn(process.execPath, [program, ...urls, '--token', accessToken], {
-      stdio: 'inherit',
-      env: { ...process.env, SMOKE_CLIENT: `smart-home:${DEMO_SECRET}` },
+    const { authUrl = '', demoUrl = '' } = emulator;
+    // With the scope that social-unlink asks for.
+    const { accessToken } = await linkDemoUser(authUrl, 'ann', 'jwt', 'smart-home blitz_api_ufa_chg');
+    const shop = ['--shop-origin', demoUrl];
+    const bind = ['--bind-provider', 'oidc:dev_1', '--bind-callback', `${demoUrl}/callback`];
+    const smoke = spawn(process.execPath, [program, ...urls, ...shop, ...bind, '--token-stdin'], {
+      stdio: ['pipe', 'inherit', 'inherit'],
+      env: {
+        ...process.env,
+        SMOKE_CLIENT: `smart-home:${DEMO_SECRET}`,
+        SMOKE_BIND_CLIENT: `demo:${DEMO_SECRET}`,
+      },
     });
+    smoke.stdin.on('error', () => {}); // It ended before it read the token; its exit status says so.
+    smoke.stdin.end(accessToken);
     const [status] = await once(smoke, 'exit');
     process.exitCode = status ?? 1;
   } finally {

@@ -1,7 +1,13 @@
 import { writeFileSync } from 'node:fs';
+import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
+import { text as textOf } from 'node:stream/consumers';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { type Run, SMOKE_CALLS } from '#scripts/smoke/calls.ts';
+import { readRows } from '#test/infra/terraform-files.ts';
+import { CALLBACK, startBindProject } from '#test/support/bind-project.ts';
 import { type Changes, type EmulatedProject, startProject } from '#test/support/emulated-project.ts';
+import { startHttpServer } from '#test/support/http-server.ts';
 import { startScript } from '#test/support/script-process.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 import { ISSUER, ISSUER_SETTINGS, issueToken } from '#test/support/test-issuer.ts';
@@ -12,11 +18,31 @@ async function start(changes: Changes = {}): Promise<EmulatedProject> {
   return project;
 }
 
-async function smoke(...args: string[]): Promise<{ status: unknown; lines: string[]; text: string }> {
-  const script = startScript('smoke', ['--token', await issueToken(), ...args]);
+interface Smoked {
+  readonly status: unknown;
+  readonly lines: string[];
+  readonly text: string;
+}
+
+/** Without a token unless `token` is what standard input holds. */
+async function smokeWith(
+  { token, env = {} }: { readonly token?: string; readonly env?: NodeJS.ProcessEnv },
+  ...args: string[]
+): Promise<Smoked> {
+  const script = startScript('smoke', token === undefined ? args : ['--token-stdin', ...args], env, token);
   const status = await script.ended;
   const text = script.printed.stdout + script.printed.stderr;
   return { status, text, lines: script.printed.stdout.trim().split('\n') };
+}
+
+const smoke = async (...args: string[]) => await smokeWith({ token: await issueToken() }, ...args);
+
+async function smokeOutputs(outputs: object, ...args: string[]): Promise<Smoked> {
+  const folder = createTemporaryFolder();
+  onTestFinished(folder.remove);
+  const file = join(folder.path, 'outputs.json');
+  writeFileSync(file, JSON.stringify(outputs));
+  return await smoke('--outputs', file, ...args);
 }
 
 const urlsOf = ({ functionsUrl, gatewayUrl }: EmulatedProject) => [
@@ -70,7 +96,7 @@ describe('on the emulator', () => {
     const project = await start();
     const token = await issueToken();
 
-    const { status, text } = await smoke(...urlsOf(project), '--token', token);
+    const { status, text } = await smokeWith({ token }, ...urlsOf(project));
 
     expect(status).toBe(0);
     expect(text).not.toContain(token);
@@ -80,15 +106,9 @@ describe('on the emulator', () => {
   test('where tokens are not verified, a random token will do', async () => {
     const project = await start({ local: {} });
 
-    const script = startScript('smoke', [
-      ...urlsOf(project),
-      '--only',
-      'smart-home-unlink',
-      '--only',
-      'token-authorize',
-    ]);
+    const only = ['--only', 'smart-home-unlink', '--only', 'token-authorize'];
 
-    expect(await script.ended).toBe(0);
+    expect((await smokeWith({}, ...urlsOf(project), ...only)).status).toBe(0);
     expect(project.countRows()).toBe(1);
   });
 
@@ -112,14 +132,6 @@ describe('only what is deployed is tried', () => {
     function_ids: { value: { 'smart-home-unlink': 'smart-home-unlink' } },
     public_functions: { value: ['smart-home-unlink'] },
   });
-
-  async function smokeOutputs(outputs: object, ...args: string[]): Promise<Awaited<ReturnType<typeof smoke>>> {
-    const folder = createTemporaryFolder();
-    onTestFinished(folder.remove);
-    const file = join(folder.path, 'outputs.json');
-    writeFileSync(file, JSON.stringify(outputs));
-    return await smoke('--outputs', file, ...args);
-  }
 
   test('by --only', async () => {
     const { status, text } = await smoke(...urlsOf(await start()), '--only', 'token-authorize');
@@ -188,6 +200,345 @@ test('what a Matrix client meets without a user is tried, and no other function'
     expect(text).toMatch(new RegExp(`OPTIONS …/account/3pid/${operation}: .* got 204`));
     expect(text).toMatch(new RegExp(`raw 3pid.${operation} without a token: .*M_MISSING_TOKEN.* got 200`));
   }
+});
+
+describe('every function is tried', () => {
+  const NOTHING_GIVEN: Run = {
+    token: 'token',
+    isTokenGiven: false,
+    requestId: 'request',
+    contextPrefix: '/blitz',
+    bind: {},
+  };
+
+  test.each(['emulator', 'deployment'])(
+    'on the %s there is a call of each, for which nothing need be given',
+    async (kind) => {
+      const tried = SMOKE_CALLS.filter(({ where, request }) => {
+        return (where === undefined || where === kind) && request(NOTHING_GIVEN).via !== 'nothing';
+      }).map(({ functions: [name] }) => name);
+
+      expect(Object.keys(await readRows()).filter((name) => !tried.includes(name))).toEqual([]);
+    },
+  );
+
+  test('a function without a smoke call fails the run', async () => {
+    const { functionsUrl, gatewayUrl } = await start();
+
+    const { status, lines } = await smokeOutputs({
+      functions_url: { value: functionsUrl },
+      gateway_url: { value: gatewayUrl },
+      function_ids: { value: { 'token-revoke': 'token-revoke', 'new-function': 'd4e0' } },
+      public_functions: { value: [] },
+    });
+
+    expect(lines).toContain('FAIL new-function: no smoke call is known for it: scripts/smoke/calls.ts must have one');
+    expect(lines.at(-1)).toMatch(/^[1-9]\d* passed, 0 failed, nothing tried of new-function$/);
+    expect(status).toBe(1);
+  });
+
+  test('a function of which no call could be tried fails the run, which says what to give', async () => {
+    const { functionsUrl, gatewayUrl } = await start();
+
+    const direct = await smoke(
+      '--functions-url',
+      functionsUrl,
+      '--only',
+      'smart-home-unlink',
+      '--only',
+      'token-revoke',
+    );
+    expect(direct.lines).toContain(
+      'FAIL token-revoke: no call of it was tried: give --gateway-url, or SMOKE_CLIENT, or leave it out by --only',
+    );
+    expect(direct.lines.at(-1)).toMatch(/^[1-9]\d* passed, 0 failed, nothing tried of token-revoke$/);
+    expect(direct.status).toBe(1);
+
+    // Of another user: what was issued to the first is revoked.
+    const indirect = await smokeWith({ token: await issueToken({ sub: 'user-2' }) }, '--gateway-url', gatewayUrl);
+    expect(indirect.lines).toContain(
+      'FAIL maintenance: no call of it was tried: give --functions-url, or leave it out by --only',
+    );
+    expect(indirect.lines.at(-1)).toMatch(/ 0 failed, nothing tried of maintenance$/);
+    expect(indirect.status).toBe(1);
+  });
+
+  test('one that not anybody may call directly is tried over the gateway, where no --outputs say otherwise', async () => {
+    // A name of this machine that is not the emulator's, so that it counts as a deployment's.
+    const there = 'http://127.0.0.2:1';
+
+    const { text } = await smoke('--functions-url', there, '--gateway-url', there, '--only', 'external-provider-list');
+
+    expect(text).toContain(`info trying the deployment at ${there} and ${there}`);
+    expect(text).toMatch(/without a credential: not tried, the function may not be called directly by anybody$/m);
+    expect(text).toMatch(/^FAIL external-provider-list: GET .*got no answer/m);
+  });
+});
+
+describe('the life of a token', () => {
+  const LIFE = ['--only', 'smart-home-unlink', '--only', 'token-authorize', '--only', 'token-revoke'];
+
+  test('is accepted, then unlinked, then refused, before anything else revokes it', async () => {
+    const project = await start();
+
+    const { status, lines } = await smokeWith(
+      { token: await issueToken(), env: { SMOKE_CLIENT: 'skill:skill-secret' } },
+      ...urlsOf(project),
+      ...LIFE,
+    );
+
+    expect(lines).toContain('info the token was accepted, then unlinked, then refused');
+    const places = [
+      'with the token: expected 200',
+      'raw unlink:',
+      'now revoked: expected 403',
+      '/oauth/revoke by the client',
+    ].map((part) => lines.findIndex((line) => line.startsWith('ok') && line.includes(part)));
+    expect(places).not.toContain(-1);
+    expect(places).toEqual([...places].sort((one, other) => one - other));
+    expect(status).toBe(0);
+  });
+
+  test.each([
+    ['a revoked one', async () => await issueToken({ exp: 1 }), 'The token of --token-stdin is not accepted'],
+    ['a random one', async () => undefined, 'A random token is accepted only where tokens are not verified.'],
+  ])('does not begin with %s, and the run says so', async (_name, tokenOf, advice) => {
+    const project = await start();
+    const token = await tokenOf();
+
+    const { status, lines, text } = await smokeWith(token === undefined ? {} : { token }, ...urlsOf(project), ...LIFE);
+
+    expect(text).toMatch(/^FAIL token-authorize: GET \/whoami with the token: expected 200, got 403/m);
+    expect(lines).toContainEqual(expect.stringContaining(`info ${advice}`));
+    expect(lines).toContain('info smart-home-unlink: raw unlink: not tried, the token was not accepted');
+    expect(text).toMatch(/with the token, now revoked: not tried/);
+    expect(text).not.toContain('then refused');
+    expect(status).toBe(1);
+    expect(project.countRows()).toBe(0);
+  });
+
+  test('does not end where the gateway withholds the credential and no raw call is allowed: the run fails', async () => {
+    const { functionsUrl, gatewayUrl } = await start({ stripCredentialHeaders: true });
+
+    const { status, lines } = await smokeOutputs({
+      functions_url: { value: functionsUrl },
+      gateway_url: { value: gatewayUrl },
+      function_ids: { value: { 'smart-home-unlink': 'smart-home-unlink', 'token-authorize': 'token-authorize' } },
+      public_functions: { value: [] },
+    });
+
+    expect(lines).toContain('FAIL the token was not unlinked');
+    expect(lines.at(-1)).toMatch(/ 0 failed, the token was not unlinked$/);
+    expect(status).toBe(1);
+  });
+
+  test('needs two functions: where one is left out, the run says that it was not tried', async () => {
+    const { status, lines } = await smoke(...urlsOf(await start()), '--only', 'token-authorize');
+
+    expect(lines).toContain('info the life of the token is not tried: not both functions that it takes are tried');
+    expect(status).toBe(0);
+  });
+
+  test.each(['', '  \n', 'two words'])('does not begin where standard input is %j', async (token) => {
+    const { status, text } = await smokeWith({ token }, ...urlsOf(await start()));
+
+    expect(text).toMatch(/^--token-stdin: standard input must hold a token/);
+    expect(text).not.toContain('two words');
+    expect(status).toBe(1);
+  });
+});
+
+describe('maintenance of a deployment', () => {
+  const REFUSAL = { errorCode: 403, errorMessage: 'Permission denied', errorType: 'ProxyIntegrationError' };
+
+  const outputsAt = (url: string) => ({
+    functions_url: { value: url },
+    function_ids: { value: { maintenance: 'maintenance' } },
+    public_functions: { value: [] },
+  });
+
+  const refusing =
+    (status: number, body: object, headers: Record<string, string> = {}): RequestListener =>
+    (_request, response) =>
+      response.writeHead(status, { 'Content-Type': 'application/json', ...headers }).end(JSON.stringify(body));
+
+  test('passes where the platform refuses a raw POST, without and with a made-up token', async () => {
+    const calls: unknown[] = [];
+    const url = await startHttpServer((request, response) => {
+      calls.push([request.method, request.url, request.headers.authorization]);
+      refusing(403, REFUSAL)(request, response);
+    });
+
+    const { status, lines } = await smokeOutputs(outputsAt(url), '--request-id', 'smoke-1');
+
+    expect(calls).toEqual([
+      ['POST', '/maintenance?integration=raw', undefined],
+      ['POST', '/maintenance?integration=raw', 'Bearer t1.smoke-1'],
+    ]);
+    expect(lines.at(-1)).toBe('2 passed, 0 failed');
+    expect(status).toBe(0);
+  });
+
+  test('fails where anybody may call it', async () => {
+    const { functionsUrl } = await start();
+
+    const { status, lines } = await smokeOutputs(outputsAt(functionsUrl));
+
+    expect(lines).toContainEqual(
+      expect.stringMatching(
+        /^FAIL maintenance: raw with no IAM token: expected the 401 or 403 of the platform, got 200 \{\}$/,
+      ),
+    );
+    expect(lines).toContainEqual(expect.stringContaining('info Nobody but its timer may call it.'));
+    expect(lines.at(-1)).toBe('0 passed, 2 failed');
+    expect(status).toBe(1);
+  });
+
+  test.each([
+    ['there is no such function', 404, { errorCode: 404, errorMessage: 'Not Found' }],
+    ['a quota is used up', 429, { errorCode: 429, errorMessage: 'Too Many Requests' }],
+    ['it throws', 403, { errorMessage: 'misconfigured' }, new Map([['X-Function-Error', 'true']])],
+    ['it answers itself', 403, { request_id: 'smoke-1' }],
+    ['it answers as a timer does', 403, {}],
+    ['it fails', 502, REFUSAL],
+  ])(
+    'fails where %s: that does not show who may call',
+    async (_name, status, body, headers = new Map<string, string>()) => {
+      const url = await startHttpServer(refusing(status, body, Object.fromEntries(headers)));
+      const smoked = await smokeOutputs(outputsAt(url));
+
+      expect(smoked.lines.at(-1)).toBe('0 passed, 2 failed');
+      expect(smoked.status).toBe(1);
+    },
+  );
+});
+
+describe('external-provider-bind', () => {
+  const ONLY = ['--only', 'external-provider-bind'];
+  const BIND = ['--bind-provider', 'oidc:mock_1', '--bind-callback', CALLBACK];
+  const env = { SMOKE_BIND_CLIENT: 'plain:plain-secret' };
+
+  test('starts a bind at the provider, and answers a browser without a state or a cookie with a page', async () => {
+    const { project, provider } = await startBindProject();
+
+    const { status, text } = await smokeWith({ env }, ...urlsOf(project), ...ONLY, ...BIND);
+
+    expect(text).toMatch(/^ok {3}external-provider-bind: POST …\/fa\/bind without a credential: .* got 401/m);
+    expect(text).toContain(`got 200 {"redirectTo":"${provider.url}`);
+    expect(text).not.toMatch(/state=\w/);
+    expect(text).toMatch(/a state that there is not: .* got 400 a page "/);
+    expect(text).toMatch(/bind\/page without its cookie: .* got 400 a page "/);
+    expect(text).toMatch(/^5 passed, 0 failed$/m);
+    expect(status).toBe(0);
+  });
+
+  test('asks for a subject where the page does not confirm: that passes too', async () => {
+    const { project } = await startBindProject({ local: { BIND_CONFIRMATION: 'bearer' } });
+
+    const { status, text } = await smokeWith({ env }, ...urlsOf(project), ...ONLY, ...BIND);
+
+    expect(text).toMatch(/by the application: .* got 400 .*/);
+    expect(status).toBe(0);
+  });
+
+  test('fails with a provider that is not there, and is not started where the application is not given', async () => {
+    const { project } = await startBindProject();
+    const elsewhere = ['--bind-provider', 'oidc:nowhere', '--bind-callback', CALLBACK];
+
+    const failing = await smokeWith({ env }, ...urlsOf(project), ...ONLY, ...elsewhere);
+    expect(failing.text).toMatch(/^FAIL external-provider-bind: POST …\/fa\/bind by the application: .* got 400/m);
+    expect(failing.status).toBe(1);
+
+    const without = await smokeWith({}, ...urlsOf(project), ...ONLY, ...BIND);
+    expect(without.text).toContain(
+      'by the application: not tried, SMOKE_BIND_CLIENT, --bind-callback and --bind-provider not given',
+    );
+    expect(without.status).toBe(0);
+  });
+
+  test('is started at the first provider that the outputs name', async () => {
+    const { project, provider } = await startBindProject();
+    const folder = createTemporaryFolder();
+    onTestFinished(folder.remove);
+    const file = join(folder.path, 'outputs.json');
+    writeFileSync(
+      file,
+      JSON.stringify({
+        functions_url: { value: project.functionsUrl },
+        gateway_url: { value: project.gatewayUrl },
+        function_ids: { value: { 'external-provider-bind': 'external-provider-bind' } },
+        public_functions: { value: [] },
+        bind_providers: { value: ['oidc:mock_1', 'oidc:mock_2'] },
+      }),
+    );
+
+    const { text } = await smokeWith({ env }, '--outputs', file, '--bind-callback', CALLBACK);
+
+    expect(text).toContain(`got 200 {"redirectTo":"${provider.url}`);
+  });
+});
+
+describe('social-unlink', () => {
+  const SHOP = 'https://shop.example';
+  const ONLY = ['--only', 'social-unlink'];
+
+  test('lets a listed origin in and no other, serves its script, and finds nobody by an unknown address', async () => {
+    const project = await start({ local: { ...ISSUER_SETTINGS, ISSUER, SHOP_ORIGINS: SHOP } });
+    const token = await issueToken({ scope: 'blitz_api_ufa_chg' });
+
+    const { status, text } = await smokeWith({ token }, ...urlsOf(project), ...ONLY, '--shop-origin', SHOP);
+
+    expect(text).toMatch(/without a token: .* got 401 {"error":true/);
+    expect(text).toContain('got 200 {"is_unlinked":false,"is_permissions_revoked":false}');
+    expect(text).toMatch(/an origin that is listed: .* got 204/);
+    expect(text).toMatch(/an origin that is not listed: .* got 204/);
+    expect(text).toMatch(/GET \/ss_mi\.js: .* got 200 text\/javascript, \d+ bytes/);
+    expect(text).toMatch(/^6 passed, 0 failed$/m);
+    expect(status).toBe(0);
+  });
+
+  test('says that nothing was asked of it with a token that is not for it', async () => {
+    const { status, text } = await smoke(...urlsOf(await start()), ...ONLY);
+
+    expect(text).toMatch(/an address that nobody has: .* got 403 {"error":true/);
+    expect(text).toContain('info the token may not unlink a social login: for that it takes one of ISSUER');
+    expect(text).toContain('an origin that is listed: not tried, --shop-origin not given');
+    expect(status).toBe(0);
+  });
+
+  test('fails with an origin that should be listed, and takes it from the outputs', async () => {
+    const { functionsUrl, gatewayUrl } = await start();
+
+    const { status, lines } = await smokeOutputs({
+      functions_url: { value: functionsUrl },
+      gateway_url: { value: gatewayUrl },
+      function_ids: { value: { 'social-unlink': 'social-unlink' } },
+      public_functions: { value: [] },
+      shop_origins: { value: [SHOP] },
+    });
+
+    expect(lines).toContainEqual(expect.stringMatching(/^FAIL social-unlink: .*an origin that is listed: .* got 204$/));
+    expect(lines).toContain(`info SHOP_ORIGINS of the function must list ${SHOP}.`);
+    expect(status).toBe(1);
+  });
+});
+
+test('neither a token nor a secret that an answer repeats is printed', async () => {
+  const url = await startHttpServer(async (request, response) => {
+    response.writeHead(418, { 'Content-Type': 'text/plain' });
+    response.end(`${request.headers.authorization} app-secret ${await textOf(request)}`);
+  });
+  const token = await issueToken();
+  const env = { SMOKE_CLIENT: 'app:app-secret', SMOKE_BIND_CLIENT: 'app:app-secret' };
+  const bind = ['--bind-provider', 'a:b', '--bind-callback', CALLBACK];
+
+  const { text } = await smokeWith({ token, env }, '--functions-url', url, '--gateway-url', url, ...bind);
+
+  expect(text).toContain('Bearer <token>');
+  expect(text).toContain('Basic <secret>');
+  expect(text).not.toContain(token);
+  expect(text).not.toContain('app-secret');
+  expect(text).not.toContain(Buffer.from('app:app-secret').toString('base64'));
 });
 
 test('a dead URL fails every call, readably', async () => {

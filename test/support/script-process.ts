@@ -16,14 +16,25 @@ export interface ScriptProcess {
   signal(name: NodeJS.Signals): boolean;
 }
 
-/** Starts `scripts/<script>.ts` with arguments. */
-export function startScript(script: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): ScriptProcess {
+/**
+ * Starts `scripts/<script>.ts` with arguments.
+ *
+ * @param input All of its standard input; none, if not given.
+ */
+export function startScript(
+  script: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  input?: string,
+): ScriptProcess {
   const { NODE_OPTIONS = '' } = process.env;
   const child = spawn(process.execPath, [`scripts/${script}.ts`, ...args], {
     detached: true,
     env: { ...process.env, NODE_OPTIONS: `${NODE_OPTIONS} --disable-warning=ExperimentalWarning`, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   });
+  // It may end before it has read its input.
+  child.stdin.on('error', () => {}).end(input);
   const printed = { stdout: '', stderr: '' };
   let unread = '';
   for (const stream of ['stdout', 'stderr'] as const) {
