@@ -27,8 +27,11 @@ const USAGE = `npm run deploy -- [options] [-- options of npm run smoke]
                     revoked so far is let in
   --no-smoke        ends with the apply
 
+  -- --token-stdin  standard input is the smoke's: an access token of your issuer, which it revokes. Takes --yes
+
 The environment gives the provider's credentials (YC_TOKEN, or YC_SERVICE_ACCOUNT_KEY_FILE), YC_TOKEN also for the tables
-in YDB; in DEPLOY_STORE_URLS the URLs of stores that Lockbox keeps, with spaces between; and SMOKE_CLIENT for the smoke.
+in YDB; in DEPLOY_STORE_URLS the URLs of stores that Lockbox keeps, with spaces between; SMOKE_CLIENT and SMOKE_BIND_CLIENT for the
+smoke.
 `;
 
 /** The database. It is made before everything else, so that it can be migrated before a function is there. */
@@ -50,6 +53,11 @@ type Options = ReturnType<typeof readCommandLine>;
 function readCommandLine() {
   try {
     const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true });
+    if (positionals.includes('--token-stdin') && !values.yes) {
+      throw new Error(
+        'With -- --token-stdin, standard input holds the token and no answer: --yes must be given as well.',
+      );
+    }
     return { ...values, infra: resolve(values.infra), smokeOptions: positionals };
   } catch (error) {
     throw new StepFailure(`${error instanceof Error ? error.message : error}\n\n${USAGE}`, 2);
@@ -94,7 +102,8 @@ async function deploy(shown: ShownPlan, terraform: Terraform, folder: string, op
   writeFileSync(outputs, await terraform.outputs());
   if (options['no-smoke']) return say('Deployed, and not tried: --no-smoke.');
   say('Trying what is deployed');
-  await runScript('smoke', ['--outputs', outputs, ...options.smokeOptions]);
+  const stdin = options.smokeOptions.includes('--token-stdin') ? 'inherit' : 'ignore';
+  await runScript('smoke', ['--outputs', outputs, ...options.smokeOptions], stdin);
   say('Deployed, and every smoke call was answered as expected.');
 }
 
@@ -217,9 +226,9 @@ async function isAgreed(answer: string): Promise<boolean> {
   }
 }
 
-async function runScript(name: string, args: readonly string[]): Promise<void> {
+async function runScript(name: string, args: readonly string[], stdin: 'ignore' | 'inherit' = 'ignore'): Promise<void> {
   const program = fileURLToPath(new URL(`./${name}.ts`, import.meta.url));
-  await runProgram(`npm run ${name}`, process.execPath, [program, ...args]);
+  await runProgram(`npm run ${name}`, process.execPath, [program, ...args], stdin);
 }
 
 function say(text: string): void {

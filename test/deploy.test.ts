@@ -15,6 +15,7 @@ import { claimDatabase } from './support/redis-server.ts';
 import { startScript } from './support/script-process.ts';
 import { createStandInTerraform, type StandInSettings } from './support/stand-in-terraform.ts';
 import { createTemporaryFolder } from './support/temporary-folder.ts';
+import { ISSUER, ISSUER_SETTINGS, issueToken } from './support/test-issuer.ts';
 
 function temporaryFolder(): string {
   const { path, remove } = createTemporaryFolder();
@@ -30,10 +31,16 @@ function withSqlite(settings: StandInSettings = {}): StandInSettings & { databas
   return { variables, plans: [{ environment, storeUrl: environment.STORE_URL }], ...settings, database };
 }
 
-async function deploy(settings: StandInSettings, args: readonly string[], env: Record<string, string> = {}) {
+async function deploy(
+  settings: StandInSettings,
+  args: readonly string[],
+  env: Record<string, string> = {},
+  input?: string,
+) {
   const folder = temporaryFolder();
   const terraform = createStandInTerraform(folder, settings);
-  const script = startScript('deploy', ['--infra', terraform.infra, ...args], { ...terraform.environment, ...env });
+  const environment = { ...terraform.environment, ...env };
+  const script = startScript('deploy', ['--infra', terraform.infra, ...args], environment, input);
   const status = await script.ended;
   const { stdout, stderr } = script.printed;
   return { status, text: stdout + stderr, stderr, calls: terraform.calls(), dist: join(folder, 'dist') };
@@ -95,6 +102,34 @@ describe('npm run deploy', () => {
     expect(await store.check({ tokenIds: ['k1:unknown'], grants: [], cutOffKeys: [] })).toMatchObject({
       revoked: false,
     });
+  });
+
+  test('hands the token on its standard input to the smoke, and prints no token', async () => {
+    const project = await startProject({ local: { ...ISSUER_SETTINGS, ISSUER } });
+    onTestFinished(() => project.close());
+    const outputs = {
+      functions_url: { value: project.functionsUrl },
+      gateway_url: { value: project.gatewayUrl },
+      function_ids: { value: { 'smart-home-unlink': 'smart-home-unlink', 'token-authorize': 'token-authorize' } },
+      public_functions: { value: ['smart-home-unlink'] },
+    };
+    const token = await issueToken();
+
+    const args = ['--no-build', '--yes', '--', '--token-stdin'];
+    const { status, text } = await deploy({ ...withSqlite(), outputs }, args, {}, `${token}\n`);
+
+    expect(text).toContain('info the token was accepted, then unlinked, then refused');
+    expect(text).toContain('== Deployed, and every smoke call was answered as expected.');
+    expect(text).not.toContain(token);
+    expect(status).toBe(0);
+  });
+
+  test('takes no token on its standard input where the answer would stand there', async () => {
+    const { status, calls, stderr } = await deploy(withSqlite(), ['--no-build', '--', '--token-stdin'], {}, 'yes\n');
+
+    expect(stderr).toMatch(/^deploy: With -- --token-stdin, standard input holds the token and no answer: --yes must/);
+    expect(calls).toEqual([]);
+    expect(status).toBe(2);
   });
 
   test('migrates what is there already, then applies the plan that was shown', async () => {

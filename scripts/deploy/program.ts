@@ -6,10 +6,16 @@ import { StepFailure } from './step-failure.ts';
 /**
  * Runs a program to its end, what it prints going where ours goes.
  *
+ * @param stdin `inherit` gives it our standard input; it has none if not given.
  * @throws {StepFailure} With its exit status, where that is not 0.
  */
-export async function runProgram(name: string, command: string, args: readonly string[]): Promise<void> {
-  await run(name, command, args, 'inherit');
+export async function runProgram(
+  name: string,
+  command: string,
+  args: readonly string[],
+  stdin: 'ignore' | 'inherit' = 'ignore',
+): Promise<void> {
+  await run(name, command, args, [stdin, 'inherit', 'inherit']);
 }
 
 /**
@@ -18,11 +24,11 @@ export async function runProgram(name: string, command: string, args: readonly s
  * @throws {StepFailure} With its exit status, where that is not 0.
  */
 export async function askProgram(name: string, command: string, args: readonly string[]): Promise<string> {
-  return await run(name, command, args, 'pipe');
+  return await run(name, command, args, ['ignore', 'pipe', 'inherit']);
 }
 
-async function run(name: string, command: string, args: readonly string[], stdout: 'inherit' | 'pipe') {
-  const child = spawn(command, args, { stdio: ['ignore', stdout, 'inherit'] });
+async function run(name: string, command: string, args: readonly string[], stdio: ('ignore' | 'inherit' | 'pipe')[]) {
+  const child = spawn(command, args, { stdio });
   // A terminal interrupts the program too. It ends in its own time, such as Terraform, which lets go of its lock first.
   const wait = () => {};
   process.on('SIGINT', wait);
