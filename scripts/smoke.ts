@@ -348,7 +348,8 @@ async function readToken(): Promise<string> {
 /** HTTP Basic of a client, from the environment: an argument would show its secret to every user of the machine. */
 function readClient(name: string): string | undefined {
   const client = process.env[name];
-  return client === undefined ? undefined : `Basic ${Buffer.from(client).toString('base64')}`;
+  // A CI job sets a secret that there is not to the empty string.
+  return client === undefined || client === '' ? undefined : `Basic ${Buffer.from(client).toString('base64')}`;
 }
 
 function isThisMachine(url: string): boolean {

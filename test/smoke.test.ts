@@ -506,6 +506,19 @@ describe('social-unlink', () => {
     expect(status).toBe(0);
   });
 
+  test('fails where an origin that is not listed may read the answer, or the script has another type', async () => {
+    const url = await startHttpServer((_request, response) => {
+      response.writeHead(204, { 'Access-Control-Allow-Origin': '*', 'Content-Type': 'text/html' }).end();
+    });
+
+    const { lines } = await smoke('--gateway-url', url, ...ONLY);
+
+    expect(lines).toContainEqual(
+      expect.stringMatching(/^FAIL social-unlink: .*an origin that is not listed: .* got 204$/),
+    );
+    expect(lines).toContainEqual(expect.stringMatching(/^FAIL social-unlink: GET \/ss_mi\.js: .* got 204$/));
+  });
+
   test('fails with an origin that should be listed, and takes it from the outputs', async () => {
     const { functionsUrl, gatewayUrl } = await start();
 
