@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { parse as parseYaml } from 'yaml';
 import * as z from 'zod';
 import { Clients } from '#shared/access-token/clients.ts';
 import { EncryptionKeys } from '#shared/encryption.ts';
@@ -17,6 +18,12 @@ function commandsAt(name: string): string {
   const lines = after.split('\n').slice(1);
   const end = lines.findIndex((line) => line !== '' && !line.startsWith('       '));
   return lines.slice(0, end).join('\n');
+}
+
+/** The workflow of the deploy job. */
+function deployJob(): string {
+  const [, after = ''] = document.split('<!-- yaml: deploy job -->\n\n```yaml\n');
+  return after.split('```')[0] ?? '';
 }
 
 describe('docs/deploy.md', () => {
@@ -44,6 +51,36 @@ describe('docs/deploy.md', () => {
     expect(EncryptionKeys.safeParse(values.get('ENCRYPTION_KEYS')).success).toBe(true);
     expect(Clients.parse(values.get('CLIENTS'))).toMatchObject([{ id: 'smart-home' }]);
     expect(stdout).toMatch(/^secret of the application smart-home: [0-9a-f]{64}\n$/);
+  });
+
+  test('the deploy job has its actions pinned, those of the CI at the same commits', () => {
+    const uses: readonly string[] = deployJob().match(/uses:.*/g) ?? [];
+    const workflow = readFileSync('.github/workflows/ci.yml', 'utf8').match(/uses:.*/g) ?? [];
+
+    expect(uses.filter((line) => !/^uses: [\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/.test(line))).toEqual([]);
+    expect(workflow.filter((line) => !uses.includes(line))).toEqual([]);
+    expect(parseYaml(deployJob())).toMatchObject({ permissions: { contents: 'read' } });
+  });
+
+  test('the deploy job gives the token on standard input, in no argument, and deploys without a question', () => {
+    const Step = z.object({ run: z.optional(z.string()), env: z.optional(z.record(z.string(), z.string())) });
+    const Workflow = z.object({ jobs: z.object({ deploy: z.object({ steps: z.array(Step) }) }) });
+    const { steps } = Workflow.parse(parseYaml(deployJob())).jobs.deploy;
+    const runs = steps.flatMap(({ run }) => run ?? []);
+    const { path: folder, remove } = createTemporaryFolder();
+    onTestFinished(remove);
+    writeFileSync(join(folder, 'npm'), `#!/bin/sh\necho "$*" > '${folder}/arguments'\ncat > '${folder}/input'\n`);
+    chmodSync(join(folder, 'npm'), 0o755);
+
+    const { status } = spawnSync('bash', ['--norc', '-eu', '-c', runs.at(-1) ?? ''], {
+      env: { PATH: `${folder}${delimiter}${process.env.PATH}`, SMOKE_TOKEN: 'token-of-a-test' },
+    });
+
+    expect(status).toBe(0);
+    expect(runs).toEqual(['npm ci', expect.stringContaining('npm run deploy')]);
+    expect(readFileSync(join(folder, 'arguments'), 'utf8')).toBe('run deploy -- --yes -- --token-stdin\n');
+    expect(readFileSync(join(folder, 'input'), 'utf8')).toBe('token-of-a-test');
+    expect(steps.at(-1)?.env?.SMOKE_TOKEN).toMatch(/^\$\{\{ secrets\.SMOKE_TOKEN \}\}$/);
   });
 
   test('the table of profiles is what functions.yaml says', async () => {
