@@ -47,6 +47,16 @@ export class Misconfigured extends Failure {
   }
 }
 
+/** More is asked for than a caller whom nobody knows may have. The caller is told to come again; it is no fault of ours. */
+export class LimitReached extends Failure {
+  readonly isLimit = true;
+
+  /** @param what Of what there is too much, and how much is allowed. */
+  constructor(what: string) {
+    super('temporarily_unavailable', `limit: ${what}`);
+  }
+}
+
 /** What is wrong with a store: the closed list that tells an operator where to look. */
 export type StoreFault =
   | 'busy' // locked by another writer, throttled, too many connections, a transaction that lost a race

@@ -1,3 +1,4 @@
+import { createInactiveLimit } from '#shared/access-token/inactive-tokens.ts';
 import { AuthorizeEnvironment, openAuthorizePorts } from '#shared/access-token/open-ports.ts';
 import { type OutgoingResponse, send } from '#shared/outgoing/send.ts';
 import { defineFunction } from '#shared/runtime/define-function.ts';
@@ -51,6 +52,7 @@ export const handler = defineFunction({
   ports: (settings, platform) => ({
     ...openAuthorizePorts(settings, platform),
     settings,
+    inactiveLimit: createInactiveLimit(),
     upstream: openUpstream(settings, platform),
     fulfilment: settings,
     send,

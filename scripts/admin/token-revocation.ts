@@ -3,9 +3,9 @@ import type { AuthorizePorts } from '#shared/access-token/authorize.ts';
 import { type IdentifiedToken, identifyToken } from '#shared/access-token/identify.ts';
 import { AuthorizeEnvironment, openAuthorizePorts } from '#shared/access-token/open-ports.ts';
 import { tokenField } from '#shared/access-token/revoke-token.ts';
-import type { Verification } from '#shared/access-token/verify.ts';
+import type { Verification, VerifiedToken } from '#shared/access-token/verify.ts';
 import { retryWhileUnavailable } from '#shared/databases/retry.ts';
-import { CallerError, isStoreUnavailable } from '#shared/errors.ts';
+import { isStoreUnavailable } from '#shared/errors.ts';
 import { LOCAL_PLATFORM } from '#shared/platform.ts';
 import type { Settings } from '#shared/settings.ts';
 import { keptUntil, MaxTokenLifetime } from '#shared/token-revocation/lifetime.ts';
@@ -229,7 +229,7 @@ async function revokeToken(
   ] as const;
   await confirm(`Revokes a token.\n\n${formatRows(rows)}\n`, yes);
 
-  const expiresAt = verification.status === 'verified' ? verification.token.expiresAt : undefined;
+  const known: Partial<VerifiedToken> = verification.status === 'verified' ? verification.token : {};
   return await record(ports, {
     rows,
     fields: { store, ...knownFields(verification) },
@@ -237,7 +237,8 @@ async function revokeToken(
       tokenIds,
       grants,
       cutOffs: [],
-      expiresAt: keptUntil(nowS, settings.MAX_TOKEN_LIFETIME_S, expiresAt),
+      expiresAt: keptUntil(nowS, settings.MAX_TOKEN_LIFETIME_S, known),
+      ...(grants.length > 0 && known.grantLifetimeS !== undefined && { grantsExpireAt: nowS + known.grantLifetimeS }),
       presented,
     }),
   });
@@ -390,12 +391,9 @@ async function readToken(
 }
 
 function tokenOf(text: string): string {
-  try {
-    return tokenField({ token: text });
-  } catch (error) {
-    if (!(error instanceof CallerError)) throw error;
-    throw new UsageError('Standard input must hold one token, 1 to 8192 visible ASCII characters, without "Bearer".');
-  }
+  const token = text === '' ? undefined : tokenField({ token: text });
+  if (token !== undefined) return token;
+  throw new UsageError('Standard input must hold one token, 1 to 8192 visible ASCII characters, without "Bearer".');
 }
 
 /** What is known of a token, for people. */
@@ -406,7 +404,7 @@ function knownRows(verification: Known): readonly (readonly [string, string | un
   return [
     ['verified', 'yes'],
     ['issuer', issuer],
-    ['subject', subject],
+    ['subject', subject ?? 'not named'],
     ['client', client ?? 'not named'],
     ['grant', grant === undefined ? 'not named' : 'named'],
     ['issued at', issuedAt === undefined ? 'not said' : formatTime(issuedAt)],
@@ -416,6 +414,7 @@ function knownRows(verification: Known): readonly (readonly [string, string | un
 
 const NOT_VERIFIED = {
   inactive: () => 'no, its issuer calls it inactive',
+  refresh: () => 'no, it is a refresh token',
   refused: (verification: Known) =>
     `no${verification.status === 'refused' ? ` (${verification.reason})` : ''}; functions refuse it as it is`,
   unverified: () => 'no, ISSUERS is not set',

@@ -36,23 +36,36 @@ export const LABELS = {
   first: ['true', 'false'],
   provider: 'configured',
   reason: namesOf<
-    RefusalReason | 'missing' | 'inactive' | 'sender_constrained' | `revoked_by_${'token' | 'grant' | 'cut_off'}`
+    | RefusalReason
+    | 'missing'
+    | 'inactive'
+    | 'no_user'
+    | 'sender_constrained'
+    | 'too_old'
+    | `revoked_by_${'token' | 'grant' | 'cut_off'}`
   >({
     algorithm_not_allowed: true,
     bad_claims: true,
     bad_signature: true,
     expired: true,
+    id_token: true,
     inactive: true,
     malformed: true,
     missing: true,
+    no_user: true,
     not_yet_valid: true,
+    refresh_token: true,
     revoked_by_cut_off: true,
     revoked_by_grant: true,
     revoked_by_token: true,
+    row_rule: true,
     sender_constrained: true,
+    too_old: true,
     unknown_issuer: true,
+    unmarked: true,
     unusable_key: true,
     wrong_audience: true,
+    wrong_client: true,
     wrong_type: true,
   }),
   store_fault: namesOf<StoreFault>({

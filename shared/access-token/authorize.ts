@@ -56,7 +56,7 @@ export async function verifyUnrevoked(
   const verification = await verify(token, { timeoutMs: remainingMs(), traceparent });
   const { presented, tokenIds, subjectRef } = identifyToken(token, verification, peppers);
   note({ token_id: tokenIds[0], ...(subjectRef !== undefined && { subject_ref: subjectRef }) });
-  if (verification.status === 'refused' || verification.status === 'inactive') {
+  if (verification.status !== 'verified' && verification.status !== 'unverified') {
     note({ reason: verification.status === 'refused' ? verification.reason : 'inactive' });
     return undefined;
   }

@@ -37,7 +37,9 @@ export function authenticateClient(
   fields: JsonObject,
   clients: readonly Client[],
 ): Client {
-  const { client_id: id, client_secret: secret } = fields;
+  // A parameter without a value counts as omitted (RFC 6749, section 3.1).
+  const id = fields.client_id === '' ? undefined : fields.client_id;
+  const secret = fields.client_secret === '' ? undefined : fields.client_secret;
   const inBody = typeof id === 'string' && typeof secret === 'string' ? [{ id, secret }] : [];
   if (authorization !== undefined && secret !== undefined) {
     throw new CallerError('invalid_request', 'The client authenticates in more than one way.');

@@ -26,7 +26,7 @@ const identified = new WeakMap<VerifiedToken, { token: string; peppers: readonly
 
 /** All that a token goes by in the revocation store: by itself, and by what was verified of it. */
 export function identifyToken(token: string, verification: Verification, peppers: readonly Pepper[]): IdentifiedToken {
-  if (verification.status !== 'verified') {
+  if (verification.status !== 'verified' && verification.status !== 'refresh') {
     const ids = [verification.status === 'inactive' ? textIds(token, peppers) : tokenIds(token, peppers)];
     return { presented: { tokenIds: all(ids), grants: [], cutOffKeys: [] }, tokenIds: current(ids), grants: [] };
   }
@@ -44,22 +44,24 @@ function identifyVerified(
 ): IdentifiedToken {
   const ids = [tokenIds(token, peppers)];
   if (jwtId !== undefined) ids.push(jwtIds(issuer, jwtId, peppers));
-  const grants = grant === undefined ? [] : [grantIds(issuer, grant, peppers)];
-  const linkCutOff = cutOffKeys({ issuer, link: [subject, client ?? null] }, peppers);
-  const subjectCutOff = cutOffKeys({ issuer, subject }, peppers);
-  const widerCutOffs = [subjectCutOff, ...(client === undefined ? [] : [cutOffKeys({ issuer, client }, peppers)])];
+  const grants = grant === undefined ? [] : [grantIds({ issuer, ...grant, subject }, peppers)];
+  // A token that names no user belongs to no link, and to no user's cut-off.
+  const linkCutOff =
+    subject === undefined ? undefined : cutOffKeys({ issuer, link: [subject, client ?? null] }, peppers);
+  const subjectCutOff = subject === undefined ? undefined : cutOffKeys({ issuer, subject }, peppers);
+  const clientCutOff = client === undefined ? undefined : cutOffKeys({ issuer, client }, peppers);
   return {
     presented: {
       // Also as it may have been recorded when its issuer would not vouch for it.
       tokenIds: [...new Set(all([...ids, textIds(token, peppers)]))],
       grants: all(grants),
-      cutOffKeys: all([linkCutOff, ...widerCutOffs]),
+      cutOffKeys: all([linkCutOff, subjectCutOff, clientCutOff].filter((key) => key !== undefined)),
       issuedAt,
     },
     tokenIds: current(ids),
     grants: current(grants),
-    linkCutOff: linkCutOff.current,
-    subjectRef: subjectCutOff.current,
+    linkCutOff: linkCutOff?.current,
+    subjectRef: subjectCutOff?.current,
   };
 }
 

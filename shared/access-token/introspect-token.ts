@@ -2,6 +2,7 @@ import type { JsonObject } from '../json.ts';
 import { type AuthorizePorts, type AuthorizeRequest, verifyUnrevoked } from './authorize.ts';
 import { authenticateClient, type Client } from './clients.ts';
 import { tokenField } from './revoke-token.ts';
+import type { VerifiedToken } from './verify.ts';
 
 /** With this scope in `CLIENTS` a client is a resource server, and may ask about the tokens of others. */
 const INTROSPECT_SCOPE = 'introspect';
@@ -29,15 +30,33 @@ export async function introspectToken(
 ): Promise<JsonObject & { active: boolean }> {
   const client = authenticateClient(request.authorization, request.fields, ports.clients);
   request.note({ client_id: client.id });
-  const verification = await verifyUnrevoked(tokenField(request.fields), request, ports);
+  const token = tokenField(request.fields);
+  if (token === undefined) {
+    request.note({ reason: 'malformed' });
+    return { active: false };
+  }
+  const verification = await verifyUnrevoked(token, request, ports);
   if (verification?.status !== 'verified') return { active: false };
-  const { claims, client: tokenClient } = verification.token;
+  const { client: tokenClient } = verification.token;
   // RFC 7662, section 4: a client that is no resource server learns of its own tokens alone.
   if (tokenClient !== client.id && !client.scopes.includes(INTROSPECT_SCOPE)) return { active: false };
+  return describe(verification.token);
+}
+
+/** What is told of a token: its own members, those that RFC 7662, section 2.2, defines in the form that it defines. */
+function describe(token: VerifiedToken): JsonObject & { active: true } {
+  const { issuer, subject, client, scopes, issuedAt, expiresAt, claims } = token;
+  const { sub: _sub, scope: _scope, ...others } = claims;
+  const words = scopes.filter((scope) => scope !== '');
   return {
-    token_type: 'Bearer',
-    ...(tokenClient !== undefined && { client_id: tokenClient }),
-    ...claims,
+    ...others,
     active: true,
+    token_type: 'Bearer',
+    iss: issuer,
+    ...(subject !== undefined && { sub: subject }),
+    ...(client !== undefined && { client_id: client }),
+    ...(words.length > 0 && { scope: words.join(' ') }),
+    ...(issuedAt !== undefined && { iat: issuedAt }),
+    ...(expiresAt !== undefined && { exp: expiresAt }),
   };
 }

@@ -1,9 +1,12 @@
 import { hash } from 'node:crypto';
+import type { JsonObject } from '../json.ts';
 import { basicAuthorization, jsonObjectOf } from '../outgoing/json.ts';
 import { OutgoingFailure } from '../outgoing/send.ts';
-import { CLOCK_SKEW_S, readClaims } from './claims.ts';
+import { jwtSigningInput } from '../token-revocation/token-id.ts';
+import { CLOCK_SKEW_S, presentMembers, readAccessToken, readRefreshToken } from './claims.ts';
 import type { EndpointClient, Issuer } from './issuers.ts';
-import type { IssuerSettings, Verification, VerifyAccessToken, VerifyOptions } from './verify.ts';
+import { kindOfActive } from './token-kind.ts';
+import type { IssuerSettings, RefusalReason, Verification, VerifyAccessToken, VerifyOptions } from './verify.ts';
 
 /** How long an issuer's "active" is believed, in milliseconds. A revocation is never kept back by it. */
 const MAX_AGE_MS = 30_000;
@@ -11,13 +14,15 @@ const MAX_KEPT = 1000;
 
 /** Verifies tokens by asking the issuer's introspection endpoint (RFC 7662). */
 export function createIntrospectionVerifier(
-  { issuer, audience }: Pick<Issuer, 'issuer' | 'audience'>,
+  row: Issuer,
   { endpoint, client_id, client_secret }: EndpointClient,
-  { grantClaim, send, now }: IssuerSettings,
+  { send, now, monotonic }: IssuerSettings,
 ): VerifyAccessToken {
-  const kept = new Map<string, { verification: Verification; until: number }>();
+  const kept = new Map<string, { verification: Verification; keptAt: number; expiresAtMs: number }>();
 
-  async function ask(token: string, { timeoutMs, traceparent }: VerifyOptions): Promise<Verification> {
+  async function ask(token: string, options: VerifyOptions): Promise<Verification> {
+    const { timeoutMs, traceparent, refreshTokens } = options;
+    const hint = refreshTokens === undefined ? 'access_token' : refreshTokens.hint;
     const response = await send({
       method: 'POST',
       url: endpoint,
@@ -26,7 +31,7 @@ export function createIntrospectionVerifier(
         Authorization: basicAuthorization(client_id, client_secret),
         'Content-Type': 'application/x-www-form-urlencoded',
       },
-      body: new URLSearchParams({ token }).toString(),
+      body: new URLSearchParams({ token, ...(hint !== undefined && { token_type_hint: hint }) }).toString(),
       timeoutMs,
       traceparent,
     });
@@ -35,26 +40,20 @@ export function createIntrospectionVerifier(
     if (response.status === 400 && answer.error === 'unsupported_token_type') return { status: 'inactive' };
     // Anything else, and any "active" but the boolean (RFC 7662, section 2.2), says nothing of the token.
     if (response.status !== 200 || typeof answer.active !== 'boolean') throw new OutgoingFailure('malformed');
-    return read(answer);
+    return answer.active ? judge(token, presentMembers(answer), row, options) : { status: 'inactive' };
   }
 
-  function read(claims: Record<string, unknown>): Verification {
-    if (claims.active !== true) return { status: 'inactive' };
-    if (claims.iss !== undefined && claims.iss !== issuer) return { status: 'refused', reason: 'unknown_issuer' };
-    if (!isMeantFor(audience, claims.aud)) return { status: 'refused', reason: 'wrong_audience' };
-    // Some servers introspect refresh tokens too.
-    if (!isAccessTokenType(claims.token_type)) return { status: 'refused', reason: 'wrong_type' };
-    // A token that names no subject speaks for its client alone.
-    const verified = readClaims({ sub: claims.client_id, ...claims }, issuer, grantClaim);
-    return verified === undefined
-      ? { status: 'refused', reason: 'bad_claims' }
-      : { status: 'verified', token: verified };
+  /** What was said of a token, while that is believed. */
+  function recall(key: string, { refreshTokens }: VerifyOptions): Verification | undefined {
+    const known = refreshTokens === undefined ? kept.get(key) : undefined;
+    if (known === undefined || monotonic() - known.keptAt >= MAX_AGE_MS || now() >= known.expiresAtMs) return undefined;
+    return known.verification;
   }
 
   return async (token, options) => {
     const key = hash('sha256', token, 'base64');
-    const known = kept.get(key);
-    if (known !== undefined && known.until > now()) return known.verification;
+    const known = recall(key, options);
+    if (known !== undefined) return known;
     kept.delete(key);
 
     const verification = await ask(token, options);
@@ -62,20 +61,30 @@ export function createIntrospectionVerifier(
     const expiresAtMs = (verification.token.expiresAt ?? Number.POSITIVE_INFINITY) * 1000;
     // Its issuer has just called it active: at an unlink that is enough, and else our clock may be a little ahead.
     if (!options.atAnyTime && expiresAtMs + CLOCK_SKEW_S * 1000 <= now()) return { status: 'inactive' };
+    if (options.refreshTokens !== undefined) return verification;
     if (kept.size >= MAX_KEPT) kept.delete(kept.keys().next().value ?? '');
-    kept.set(key, { verification, until: Math.min(expiresAtMs, now() + MAX_AGE_MS) });
+    kept.set(key, { verification, keptAt: monotonic(), expiresAtMs });
     return verification;
   };
 }
 
-/** Whether a token is for us; any is where `ISSUERS` names no audience, as for a server that does not tell. */
-function isMeantFor(audience: string | string[] | undefined, claimed: unknown): boolean {
-  if (audience === undefined) return true;
-  const ours = [audience].flat();
-  return [claimed].flat().some((one) => typeof one === 'string' && ours.includes(one));
+/** What a token comes to that its issuer calls active. */
+function judge(token: string, answer: JsonObject, row: Issuer, { refreshTokens }: VerifyOptions): Verification {
+  if (answer.iss !== undefined && answer.iss !== row.issuer) return refused('unknown_issuer');
+  const kind = kindOfActive(token, answer, row);
+  if (kind === 'refresh' || kind === 'unsaid') {
+    if (refreshTokens !== undefined) return readRefreshToken(answer, row);
+    return refused(kind === 'refresh' ? 'refresh_token' : 'unmarked');
+  }
+  if (kind !== 'access') return refused(kind);
+  return beginsRight(token, row) ? readAccessToken(answer, row) : refused('row_rule');
 }
 
-/** A server need not say of what type a token is (RFC 7662, section 2.2). */
-function isAccessTokenType(type: unknown): boolean {
-  return type === undefined || (typeof type === 'string' && /^(bearer|dpop)$/i.test(type));
+/** Whether an opaque token begins as the row says that access tokens do. */
+function beginsRight(token: string, { prefix }: Issuer): boolean {
+  return prefix === undefined || jwtSigningInput(token) !== undefined || token.startsWith(prefix);
+}
+
+function refused(reason: RefusalReason): Verification {
+  return { status: 'refused', reason };
 }

@@ -9,22 +9,28 @@ import { cutOffKeys } from '../token-revocation/token-id.ts';
 
 const Scope = z.string().check(z.regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,255}$/));
 
-/** The scopes of the Blitz API, and what this deployment calls them. */
-const ScopeNames = z.strictObject({
-  blitz_api_ufa: z._default(Scope, 'blitz_api_ufa'),
-  blitz_api_sys_ufa: z._default(Scope, 'blitz_api_sys_ufa'),
-  blitz_api_ufa_chg: z._default(Scope, 'blitz_api_ufa_chg'),
-  blitz_api_sys_ufa_chg: z._default(Scope, 'blitz_api_sys_ufa_chg'),
-});
+/** The scopes of the Blitz API, and what this deployment calls them: each by a name of its own. */
+const ScopeNames = z
+  .strictObject({
+    blitz_api_ufa: z._default(Scope, 'blitz_api_ufa'),
+    blitz_api_sys_ufa: z._default(Scope, 'blitz_api_sys_ufa'),
+    blitz_api_ufa_chg: z._default(Scope, 'blitz_api_ufa_chg'),
+    blitz_api_sys_ufa_chg: z._default(Scope, 'blitz_api_sys_ufa_chg'),
+  })
+  .check(z.refine((names) => new Set(Object.values(names)).size === Object.keys(names).length));
 export type ScopeNames = z.output<typeof ScopeNames>;
 
 /** The settings of who may see and change links. */
 export const CallerEnvironment = {
   /** The one issuer of `ISSUERS` whose subjects and scopes count. */
   ISSUER: z.string('must be set: the issuer of ISSUERS whose subjects have links'),
-  SCOPE_NAMES: jsonText('must be JSON: {"blitz_api_ufa": "the name that stands for it", …}', ScopeNames, {
-    text: '{}',
-  }),
+  SCOPE_NAMES: jsonText(
+    'must be JSON: {"blitz_api_ufa": "the name that stands for it", …}, each name once',
+    ScopeNames,
+    {
+      text: '{}',
+    },
+  ),
 };
 
 /** What knowing a caller needs. */
@@ -62,8 +68,8 @@ export interface Caller {
 export type Permission = 'read' | 'change';
 
 /**
- * Who calls: by an access token of our issuer, or as an application of `CLIENTS`. An access token is an application's
- * own when its subject is its client (RFC 9068, section 2.2); no scope makes a user's token one.
+ * Who calls: by an access token of our issuer, or as an application of `CLIENTS`. A token that names no user is an
+ * application's own only where the issuer's row declares it (`client_tokens`); no scope makes a user's token one.
  *
  * @throws {CallerError} `invalid_token`, `invalid_client`
  * @throws {Failure} It cannot be said.
@@ -79,9 +85,13 @@ export async function identifyCaller(request: CallerRequest, ports: CallerPorts)
   if (verification?.status !== 'verified' || verification.token.issuer !== ports.issuer) {
     throw new CallerError('invalid_token', 'The token is not valid here, or it is revoked.');
   }
-  const { subject, client, scopes, claims } = verification.token;
+  const { subject, isApplication, client, scopes, claims } = verification.token;
   if (client !== undefined) note({ client_id: client });
-  if (subject === client) return { subject: undefined, client, actor: `client:${client}`, scopes, claims };
+  if (isApplication) return { subject: undefined, client, actor: `client:${client}`, scopes, claims };
+  if (subject === undefined) {
+    note({ reason: 'no_user' });
+    throw new CallerError('invalid_token', 'The token names no user.');
+  }
   return { subject, client, actor: `subject:${subject}`, scopes, claims };
 }
 

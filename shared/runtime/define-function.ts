@@ -37,7 +37,9 @@ export function defineFunction<Asked extends Variables, Ports>(definition: Funct
       return errorAnswer(error, definition);
     }
     const code = isFailure(error) ? error.code : 'server_error';
-    invocation.end({ outcome: 'error', code, error });
+    // A limit that holds is no failure: a stranger must not make the alerts of failures ring.
+    const outcome = isFailure(error) && 'isLimit' in error ? 'denied' : 'error';
+    invocation.end({ outcome, code, error });
     return errorAnswer(code, definition);
   }
 

@@ -1,18 +1,22 @@
 import * as z from 'zod/mini';
 import { bearerToken } from '../access-token/bearer.ts';
-import { type IdentifiedToken, identifyToken } from '../access-token/identify.ts';
-import type { Verification, VerifyAccessToken } from '../access-token/verify.ts';
+import { identifyToken } from '../access-token/identify.ts';
+import { countInactive } from '../access-token/inactive-tokens.ts';
+import { reachOf, revocationOf } from '../access-token/revocation-of.ts';
+import type { VerifiedToken, VerifyAccessToken } from '../access-token/verify.ts';
 import { retryWhileUnavailable } from '../databases/retry.ts';
 import { CallerError } from '../errors.ts';
+import type { HourlyLimit } from '../hourly-limit.ts';
 import type { Settings } from '../settings.ts';
-import { INACTIVE_LIFETIME_S, keptUntil, MaxTokenLifetime } from '../token-revocation/lifetime.ts';
-import { type CutOff, logRevocation, type Revocation, type TokenRevocationStore } from '../token-revocation/store.ts';
-import type { Pepper } from '../token-revocation/token-id.ts';
+import { InactiveTokenLifetime, isTooOld, MaxTokenLifetime } from '../token-revocation/lifetime.ts';
+import { logRevocation, type TokenRevocationStore } from '../token-revocation/store.ts';
+import { type Pepper, textIds } from '../token-revocation/token-id.ts';
 import { planUpstreamRevocation, tryUpstreamRevocation, type UpstreamPorts } from './upstream.ts';
 
 /** How far an unlink reaches. */
 export const UnlinkEnvironment = {
   MAX_TOKEN_LIFETIME_S: MaxTokenLifetime,
+  INACTIVE_TOKEN_LIFETIME_S: InactiveTokenLifetime,
   /** `client`: an unlink ends all links of the subject at the client, not only the grant of the token. */
   UNLINK_CUTOFF: z.optional(z.literal('client', 'must be client or unset')),
 };
@@ -23,6 +27,7 @@ export interface UnlinkPorts {
   readonly revocations: TokenRevocationStore;
   readonly peppers: readonly Pepper[];
   readonly settings: Settings<typeof UnlinkEnvironment>;
+  readonly inactiveLimit: HourlyLimit;
   /** Where the token is revoked too. */
   readonly upstream?: UpstreamPorts | undefined;
   readonly now?: () => number;
@@ -62,14 +67,21 @@ export async function unlink(request: UnlinkRequest, ports: UnlinkPorts): Promis
     throw new CallerError('invalid_token', 'The token is not an access token of a known issuer.');
   }
   const nowS = Math.floor((ports.now ?? Date.now)() / 1000);
+  if (verification.status === 'verified') noteTimes(verification.token, nowS, request, ports);
+  countInactive(verification, ports.inactiveLimit, request);
   const identified = identifyToken(token, verification, ports.peppers);
   if (identified.subjectRef !== undefined) request.note({ subject_ref: identified.subjectRef });
-  const revocation = revocationOf(identified, verification, nowS, ports);
-  const reached = reachOf(revocation);
+  const revocation = revocationOf(identified, verification, {
+    endsLink: identified.grants.length === 0 || ports.settings.UNLINK_CUTOFF === 'client',
+    nowS,
+    settings: ports.settings,
+  });
+  const reached = reachOf(revocation) ?? ['access_token_only'];
   request.note({ token_id: revocation.tokenIds[0], revocation: logRevocation(revocation, nowS) });
 
-  const tokenId = revocation.tokenIds[0] ?? '';
-  const job = ports.upstream && (await planUpstreamRevocation(token, tokenId, request, ports.upstream));
+  const isVerified = verification.status === 'verified';
+  const tokenId = isVerified ? (revocation.tokenIds[0] ?? '') : textIds(token, ports.peppers).current;
+  const job = ports.upstream && (await planUpstreamRevocation({ token, tokenId, isVerified }, request, ports.upstream));
   const { first, at } = await retryWhileUnavailable(request.remainingMs(), (timeoutMs) =>
     ports.revocations.revoke(revocation, timeoutMs),
   );
@@ -86,35 +98,16 @@ export async function unlink(request: UnlinkRequest, ports: UnlinkPorts): Promis
   else request.warn({ upstream });
 }
 
-/** What a revocation ends besides the token. */
-function reachOf({ grants, cutOffs }: Revocation): string[] {
-  if (grants.length + cutOffs.length === 0) return ['access_token_only'];
-  return [...(grants.length > 0 ? ['grant'] : []), ...(cutOffs.length > 0 ? ['cut_off'] : [])];
-}
-
-/** All that the token's end takes with it, in one atomic write. */
-function revocationOf(
-  { tokenIds, grants, linkCutOff, presented }: IdentifiedToken,
-  verification: Exclude<Verification, { status: 'refused' }>,
-  nowS: number,
-  { settings }: UnlinkPorts,
-): Revocation {
-  if (verification.status !== 'verified') {
-    const lifetimeS = verification.status === 'inactive' ? INACTIVE_LIFETIME_S : settings.MAX_TOKEN_LIFETIME_S;
-    return { tokenIds, grants, cutOffs: [], expiresAt: nowS + lifetimeS, presented };
+/**
+ * Refuses a token that could end a link made since, and tells of an issuer whose clock is ahead.
+ *
+ * @throws {CallerError} `invalid_token`
+ */
+function noteTimes(token: VerifiedToken, nowS: number, { note }: UnlinkRequest, { settings }: UnlinkPorts): void {
+  if (isTooOld(nowS, settings.MAX_TOKEN_LIFETIME_S, token)) {
+    note({ reason: 'too_old' });
+    throw new CallerError('invalid_token', 'The token expired longer ago than revocations are kept.');
   }
-  const { issuedAt, expiresAt } = verification.token;
-  // A token that does not say when it was issued counts as older than every cut-off: it writes none, or the next
-  // link's tokens of the same kind would be born revoked.
-  const endsLink = issuedAt !== undefined && (grants.length === 0 || settings.UNLINK_CUTOFF === 'client');
-  const cutOffs: CutOff[] =
-    // An issuer's clock that is ahead of ours saves nothing.
-    endsLink && linkCutOff !== undefined ? [{ key: linkCutOff, issuedUpTo: Math.max(nowS, issuedAt) }] : [];
-  return {
-    tokenIds,
-    grants,
-    cutOffs,
-    expiresAt: keptUntil(nowS, settings.MAX_TOKEN_LIFETIME_S, expiresAt),
-    presented,
-  };
+  const { issuedAt = 0 } = token;
+  if (issuedAt > nowS) note({ iat_ahead_s: issuedAt - nowS });
 }

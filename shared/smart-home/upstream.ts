@@ -11,6 +11,7 @@ import type { Outbox, OwnedJob } from '../outbox/outbox.ts';
 import { send } from '../outgoing/send.ts';
 import type { Platform } from '../platform.ts';
 import type { Settings } from '../settings.ts';
+import { canonicalSpelling } from '../token-revocation/token-id.ts';
 import { UpstreamEnvironment } from './upstream-environment.ts';
 
 /** What revoking a token upstream is told. */
@@ -47,6 +48,14 @@ export interface UpstreamPorts extends AttemptPorts {
   readonly encryptionKeys: readonly EncryptionKey[];
 }
 
+/** The token that is to be revoked upstream. */
+interface PresentedUpstream {
+  readonly token: string;
+  /** The id of the token here: of one that nobody vouched for, of its very text, so that it is in no other's way. */
+  readonly tokenId: string;
+  readonly isVerified: boolean;
+}
+
 /** How long a try in the call may take, in milliseconds: who called us does not wait long. */
 const INLINE_ATTEMPT_MS = 1500;
 /** How long such a try has the job to itself, in milliseconds. */
@@ -68,8 +77,7 @@ interface UpstreamRequest {
  * @throws {StoreUnavailable}
  */
 export async function planUpstreamRevocation(
-  token: string,
-  tokenId: string,
+  { token, tokenId, isVerified }: PresentedUpstream,
   { requestId, traceparent, remainingMs }: UpstreamRequest,
   { outbox, encryptionKeys, now = Date.now }: UpstreamPorts,
 ): Promise<OwnedJob | undefined> {
@@ -79,7 +87,8 @@ export async function planUpstreamRevocation(
     id,
     kind: 'upstream-revocation' as const,
     details: traceparent === undefined ? {} : { traceparent },
-    secret: seal(token, id, encryptionKeys),
+    // As the server wrote it: which of the spellings that verify came first must not decide what the server is told.
+    secret: seal(isVerified ? canonicalSpelling(token) : token, id, encryptionKeys),
     boundTo: id,
     requestId,
   };

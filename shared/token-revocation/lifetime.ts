@@ -7,16 +7,45 @@ export const MaxTokenLifetime = parsedText(
   { text: '34560000' },
 );
 
-/** How long a token is kept, in seconds, that its issuer calls inactive: longer than anybody may believe an older "active". */
-export const INACTIVE_LIFETIME_S = 3600;
+/**
+ * `INACTIVE_TOKEN_LIFETIME_S`: how long a token is kept that its issuer calls inactive, in seconds; a day if not set.
+ * Longer than anybody may believe an older "active".
+ */
+export const InactiveTokenLifetime = parsedText(
+  'must be a whole number of seconds, at least 60',
+  (text) => (/^[1-9]\d{1,9}$/.test(text) && Number(text) >= 60 ? Number(text) : undefined),
+  { text: '86400' },
+);
 
 /** What is added to the expiry of a token for the clocks of those who check it. */
 const CLOCK_SKEW_S = 300;
 
+/** What is known of how long a token lives: whole seconds since the epoch. */
+interface TokenTimes {
+  readonly issuedAt?: number | undefined;
+  readonly expiresAt?: number | undefined;
+}
+
 /**
- * Until when a revocation is kept: the longest that any token which it refuses can live. A token's own expiry makes it
- * longer, never shorter. All in seconds.
+ * Until when a revocation is kept: as long as any token that it refuses can live, counted from the revocation or from
+ * the token's own expiry, whichever is later. So it is there for as long as {@link isTooOld} lets the token be presented.
+ * All in seconds.
  */
-export function keptUntil(nowS: number, maxTokenLifetimeS: number, tokenExpiresAt = 0): number {
-  return Math.max(nowS + maxTokenLifetimeS, tokenExpiresAt + CLOCK_SKEW_S);
+export function keptUntil(nowS: number, maxTokenLifetimeS: number, times: TokenTimes = {}): number {
+  return Math.max(nowS, endOf(times, maxTokenLifetimeS) + CLOCK_SKEW_S) + maxTokenLifetimeS;
+}
+
+/**
+ * Whether a token has expired so long ago that its revocation need not be kept any more: nobody can say whether it was
+ * unlinked before, and a link made anew must not end by it. One that says neither when it was issued nor when it expires
+ * never is.
+ */
+export function isTooOld(nowS: number, maxTokenLifetimeS: number, times: TokenTimes): boolean {
+  const end = endOf(times, maxTokenLifetimeS);
+  return end > 0 && end + maxTokenLifetimeS < nowS;
+}
+
+/** When a token ends; 0 where it does not say. */
+function endOf({ issuedAt, expiresAt }: TokenTimes, maxTokenLifetimeS: number): number {
+  return expiresAt ?? (issuedAt === undefined ? 0 : issuedAt + maxTokenLifetimeS);
 }

@@ -52,9 +52,20 @@ export function jwtIds(issuer: string, jwtId: string, peppers: readonly Pepper[]
   return keyedIds('jti', JSON.stringify([issuer, jwtId]), peppers);
 }
 
-/** The ids of a grant of an issuer. */
-export function grantIds(issuer: string, grant: string, peppers: readonly Pepper[]): KeyedIds {
-  return keyedIds('grant', JSON.stringify([issuer, grant]), peppers);
+/** What names a grant at an issuer: the claim, its value, and whose grant it is, where a token names a user. */
+export interface GrantName {
+  readonly issuer: string;
+  readonly claim: string;
+  readonly value: string;
+  readonly subject: string | undefined;
+}
+
+/**
+ * The ids of a grant. With its subject: what one user revokes is no other's, should two have one value. Without its
+ * client, which an opaque token may not name.
+ */
+export function grantIds({ issuer, claim, value, subject }: GrantName, peppers: readonly Pepper[]): KeyedIds {
+  return keyedIds('grant', JSON.stringify([issuer, claim, value, subject ?? null]), peppers);
 }
 
 /** What a cut-off can be of, always at one issuer. A link is a subject at a client, or at one that is not named. */
@@ -99,6 +110,17 @@ function keyedIds(
   );
   // A list of peppers is never empty (TokenPeppers).
   return { current: all[0] as string, all };
+}
+
+/**
+ * A token as its server wrote it: the signature of a JWT can be spelled in more than one way, all of which verify
+ * (base64url with bits that do not count).
+ */
+export function canonicalSpelling(token: string): string {
+  const signingInput = jwtSigningInput(token);
+  if (signingInput === undefined) return token;
+  const signature = Buffer.from(token.slice(signingInput.length + 1), 'base64url').toString('base64url');
+  return `${signingInput}.${signature}`;
 }
 
 /** What a JWT's signature covers (RFC 7515, section 5.2), or undefined when the token is not one. */

@@ -9,7 +9,7 @@ const PEPPERS = [pepper('k1')];
 
 const verified = () => ({
   status: 'verified' as const,
-  token: { issuer: 'https://auth.example', subject: 'user-1', client: 'skill', scopes: [], claims: {} },
+  token: { issuer: 'https://auth.example', subject: 'user-1', isApplication: false, client: 'skill', scopes: [], claims: {} },
 });
 
 test('a token goes by the same ids as long as the peppers are the same', () => {
@@ -38,13 +38,13 @@ test('peppers that have changed make other ids of the same token', () => {
 describe('what a token goes by', () => {
   const TWO = [pepper('k2'), pepper('k1')];
   const JWT = `${Buffer.from('{"alg":"RS256"}').toString('base64url')}.e30.c2ln`;
-  const FULL = { ...verified().token, grant: 'grant-1', jwtId: 'jwt-1', issuedAt: 7 };
+  const FULL = { ...verified().token, grant: { claim: 'grant_id', value: 'grant-1' }, jwtId: 'jwt-1', issuedAt: 7 };
   const identify = (token: string, more: Partial<VerifiedToken> = {}) =>
     identifyToken(token, { status: 'verified', token: { ...FULL, ...more } }, TWO);
 
   test('verified: itself, its jti, its grant and each cut-off, under every pepper; recorded under the newest', () => {
     const { issuer } = FULL;
-    const [ids, jtis, grants] = [tokenIds(JWT, TWO), jwtIds(issuer, 'jwt-1', TWO), grantIds(issuer, 'grant-1', TWO)];
+    const [ids, jtis, grants] = [tokenIds(JWT, TWO), jwtIds(issuer, 'jwt-1', TWO), grantIds({ issuer, claim: 'grant_id', value: 'grant-1', subject: 'user-1' }, TWO)];
     const link = cutOffKeys({ issuer, link: ['user-1', 'skill'] }, TWO);
     const [subject, client] = [
       cutOffKeys({ issuer, subject: 'user-1' }, TWO),
