@@ -77,11 +77,18 @@ export function createProviderClient(
   {
     send,
     now = Date.now,
+    monotonic = monotonicMs,
     random = randomBytes,
-  }: { readonly send: Send; readonly now?: () => number; readonly random?: (bytes: number) => Buffer },
+  }: {
+    readonly send: Send;
+    readonly now?: () => number;
+    /** Milliseconds on a clock that is never set. */
+    readonly monotonic?: () => number;
+    readonly random?: (bytes: number) => Buffer;
+  },
 ): ProviderClient {
   const { clientId, authentication, profile } = settings;
-  const findServer = createServerFinder(settings, { send, now });
+  const findServer = createServerFinder(settings, { send, monotonic });
   const loadExchange = once(async () =>
     (await import('./oauth-protocol.ts')).createCodeExchange(settings, { send, now, findServer }),
   );

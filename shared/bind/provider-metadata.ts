@@ -20,7 +20,7 @@ export type FindServer = (timeoutMs: number) => Promise<AuthorizationServer>;
  */
 export function createServerFinder(
   { protocol, issuer = '', authorizationEndpoint = '', tokenEndpoint = '' }: ProviderClientSettings,
-  { send, now }: { readonly send: Send; readonly now: () => number },
+  { send, monotonic }: { readonly send: Send; readonly monotonic: () => number },
 ): FindServer {
   if (protocol === 'oauth2') {
     // The library wants an issuer; where none is known, none is ever compared with it.
@@ -33,12 +33,12 @@ export function createServerFinder(
   }
   let kept: { readonly server: AuthorizationServer; readonly fetchedAt: number } | undefined;
   return async (timeoutMs) => {
-    if (kept !== undefined && now() - kept.fetchedAt < METADATA_MS) return kept.server;
+    if (kept !== undefined && monotonic() - kept.fetchedAt < METADATA_MS) return kept.server;
     const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
     const response = await send({ method: 'GET', url, headers: { Accept: 'application/json' }, timeoutMs });
     if (response.status !== 200) throw new OutgoingFailure('malformed');
     const server = readMetadata(jsonObjectOf(response), issuer);
-    kept = { server, fetchedAt: now() };
+    kept = { server, fetchedAt: monotonic() };
     return server;
   };
 }

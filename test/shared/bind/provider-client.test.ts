@@ -30,8 +30,10 @@ beforeEach(async () => {
   bind = createBinder(provider);
 });
 
-const clientOf = (settings: Partial<ProviderClientSettings> = {}, now = () => NOW_S * 1000) =>
-  createProviderClient(settingsOf(provider, settings), { send: provider.send, now });
+const clientOf = (
+  settings: Partial<ProviderClientSettings> = {},
+  clocks: Partial<Record<'now' | 'monotonic', () => number>> = {},
+) => createProviderClient(settingsOf(provider, settings), { send: provider.send, now: () => NOW_S * 1000, ...clocks });
 
 describe('an authorization request', () => {
   test('has the seed’s parameters in their order, and PKCE after them', async () => {
@@ -117,15 +119,17 @@ describe('discovery', () => {
     },
   );
 
-  test('is kept for an hour, a failure of it is not', async () => {
-    let nowS = NOW_S;
-    const client = clientOf({}, () => nowS * 1000);
+  test('is kept for an hour, whatever the wall clock is set to, a failure of it is not', async () => {
+    let nowS = 0;
+    let setTo = NOW_S;
+    const client = clientOf({}, { monotonic: () => nowS * 1000, now: () => setTo * 1000 });
     provider.answers['openid-configuration'] = (_request, response) => response.writeHead(503).end();
     await expect(client.authorize(request)).rejects.toMatchObject({ code: 'temporarily_unavailable' });
     provider.answers['openid-configuration'] = undefined;
 
     await client.authorize(request);
     nowS += 3599;
+    setTo += 86_400;
     await client.authorize(request);
     expect(provider.calls).toHaveLength(2);
 
