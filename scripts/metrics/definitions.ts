@@ -117,7 +117,11 @@ export const LABELS = {
     state_used: true,
     user_mismatch: true,
   }),
-  kind: namesOf<JobKind>({ 'grant-revocation': true, 'upstream-revocation': true }),
+  kind: namesOf<JobKind>({
+    'grant-revocation': true,
+    'upstream-revocation': true,
+    'unverified-upstream-revocation': true,
+  }),
   state: namesOf<JobState['state']>({ pending: true, set_aside: true, done: true, dead: true }),
   result: namesOf<keyof RunReport | UnbindResult>({
     done: true,

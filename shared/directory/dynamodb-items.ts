@@ -7,8 +7,8 @@
  *
  * Their attributes: `id`, the key; `w`, the call that wrote it; `d`, what it holds, as JSON, and `s`, what of that is
  * sealed; `x`, when it expires, in milliseconds, and `ttl`, the same for the server. Of a job also `o`, its place among
- * all by age, and its place in the index: `q`, its state, and `n`, when it is due while it is pending, else as `o`. Of a
- * link with an e-mail: `q`, its digest, and `n`, when it was made.
+ * all by age, and its place in the index: `q`, its state (one of two queues while it is pending), and `n`, when it is due
+ * while it is pending, else as `o`. Of a link with an e-mail: `q`, its digest, and `n`, when it was made.
  */
 import {
   type AccountLink,
@@ -21,7 +21,7 @@ import type { AuditRecord, StoredLink } from '../account-link/rules.ts';
 import { type AttributeValue, type Item, integerOf, keyPart, numberValue, timeToLive } from '../databases/dynamodb.ts';
 import type { Items } from '../databases/dynamodb-change.ts';
 import { StoreUnavailable } from '../errors.ts';
-import { SETTLED_JOB_MS } from '../outbox/outbox.ts';
+import { isUnverified, SETTLED_JOB_MS } from '../outbox/outbox.ts';
 import type { StoredJob } from '../outbox/stored-job.ts';
 import type { ThreepidBinding } from '../threepid/threepid-binding.ts';
 
@@ -232,12 +232,20 @@ export function jobIn(items: Items, key: string): StoredJob | undefined {
 export function jobEntry({ secret, ...job }: StoredJob): [key: string, Item] {
   const order = orderOf(job.createdAt, job.id);
   const item = {
-    ...{ d: json(job), o: { S: order }, q: { S: job.state } },
+    ...{ d: json(job), o: { S: order }, q: { S: queueOf(job) } },
     n: { S: job.state === 'pending' ? orderOf(job.dueAt, job.id) : order },
     ...(secret !== undefined && { s: { S: secret } }),
     ...(job.finishedAt !== undefined && expiry(job.finishedAt + SETTLED_JOB_MS)),
   };
   return [jobKey(job.id), item];
+}
+
+/** The queues of the pending jobs in the index, in the order in which they are claimed. */
+export const PENDING_QUEUES = ['pending', 'pending-unverified'] as const;
+
+function queueOf(job: StoredJob): string {
+  if (job.state !== 'pending') return job.state;
+  return PENDING_QUEUES[isUnverified(job) ? 1 : 0];
 }
 
 /** What sorts by time and then by id. */

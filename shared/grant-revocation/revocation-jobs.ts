@@ -6,7 +6,7 @@ import { monotonicMs } from '../clock.ts';
 import { type EncryptionKey, unseal } from '../encryption.ts';
 import { isFailure } from '../errors.ts';
 import type { DoJob } from '../outbox/attempt-job.ts';
-import type { OwnedJob } from '../outbox/outbox.ts';
+import { isUnverified, type OwnedJob } from '../outbox/outbox.ts';
 import type { Send } from '../outgoing/send.ts';
 import { type GrantTokens, type RevocationAttempt, type RevocationClient, revokeGrant } from './revoke-grant.ts';
 
@@ -40,7 +40,7 @@ export interface RevocationJobPorts {
   readonly isStillLinked?: IsStillLinked | undefined;
 }
 
-/** Makes what does the jobs of both kinds: each revokes tokens where they were issued. */
+/** Makes what does the jobs of all kinds: each revokes tokens where they were issued. */
 export function createRevocationJobs(ports: RevocationJobPorts): DoJob {
   return async (job, timeoutMs) => {
     const endsAt = monotonicMs() + timeoutMs;
@@ -59,12 +59,11 @@ export function createRevocationJobs(ports: RevocationJobPorts): DoJob {
     if (shared !== undefined) return shared;
     const { send, now = Date.now } = ports;
     const { sid, traceparent } = job.details;
-    const isOurs = job.kind === 'upstream-revocation';
     const isRepeated = job.attemptsStarted > 1;
     return await revokeGrant(tokens, client, {
       ...{ now, isRepeated, timeoutMs: endsAt - monotonicMs() },
       // No provider is told of our traces.
-      send: isOurs ? (request) => send({ ...request, traceparent }) : send,
+      send: isUpstream(job) ? (request) => send({ ...request, traceparent }) : send,
       ...(sid !== undefined && { sid }),
     });
   };
@@ -94,14 +93,20 @@ async function findSharing(
   }
 }
 
-function clientOf({ kind, details }: OwnedJob, { providers, upstream }: RevocationJobPorts) {
-  if (kind === 'upstream-revocation') return upstream;
-  return findProvider(providers, details.fpType, details.fpName)?.revocation;
+function clientOf(job: OwnedJob, { providers, upstream }: RevocationJobPorts) {
+  if (isUpstream(job)) return upstream;
+  return findProvider(providers, job.details.fpType, job.details.fpName)?.revocation;
 }
 
-function tokensOf({ kind, secret = '', boundTo }: OwnedJob, keys: readonly EncryptionKey[]): GrantTokens {
-  if (kind === 'upstream-revocation') return { accessToken: unseal(secret, boundTo, keys) };
+function tokensOf(job: OwnedJob, keys: readonly EncryptionKey[]): GrantTokens {
+  const { secret = '', boundTo } = job;
+  if (isUpstream(job)) return { accessToken: unseal(secret, boundTo, keys) };
   return unsealTokens(secret, boundTo, keys);
+}
+
+/** Whether a job is done at our own authorization server: its secret is one token. */
+function isUpstream(job: OwnedJob): boolean {
+  return job.kind === 'upstream-revocation' || isUnverified(job);
 }
 
 /** Our client at an authorization server, as its settings name it. */

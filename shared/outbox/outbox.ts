@@ -12,6 +12,7 @@ export interface Outbox {
 
   /**
    * Claims due jobs, the longest due first, and counts the attempt that begins: no two claims have the same job at once.
+   * Unverified jobs ({@link isUnverified}) come last, however long they are due: a claim has one only if it has room left.
    *
    * @param claim The name of who has them, used for no other claim.
    */
@@ -55,8 +56,24 @@ export interface NewJob {
   readonly claim?: { readonly name: string; readonly leaseMs: number } | undefined;
 }
 
-/** `grant-revocation`: of a link at an external provider. `upstream-revocation`: at our own authorization server. */
-export type JobKind = 'grant-revocation' | 'upstream-revocation';
+/**
+ * `grant-revocation`: of a link at an external provider. `upstream-revocation`: at our own authorization server.
+ * `unverified-upstream-revocation`: the same, of a token that nobody vouched for.
+ */
+export type JobKind = 'grant-revocation' | 'upstream-revocation' | typeof UNVERIFIED_KIND;
+
+/** The kind that is claimed last. The indexes of the SQL databases name it too. */
+export const UNVERIFIED_KIND = 'unverified-upstream-revocation';
+
+/** Whether the job is of a token that nobody vouched for: anybody can cause one, and no other job may wait for it. */
+export function isUnverified({ kind }: Pick<NewJob, 'kind'>): boolean {
+  return kind === UNVERIFIED_KIND;
+}
+
+/** Compares jobs for sorting: those that are unverified come last. */
+export function compareRank(a: Pick<NewJob, 'kind'>, b: Pick<NewJob, 'kind'>): number {
+  return Number(isUnverified(a)) - Number(isUnverified(b));
+}
 
 /** What has become of a job. */
 export type JobState =

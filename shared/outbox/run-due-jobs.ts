@@ -1,7 +1,7 @@
 import { retryWhileUnavailable } from '../databases/retry.ts';
 import type { Measure } from '../measurement.ts';
 import { type AlertOfJob, type AttemptPorts, attemptJob, describeJob, providerOf } from './attempt-job.ts';
-import type { OwnedJob } from './outbox.ts';
+import { compareRank, type OwnedJob } from './outbox.ts';
 
 /** One run of the outbox. */
 export interface RunRequest {
@@ -46,7 +46,7 @@ export async function runDueJobs(request: RunRequest, ports: Omit<AttemptPorts, 
   while (request.remainingMs() > ATTEMPT_MS + OVERHEAD_MS) {
     const jobs = await retryWhileUnavailable(CLAIM_MS, claimNext);
     if (jobs.length === 0) break;
-    const [suspect, ...others] = jobs.filter(isSuspect);
+    const [suspect, ...others] = jobs.filter(isSuspect).sort(compareRank);
     const now = (ports.now ?? Date.now)();
     const putOff = { state: 'pending', dueAt: now, error: 'waits alone' } as const;
     await allOf(

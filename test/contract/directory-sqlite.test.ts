@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { expect, onTestFinished, test } from 'vitest';
 import { migrateSqlite } from '#scripts/migrate.ts';
+import { OUTBOX_SQL } from '#shared/outbox/drivers/sqlite.ts';
 import { LOCAL_PLATFORM } from '#shared/platform.ts';
 import { loadPorts } from '#test/support/load-ports.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
@@ -15,6 +17,22 @@ const { openOutbox, openSqliteDirectory, openSqliteOutbox } = await loadPorts('s
 
 directoryContract('sqlite', createBackend);
 durableDirectoryContract('sqlite', createBackend);
+
+test('a claim finds due jobs by their indexes, whatever else is pending', () => {
+  const folder = createTemporaryFolder();
+  onTestFinished(folder.remove);
+  const path = join(folder.path, 'directory.sqlite');
+  migrateSqlite(path);
+  const database = new DatabaseSync(path);
+  onTestFinished(() => database.close());
+  const plan = database.prepare(`EXPLAIN QUERY PLAN ${OUTBOX_SQL.claimJobs}`).all('me', 1, 20, 1);
+  const steps = plan.map(({ detail }) => String(detail)).filter((detail) => detail.includes('outbox_job'));
+  expect(steps).toEqual([
+    expect.stringMatching(/^SEARCH outbox_job USING PRIMARY KEY /),
+    expect.stringMatching(/^SEARCH outbox_job USING .*INDEX outbox_job_due \(state=\? AND due_at<\?\)$/),
+    expect.stringMatching(/^SEARCH outbox_job USING .*INDEX outbox_job_due_last \(state=\? AND due_at<\?\)$/),
+  ]);
+});
 
 function createBackend(): DurableDirectoryBackend {
   const folder = createTemporaryFolder();

@@ -443,6 +443,55 @@ export function directoryContract(
         expect(await claim('three')).toEqual([]);
       });
 
+      test('unverified jobs are claimed last, in the same order, however long they are due', async () => {
+        const kind = 'unverified-upstream-revocation';
+        const ids = Array.from({ length: 50 }, (_, index) => `unverified-${String(index).padStart(2, '0')}`);
+        for (const id of ids) {
+          await outbox.add(newJob(id, { kind }));
+          timeMs += 1;
+        }
+        await outbox.add(newJob('early'));
+        timeMs += 1;
+        await outbox.add(newJob('late', { kind: 'upstream-revocation' }));
+        const next = async (name: string, jobs: number) => (await claim(name, jobs)).map(({ id }) => id).sort();
+        expect(await next('one', 1)).toEqual(['early']);
+        expect(await next('two', 20)).toEqual(['late', ...ids.slice(0, 19)]);
+        expect(await outbox.find('unverified-00')).toMatchObject({ kind, attemptsStarted: 1 });
+        expect(await next('three', 20)).toEqual(ids.slice(19, 39));
+        expect(await next('four', 20)).toEqual(ids.slice(39));
+        expect(await next('five', 20)).toEqual([]);
+      });
+
+      test('an unverified job that is put off or replayed is claimed last again', async () => {
+        const kind = 'unverified-upstream-revocation';
+        for (const id of ['a', 'b']) await outbox.add(newJob(id, { kind }));
+        await claim('one');
+        await outbox.settle({ id: 'a', claim: 'one' }, { state: 'pending', dueAt: timeMs + 1, error: 'timed_out' });
+        expect(await outbox.replay('b')).toBe(true);
+        timeMs += 2;
+        await outbox.add(newJob('c'));
+        for (const [name, id] of [
+          ['two', 'c'],
+          ['three', 'b'],
+          ['four', 'a'],
+        ] as const) {
+          expect(await claim(name, 1)).toMatchObject([{ id }]);
+        }
+      });
+
+      test('pending jobs are listed by age, verified or not', async () => {
+        for (const id of ['a', 'b', 'c', 'd']) {
+          await outbox.add(newJob(id, id === 'b' ? {} : { kind: 'unverified-upstream-revocation' }));
+          timeMs += 1;
+        }
+        const first = await outbox.list('pending', { limit: 2 });
+        expect(first).toMatchObject([{ id: 'a', kind: 'unverified-upstream-revocation' }, { id: 'b' }]);
+        expect(await outbox.list('pending', { limit: 3, after: first.at(-1) })).toMatchObject([
+          { id: 'c' },
+          { id: 'd' },
+        ]);
+      });
+
       test('a job that is written as claimed is due when its lease ends', async () => {
         await outbox.add(newJob('a', { claim: { name: 'inline', leaseMs: 1000 } }));
         timeMs += 999;

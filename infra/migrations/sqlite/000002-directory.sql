@@ -56,7 +56,12 @@ CREATE TABLE outbox_job (
   finished_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX outbox_job_due ON outbox_job (due_at) WHERE state = 'pending';
+-- One index for each look of a claim: jobs that anybody could have caused come last. The state is a column of both: without
+-- it SQLite takes outbox_job_state, and sorts all that is pending.
+CREATE INDEX outbox_job_due ON outbox_job (state, due_at)
+  WHERE state = 'pending' AND kind <> 'unverified-upstream-revocation';
+CREATE INDEX outbox_job_due_last ON outbox_job (state, due_at)
+  WHERE state = 'pending' AND kind = 'unverified-upstream-revocation';
 CREATE INDEX outbox_job_state ON outbox_job (state, created_at, id);
 CREATE INDEX outbox_job_finished ON outbox_job (finished_at) WHERE finished_at IS NOT NULL;
 

@@ -2,7 +2,7 @@ import { deadlineIn } from '../../databases/deadline.ts';
 import { type DynamodbClient, type DynamodbOptions, type Item, openDynamodb } from '../../databases/dynamodb.ts';
 import { absent, changeItems, type Items, readItems } from '../../databases/dynamodb-change.ts';
 import { DIRECTORY_SCHEMA } from '../../directory/directory.ts';
-import { jobEntry, jobIn, jobKey, orderOf } from '../../directory/dynamodb-items.ts';
+import { jobEntry, jobIn, jobKey, orderOf, PENDING_QUEUES } from '../../directory/dynamodb-items.ts';
 import { ENTRIES_PER_PAGE, type Entry, entriesOf, FIRST, type Page } from '../../directory/dynamodb-lookup.ts';
 import { JOB_BUDGET_MS, type Job, type Outbox, type OutboxStore, type OwnedJob } from '../outbox.ts';
 import { newStoredJob, ownedJob, publicJob, type StoredJob, settledJob } from '../stored-job.ts';
@@ -24,6 +24,11 @@ export async function openDynamodbOutbox(
 export function createDynamodbOutbox(client: DynamodbClient, now: () => number): Outbox {
   const read = (keys: readonly string[], until: number) => readItems(client, keys, until);
 
+  /** The entries of all pending jobs: those that are claimed last come last. */
+  async function* pendingEntries(page: Page): AsyncGenerator<Entry[]> {
+    for (const queue of PENDING_QUEUES) yield* entriesOf(client, queue, page);
+  }
+
   /** The entries of a state by age. The index has pending jobs as they are due: of them all are looked through. */
   async function* entriesByAge(
     state: Job['state'],
@@ -33,7 +38,7 @@ export function createDynamodbOutbox(client: DynamodbClient, now: () => number):
     const condition = 'n > :n';
     if (state !== 'pending') return yield* entriesOf(client, state, { condition, n: behind, size, until });
     const all: Entry[] = [];
-    for await (const entries of entriesOf(client, state, { condition, n: FIRST, size: ENTRIES_PER_PAGE, until })) {
+    for await (const entries of pendingEntries({ condition, n: FIRST, size: ENTRIES_PER_PAGE, until })) {
       all.push(...entries.filter(({ order }) => order > behind));
     }
     all.sort((a, b) => (a.order < b.order ? -1 : 1));
@@ -77,7 +82,7 @@ export function createDynamodbOutbox(client: DynamodbClient, now: () => number):
       };
       try {
         const due = { condition: 'n < :n', n: orderOf(time + 1, ''), size: jobs, until } as const;
-        for await (const entries of entriesOf(client, 'pending', due)) {
+        for await (const entries of pendingEntries(due)) {
           const keys = entries.map(({ key }) => key);
           const items = await read(keys, until);
           const some = keys.slice(0, jobs - owned.length);

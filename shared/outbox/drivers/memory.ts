@@ -1,5 +1,5 @@
 import { StoreUnavailable } from '../../errors.ts';
-import { JOB_BUDGET_MS, type Job, type Outbox, type OutboxStore } from '../outbox.ts';
+import { compareRank, JOB_BUDGET_MS, type Job, type Outbox, type OutboxStore } from '../outbox.ts';
 import { newStoredJob, ownedJob, publicJob, type StoredJob, settledJob } from '../stored-job.ts';
 
 /** An outbox in this process, lost with it: for tests and first tries. */
@@ -30,7 +30,7 @@ export function createMemoryOutbox({ now = Date.now }: { now?: () => number } = 
       const time = currentTime();
       const due = [...jobs.values()]
         .filter(({ state, dueAt }) => state === 'pending' && dueAt <= time)
-        .sort((a, b) => a.dueAt - b.dueAt)
+        .sort((a, b) => compareRank(a, b) || a.dueAt - b.dueAt)
         .slice(0, limits.jobs);
       return due.map((job) => {
         const claimed = { ...job, claim, attemptsStarted: job.attemptsStarted + 1, dueAt: time + limits.leaseMs };

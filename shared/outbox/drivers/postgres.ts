@@ -1,7 +1,7 @@
 import { openPostgres, type PostgresDatabase } from '../../databases/postgres.ts';
 import { changing, DIRECTORY_TABLES, looking, MARKER, withMarker } from '../../directory/postgres-statements.ts';
 import { JOB_COLUMNS, storedJob } from '../../directory/sql-rows.ts';
-import { JOB_BUDGET_MS, type Outbox, type OutboxStore } from '../outbox.ts';
+import { JOB_BUDGET_MS, type Outbox, type OutboxStore, UNVERIFIED_KIND } from '../outbox.ts';
 import { newStoredJob, ownedJob, publicJob, type StoredJob } from '../stored-job.ts';
 
 const ADD_JOB = changing(
@@ -11,7 +11,8 @@ const ADD_JOB = changing(
     ON CONFLICT (id) DO NOTHING`,
 );
 
-const CLAIM_JOBS = {
+/** Exported so that a test sees how it is planned. */
+export const CLAIM_JOBS = {
   name: 'claim_jobs',
   text: `WITH
     marker AS (SELECT FROM ${MARKER}),
@@ -19,13 +20,22 @@ const CLAIM_JOBS = {
     held AS (SELECT ${JOB_COLUMNS} FROM outbox_job WHERE claim = $1 AND state = 'pending' AND due_at > $2),
     due AS (
       SELECT id FROM outbox_job
-      WHERE state = 'pending' AND due_at <= $2 AND EXISTS (SELECT FROM marker) AND NOT EXISTS (SELECT FROM held)
+      WHERE state = 'pending' AND kind <> '${UNVERIFIED_KIND}' AND due_at <= $2
+        AND EXISTS (SELECT FROM marker) AND NOT EXISTS (SELECT FROM held)
       ORDER BY due_at LIMIT $3
+      FOR UPDATE SKIP LOCKED
+    ),
+    -- A separate look with an index of its own: to order both kinds at once would sort all due jobs.
+    unverified AS (
+      SELECT id FROM outbox_job
+      WHERE state = 'pending' AND kind = '${UNVERIFIED_KIND}' AND due_at <= $2
+        AND EXISTS (SELECT FROM marker) AND NOT EXISTS (SELECT FROM held)
+      ORDER BY due_at LIMIT $3 - (SELECT count(*) FROM due)
       FOR UPDATE SKIP LOCKED
     ),
     claimed AS (
       UPDATE outbox_job SET claim = $1, attempts_started = attempts_started + 1, due_at = $2 + $4
-      WHERE id IN (SELECT id FROM due)
+      WHERE id IN (SELECT id FROM due UNION ALL SELECT id FROM unverified)
       RETURNING ${JOB_COLUMNS}
     )
     SELECT job.* FROM marker

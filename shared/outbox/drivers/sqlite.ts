@@ -1,8 +1,13 @@
 import { assertingMigrated, openSqliteFile, type SqliteFile } from '../../databases/sqlite.ts';
 import { DIRECTORY_SCHEMA } from '../../directory/directory.ts';
 import { JOB_COLUMNS, storedJob } from '../../directory/sql-rows.ts';
-import { JOB_BUDGET_MS, type Outbox, type OutboxStore } from '../outbox.ts';
+import { JOB_BUDGET_MS, type Outbox, type OutboxStore, UNVERIFIED_KIND } from '../outbox.ts';
 import { newStoredJob, ownedJob, publicJob, type StoredJob } from '../stored-job.ts';
+
+/** The jobs that are due at `?2`, at most `?3`, found in the index of their kind. */
+const dueJobs = (place: number, kind: string) => `
+      SELECT * FROM (SELECT id, due_at, ${place} AS place FROM outbox_job
+        WHERE state = 'pending' AND ${kind} AND due_at <= ?2 ORDER BY due_at LIMIT ?3)`;
 
 /** The statements of an outbox. */
 export const OUTBOX_SQL = {
@@ -11,8 +16,11 @@ export const OUTBOX_SQL = {
     ON CONFLICT (id) DO NOTHING`,
   findJob: `SELECT ${JOB_COLUMNS} FROM outbox_job WHERE id = ?`,
   claimJobs: `
-    UPDATE outbox_job SET claim = ?, attempts_started = attempts_started + 1, due_at = ?
-    WHERE id IN (SELECT id FROM outbox_job WHERE state = 'pending' AND due_at <= ? ORDER BY due_at LIMIT ?)
+    UPDATE outbox_job SET claim = ?1, attempts_started = attempts_started + 1, due_at = ?2 + ?4
+    WHERE id IN (
+      SELECT id FROM (${dueJobs(0, `kind <> '${UNVERIFIED_KIND}'`)} UNION ALL ${dueJobs(1, `kind = '${UNVERIFIED_KIND}'`)})
+      ORDER BY place, due_at LIMIT ?3
+    )
     RETURNING ${JOB_COLUMNS}`,
   settleJob: `
     UPDATE outbox_job SET state = ?, result = ?, due_at = coalesce(?, due_at), last_error = coalesce(?, last_error),
@@ -56,7 +64,7 @@ export function createSqliteOutbox(file: OutboxFile, now: () => number): Outbox 
     async claim(claim, { jobs, leaseMs }) {
       return write(() => {
         const time = now();
-        const rows = statement('claimJobs').all(claim, time + leaseMs, time, jobs);
+        const rows = statement('claimJobs').all(claim, time, jobs, leaseMs);
         return rows.map((row) => ownedJob(storedJob(row)));
       });
     },

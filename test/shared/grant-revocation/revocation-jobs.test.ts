@@ -52,13 +52,16 @@ describe('a job', () => {
     expect(sent[0]?.timeoutMs).toBeGreaterThan(0);
   });
 
-  test('of our own authorization server is done there, with the trace of the call', async () => {
-    const { attempt, sent, forms } = await run(UPSTREAM_JOB);
+  test.each(['upstream-revocation', 'unverified-upstream-revocation'] as const)(
+    'of our own authorization server is done there, with the trace of the call (%s)',
+    async (kind) => {
+      const { attempt, sent, forms } = await run({ ...UPSTREAM_JOB, kind });
 
-    expect(attempt).toEqual(REVOKED);
-    expect(sent).toMatchObject([{ url: 'https://auth.example/revoke', traceparent: '00-1-2-01' }]);
-    expect(forms).toEqual([{ token: 'token', token_type_hint: 'access_token' }]);
-  });
+      expect(attempt).toEqual(REVOKED);
+      expect(sent).toMatchObject([{ url: 'https://auth.example/revoke', traceparent: '00-1-2-01' }]);
+      expect(forms).toEqual([{ token: 'token', token_type_hint: 'access_token' }]);
+    },
+  );
 
   test.each<[string, OwnedJob, Partial<RevocationJobPorts>]>([
     ['whose provider is gone', OF_LINK, { providers: [] }],

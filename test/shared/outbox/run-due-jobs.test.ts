@@ -67,6 +67,26 @@ test('all that is due is done, at most twenty at once', async () => {
   expect(await outbox.list('done', { limit: 100 })).toHaveLength(45);
 });
 
+test('a verified job is in the first claim, however many unverified ones are due for longer', async () => {
+  const { clock, outbox, run } = await startOutbox(0);
+  for (let index = 0; index < 50; index += 1) {
+    await outbox.add({ ...newJob(`unverified-${index}`), kind: 'unverified-upstream-revocation' });
+  }
+  clock.timeMs += 1000;
+  await outbox.add(newJob('verified'));
+  const claims = new Map<string, string[]>();
+
+  const report = await run(async ({ id, claim }) => {
+    claims.set(claim, [...(claims.get(claim) ?? []), id]);
+    return DONE;
+  });
+
+  expect(report).toEqual({ ...NOTHING, done: 51 });
+  const [first, ...others] = claims.values();
+  expect(first).toContain('verified');
+  expect(others.map(({ length }) => length)).toEqual([20, 11]);
+});
+
 test('each way that a job can go is counted', async () => {
   const { outbox, run } = await startOutbox(4);
   const results: Record<string, RevocationAttempt> = {
@@ -326,6 +346,25 @@ describe('of the jobs that were there when a runner died', () => {
     expect(report).toEqual({ ...NOTHING, done: 3 });
     expect(settled[0]).toEqual(['job-1', { state: 'pending', dueAt: clock.timeMs, error: 'waits alone' }]);
     expect(order).toEqual(['new begins', 'new ends', 'job-0 begins', 'job-0 ends', 'job-1 begins', 'job-1 ends']);
+  });
+
+  test('a verified one is tried before those that are unverified', async () => {
+    const { clock, outbox, run } = await startOutbox(0);
+    for (const id of ['a', 'b']) await outbox.add({ ...newJob(id), kind: 'unverified-upstream-revocation' });
+    await outbox.add(newJob('verified'));
+    await die(outbox);
+    clock.timeMs += LEASE_MS;
+    const tried: string[] = [];
+    // A store may give a claim out in any order.
+    const store: Outbox = { ...outbox, claim: async (...claim) => (await outbox.claim(...claim)).toReversed() };
+    await run(
+      async ({ id }) => {
+        tried.push(id);
+        return DONE;
+      },
+      { store },
+    );
+    expect(tried).toEqual(['verified', 'b', 'a']);
   });
 
   test('one that is set aside by somebody else meanwhile is lost to this run', async () => {
