@@ -11,7 +11,12 @@ import type { Settings } from '../settings.ts';
 import { InactiveTokenLifetime, isTooOld, MaxTokenLifetime } from '../token-revocation/lifetime.ts';
 import { logRevocation, type TokenRevocationStore } from '../token-revocation/store.ts';
 import { type Pepper, textIds } from '../token-revocation/token-id.ts';
-import { planUpstreamRevocation, tryUpstreamRevocation, type UpstreamPorts } from './upstream.ts';
+import {
+  type PlannedRevocation,
+  planUpstreamRevocation,
+  tryUpstreamRevocation,
+  type UpstreamPorts,
+} from './upstream.ts';
 
 /** How far an unlink reaches. */
 export const UnlinkEnvironment = {
@@ -79,21 +84,31 @@ export async function unlink(request: UnlinkRequest, ports: UnlinkPorts): Promis
   const reached = reachOf(revocation) ?? ['access_token_only'];
   request.note({ token_id: revocation.tokenIds[0], revocation: logRevocation(revocation, nowS) });
 
-  const isVerified = verification.status === 'verified';
-  const tokenId = isVerified ? (revocation.tokenIds[0] ?? '') : textIds(token, ports.peppers).current;
-  const job = ports.upstream && (await planUpstreamRevocation({ token, tokenId, isVerified }, request, ports.upstream));
+  const { status } = verification;
+  const tokenId = status === 'verified' ? (revocation.tokenIds[0] ?? '') : textIds(token, ports.peppers).current;
+  const planned = ports.upstream && (await planUpstreamRevocation({ token, tokenId, status }, request, ports.upstream));
   const { first, at } = await retryWhileUnavailable(request.remainingMs(), (timeoutMs) =>
     ports.revocations.revoke(revocation, timeoutMs),
   );
   request.note({ first, at, reached });
+  if (planned !== undefined && ports.upstream !== undefined) {
+    await tellUpstream(planned, reached, request, ports.upstream);
+  }
+}
 
-  if (ports.upstream === undefined) return;
-  if (job === undefined) {
+/** Tries what was planned, and tells what came of it. */
+async function tellUpstream(
+  planned: PlannedRevocation,
+  reached: readonly string[],
+  request: UnlinkRequest,
+  ports: UpstreamPorts,
+): Promise<void> {
+  if (planned === 'known') {
     // By an earlier call, which may have been given up: the token is not there to tell.
     request.note({ upstream: 'asked before' });
     return;
   }
-  const upstream = await tryUpstreamRevocation(job, request, ports.upstream);
+  const upstream = planned === 'queued' ? 'pending' : await tryUpstreamRevocation(planned.job, request, ports);
   if (upstream === 'revoked') request.note({ reached: [...reached, 'upstream'] });
   else request.warn({ upstream });
 }

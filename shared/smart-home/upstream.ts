@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import * as z from 'zod/mini';
+import type { Verification } from '../access-token/verify.ts';
 import { retryWhileUnavailable } from '../databases/retry.ts';
 import { DirectoryEnvironment } from '../directory/locate-directory.ts';
 import { type EncryptionKey, EncryptionKeys, seal } from '../encryption.ts';
@@ -7,7 +8,7 @@ import { Misconfigured } from '../errors.ts';
 import { createRevocationJobs, revocationClient } from '../grant-revocation/revocation-jobs.ts';
 import { type AlertOfJob, type AttemptPorts, attemptJob } from '../outbox/attempt-job.ts';
 import { openOutbox } from '../outbox/open-store.ts';
-import type { Outbox, OwnedJob } from '../outbox/outbox.ts';
+import { type JobKind, type Outbox, type OwnedJob, UNVERIFIED_KIND } from '../outbox/outbox.ts';
 import { send } from '../outgoing/send.ts';
 import type { Platform } from '../platform.ts';
 import type { Settings } from '../settings.ts';
@@ -53,7 +54,7 @@ interface PresentedUpstream {
   readonly token: string;
   /** The id of the token here: of one that nobody vouched for, of its very text, so that it is in no other's way. */
   readonly tokenId: string;
-  readonly isVerified: boolean;
+  readonly status: Exclude<Verification['status'], 'refused'>;
 }
 
 /** How long a try in the call may take, in milliseconds: who called us does not wait long. */
@@ -70,32 +71,40 @@ interface UpstreamRequest {
   readonly alert: AlertOfJob;
 }
 
+/** What came of writing a job down: it is to be tried at once, or waits its turn, or was written down before. */
+export type PlannedRevocation = { readonly job: OwnedJob } | 'queued' | 'known';
+
 /**
  * Writes down that a token is to be revoked upstream, before it is revoked here: from then on it will be, whatever
- * happens to this call. Returns the job, to be tried at once; undefined when it was written down before.
+ * happens to this call. What its issuer calls inactive may be any text: it waits, behind all others.
  *
  * @throws {StoreUnavailable}
  */
 export async function planUpstreamRevocation(
-  { token, tokenId, isVerified }: PresentedUpstream,
+  { token, tokenId, status }: PresentedUpstream,
   { requestId, traceparent, remainingMs }: UpstreamRequest,
   { outbox, encryptionKeys, now = Date.now }: UpstreamPorts,
-): Promise<OwnedJob | undefined> {
-  const id = `upstream.${tokenId}`;
-  const claim = { name: randomUUID(), leaseMs: INLINE_LEASE_MS };
+): Promise<PlannedRevocation> {
+  const isVerified = status === 'verified';
+  // Apart, so that a text that nobody vouched for is not in the way of the token should its issuer vouch for it later.
+  const id = isVerified ? `upstream.${tokenId}` : `upstream.unverified.${tokenId}`;
+  const kind: JobKind = isVerified ? 'upstream-revocation' : UNVERIFIED_KIND;
   const job = {
     id,
-    kind: 'upstream-revocation' as const,
+    kind,
     details: traceparent === undefined ? {} : { traceparent },
     // As the server wrote it: which of the spellings that verify came first must not decide what the server is told.
     secret: seal(isVerified ? canonicalSpelling(token) : token, id, encryptionKeys),
     boundTo: id,
     requestId,
   };
+  const claim = status === 'inactive' ? undefined : { name: randomUUID(), leaseMs: INLINE_LEASE_MS };
   const isNew = await retryWhileUnavailable(remainingMs(), (timeoutMs) => outbox.add({ ...job, claim }, timeoutMs));
-  if (!isNew) return undefined;
+  if (!isNew) return 'known';
+  if (claim === undefined) return 'queued';
   const giveUpAt = Number.POSITIVE_INFINITY; // of the first try: not yet
-  return { ...job, claim: claim.name, attemptsStarted: 1, attemptsFinished: 0, createdAt: now(), giveUpAt };
+  const owned = { ...job, claim: claim.name, attemptsStarted: 1, attemptsFinished: 0, createdAt: now(), giveUpAt };
+  return { job: owned };
 }
 
 /** Tries what was written down, and returns its result, or what stands in its way; the outbox keeps it then. */
