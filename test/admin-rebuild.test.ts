@@ -281,6 +281,24 @@ describe('of lines', () => {
     ]);
   });
 
+  test('a grant with an expiry is brought back until then, alone or with the rest, and one without for good', async () => {
+    const madeAt = nowS() - 5000;
+    const [past, later] = [nowS() - 1, nowS() + 77];
+    const ended = await rebuildLines([
+      lineOf({ tokenIds: [digest('a')], grants: [digest('b')], expiresAt: past, grantsExpireAt: later }, madeAt),
+      lineOf({ tokenIds: [digest('c')], grants: [digest('d')], expiresAt: later, grantsExpireAt: past }, madeAt),
+      lineOf({ grants: [digest('e')], expiresAt: later, grantsExpireAt: past }, madeAt),
+      lineOf({ grants: [digest('f')], expiresAt: past }, madeAt),
+    ]);
+
+    expect(ended).toMatchObject({ status: DONE, restored: 3, expired: 1, refused: 0 });
+    expect(dump(database)[0]).toEqual([
+      { id: digest('b'), revoked_at: madeAt, expires_at: later },
+      { id: digest('c'), revoked_at: madeAt, expires_at: later },
+      { id: digest('f'), revoked_at: madeAt, expires_at: Number.MAX_SAFE_INTEGER },
+    ]);
+  });
+
   test('a store that was in use meanwhile keeps what is later', async () => {
     const store = openTokenRevocationStore(settings, LOCAL_PLATFORM);
     onTestFinished(() => store.close());
@@ -335,6 +353,7 @@ describe('of lines', () => {
       [changed({ token_ids: digest('a') }), wrong('revocation.token_ids')],
       [changed({ expires_at: '1' }), wrong('revocation.expires_at')],
       [changed({ expires_at: 1e300 }), wrong('revocation.expires_at')],
+      [changed({ grants_expire_at: 1.5 }), wrong('revocation.grants_expire_at')],
       [changed({ made_at: undefined }), wrong('revocation.made_at')],
       [changed({ cut_offs: [{ key: digest('a'), issued_up_to: 1.5 }] }), wrong('revocation.cut_offs.0.issued_up_to')],
       [changed({ more: 1 }), wrong('revocation')],

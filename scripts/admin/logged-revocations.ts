@@ -2,7 +2,7 @@
 import { open } from 'node:fs/promises';
 import * as z from 'zod/mini';
 import { isJsonObject, type JsonObject } from '#shared/json.ts';
-import { MAX_REVOCATION_ITEMS, type PresentedToken, type Revocation } from '#shared/token-revocation/store.ts';
+import { MAX_REVOCATION_ITEMS, NEVER, type PresentedToken, type Revocation } from '#shared/token-revocation/store.ts';
 import { openRows, type ReadRow } from './csv-rows.ts';
 import { decodeLine, type LinePlace, readLines } from './json-lines.ts';
 import { UsageError } from './verb.ts';
@@ -32,6 +32,8 @@ const LoggedFields = z.strictObject({
   grants: Digests,
   cut_offs: z.array(z.strictObject({ key: Digest, issued_up_to: Seconds })),
   expires_at: Seconds,
+  // Absent: for good.
+  grants_expire_at: z.optional(Seconds),
   presented: z.optional(
     z.strictObject({
       token_ids: Digests,
@@ -154,7 +156,7 @@ function isPartOfOurs(text: string): boolean {
   return text.startsWith('{"') || text === '{' || KEYS.test(text);
 }
 
-const KEYS = /"(made_at|token_ids|cut_offs|cut_off_keys|issued_up_to|expires_at)"/;
+const KEYS = /"(made_at|token_ids|cut_offs|cut_off_keys|issued_up_to|expires_at|grants_expire_at)"/;
 
 /** The ASCII of a text whose bytes were taken for UTF-16 and are UTF-8, or UTF-16 of the other order. */
 function formsOf(text: string): readonly string[] {
@@ -186,11 +188,14 @@ function readCall(fields: JsonObject, nowS: number): ReadLine {
   return revocation.made_at > nowS + CLOCK_SKEW_S ? { fault: 'it was made in time to come' } : { call: data };
 }
 
-/** What is still to be written of a revocation: a grant for good, the rest until it expires. */
+/** What is still to be written of a revocation: what has not expired, of grants and of the rest. */
 function whatIsLeft(call: LoggedCall, nowS: number): LoggedRevocation | undefined {
   const revocation = toRevocation(call);
-  if (revocation.expiresAt > nowS) return revocation;
-  return revocation.grants.length === 0 ? undefined : { ...revocation, tokenIds: [], cutOffs: [] };
+  const { tokenIds, cutOffs, grants, expiresAt, grantsExpireAt = NEVER } = revocation;
+  const rest = expiresAt > nowS ? { tokenIds, cutOffs } : { tokenIds: [], cutOffs: [] };
+  const left = { ...rest, grants: grantsExpireAt > nowS ? grants : [] };
+  const isEmpty = Object.values(left).every(({ length }) => length === 0);
+  return isEmpty ? undefined : { ...revocation, ...left };
 }
 
 /** The revocation as its store takes it, as of then: when that store first knew of it, or else when it was asked to. */
@@ -207,6 +212,7 @@ function toRevocation({ revocation, first, at }: LoggedCall): LoggedRevocation {
     grants: revocation.grants,
     cutOffs: revocation.cut_offs.map((to) => ({ key: to.key, issuedUpTo: Math.min(to.issued_up_to, reach) })),
     expiresAt: revocation.expires_at,
+    ...(revocation.grants_expire_at !== undefined && { grantsExpireAt: revocation.grants_expire_at }),
     madeAt: at ?? revocation.made_at,
     ...(presented !== undefined && first !== true && { presented }),
   };

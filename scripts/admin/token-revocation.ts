@@ -295,12 +295,18 @@ async function record(
   const rows = [
     ...plan.rows,
     ['issued up to', cutOff && formatTime(cutOff.issuedUpTo)],
-    ['kept until', `${formatTime(revocation.expiresAt)}${revocation.grants.length > 0 ? ', the grant for good' : ''}`],
+    ['kept until', `${formatTime(revocation.expiresAt)}${formatGrantExpiry(revocation)}`],
   ] as const;
   return {
     document: { first, at, ...plan.fields, revocation: logRevocation(revocation, nowS) },
     text: `${first ? 'Revoked.' : `It was revoked already, at ${formatTime(at)}.`}\n\n${formatRows(rows)}`,
   };
+}
+
+/** Until when the grants are kept, to be put behind the expiry of the rest. */
+function formatGrantExpiry({ grants, grantsExpireAt }: Revocation): string {
+  if (grants.length === 0) return '';
+  return grantsExpireAt === undefined ? ', the grant for good' : `, the grant until ${formatTime(grantsExpireAt)}`;
 }
 
 /** Whose tokens a cut-off ends: of a subject, a client, or both, at an issuer. */

@@ -8,8 +8,8 @@
  */
 export interface TokenRevocationStore {
   /**
-   * Records a revocation, all of it or nothing, and resolves only when it is durable. Idempotent: of an id the first
-   * time and the later expiry are kept, of a cut-off the latest `issuedUpTo`.
+   * Records a revocation, all of it or nothing, and resolves only when it is durable. Idempotent: of an id or grant the
+   * first time and the later expiry are kept, of a cut-off the latest `issuedUpTo`.
    *
    * @param timeoutMs How long this may take; then it rejects, and whether it was recorded is not known.
    */
@@ -28,8 +28,9 @@ export interface TokenRevocationStore {
 /** One atomic write of at most {@link MAX_REVOCATION_ITEMS} token ids, grants and cut-offs together. */
 export interface Revocation {
   readonly tokenIds: readonly string[];
-  /** Revoked for good: they never expire. */
   readonly grants: readonly string[];
+  /** Until when the grants are kept, in whole seconds. Absent: for good ({@link NEVER}). */
+  readonly grantsExpireAt?: number;
   readonly cutOffs: readonly CutOff[];
   /** Until when the token ids and cut-offs are kept: when the last token that they refuse has expired by itself. */
   readonly expiresAt: number;
@@ -101,7 +102,7 @@ export function timeOfRevocation({ madeAt = Number.POSITIVE_INFINITY }: Revocati
  * store be lost, or refuse it (`rebuild-revocations`). Keyed digests and times, no secret.
  */
 export function logRevocation(
-  { tokenIds, grants, cutOffs, expiresAt, presented }: Revocation,
+  { tokenIds, grants, grantsExpireAt, cutOffs, expiresAt, presented }: Revocation,
   madeAt: number,
 ): Record<string, unknown> {
   return {
@@ -110,6 +111,7 @@ export function logRevocation(
     grants,
     cut_offs: cutOffs.map(({ key, issuedUpTo }) => ({ key, issued_up_to: issuedUpTo })),
     expires_at: expiresAt,
+    ...(grantsExpireAt !== undefined && { grants_expire_at: grantsExpireAt }),
     ...(presented !== undefined && {
       presented: {
         token_ids: presented.tokenIds,

@@ -547,12 +547,17 @@ describe('a DynamoDB store', () => {
     const { url, store } = await createTable();
     await store.revoke({ ...revocationOf('a'), grants: ['g'] });
     await store.revoke({ ...revocationOf('late'), expiresAt: 5_000_000_000 });
+    const ending = { ...revocationOf('b'), grants: ['ending', 'kept'], grantsExpireAt: 4_000_000_001 };
+    await store.revoke(ending);
+    await store.revoke({ ...revocationOf('c'), grants: ['kept'] });
     const { call, close, table: TableName } = await openTable(url);
     const rows = (await call('Scan', { TableName }))?.Items ?? [];
     const ttl = new Map(rows.map(({ id, ttl }) => [id?.S, ttl?.N]));
     expect(ttl.get('revoked-id#a')).toBe('4000000000');
     expect(ttl.get('revoked-id#g')).toBeUndefined();
     expect(ttl.get('revoked-id#late')).toBeUndefined();
+    expect(ttl.get('revoked-id#ending')).toBe('4000000001');
+    expect(ttl.get('revoked-id#kept')).toBeUndefined();
     expect(await call('DescribeTimeToLive', { TableName })).toMatchObject({
       TimeToLiveDescription: { TimeToLiveStatus: 'ENABLED', AttributeName: 'ttl' },
     });

@@ -166,6 +166,82 @@ export function tokenRevocationStoreContract(driver: string, createBackend: () =
         expect((await store.check(token({ tokenIds: ['b'], grants: ['g'] }))).revoked).toBe(true);
         expect((await checkId('a')).revoked).toBe(false);
       });
+
+      const revokeGrant = (grantsExpireAt?: number) =>
+        store.revoke(revocation({ grants: ['g'], ...(grantsExpireAt !== undefined && { grantsExpireAt }) }));
+      const checkGrant = () => store.check(token({ grants: ['g'] }));
+
+      test('a grant with an expiry ends at that very second, whatever the expiry of the rest', async () => {
+        await store.revoke(revocation({ tokenIds: ['a'], grants: ['g'], grantsExpireAt: UNTIL_S + 10 }));
+        timeS = UNTIL_S + 9;
+        expect(await store.check(token({ tokenIds: ['a'], grants: ['g'] }))).toEqual({ revoked: true, by: 'grant' });
+        timeS = UNTIL_S + 10;
+        expect(await checkGrant()).toEqual(NOT_REVOKED);
+      });
+
+      test('a grant may end before the token ids of its revocation', async () => {
+        await store.revoke(revocation({ tokenIds: ['a'], grants: ['g'], grantsExpireAt: START_S + 10 }));
+        timeS = START_S + 10;
+        expect(await checkGrant()).toEqual(NOT_REVOKED);
+        expect((await checkId('a')).revoked).toBe(true);
+      });
+
+      test.each<[string, first: number | undefined, second: number | undefined, last: number]>([
+        ['of two expiries the later one, written last', START_S + 10, START_S + 20, START_S + 19],
+        ['of two expiries the later one, written first', START_S + 20, START_S + 10, START_S + 19],
+        ['for good behind an expiry', START_S + 10, undefined, UNTIL_S + 1_000_000_000],
+        ['for good before an expiry', undefined, START_S + 10, UNTIL_S + 1_000_000_000],
+      ])('of a grant that is revoked twice it keeps the first time and %s', async (_name, first, second, last) => {
+        expect(await revokeGrant(first)).toEqual({ first: true, at: START_S });
+        timeS += 5;
+        expect(await revokeGrant(second)).toEqual({ first: false, at: START_S });
+        timeS = last;
+        await store.purgeExpired(100);
+        expect((await checkGrant()).revoked).toBe(true);
+        expect(await revokeGrant(second)).toEqual({ first: false, at: START_S });
+      });
+
+      test('an expired grant can be revoked anew, and lets cut-offs move as one that is not known', async () => {
+        await revokeGrant(START_S + 10);
+        timeS = START_S + 10;
+        const presented = token({ grants: ['g'], cutOffKeys: ['link'], issuedAt: START_S });
+        expect(await cutOff('link', START_S + 500, { presented, grants: ['g'], grantsExpireAt: START_S + 20 })).toEqual(
+          {
+            first: true,
+            at: timeS,
+          },
+        );
+        expect((await checkIssued(START_S + 500, 'link')).revoked).toBe(true);
+        timeS = START_S + 19;
+        expect((await checkGrant()).revoked).toBe(true);
+      });
+
+      test.each([
+        ['the id', UNTIL_S, START_S + 10],
+        ['the grant', START_S + 10, UNTIL_S],
+      ])(
+        'of a name that is an id and a grant of one revocation, the expiry of %s is kept if it is later',
+        async (...row) => {
+          const [, expiresAt, grantsExpireAt] = row;
+          await store.revoke(revocation({ tokenIds: ['g'], grants: ['g'], expiresAt, grantsExpireAt }));
+          timeS = UNTIL_S - 1;
+          await store.purgeExpired(100);
+          expect((await checkGrant()).revoked).toBe(true);
+        },
+      );
+
+      test('grants that have expired are purged, and no others', async () => {
+        const revokeUntil = (grant: string, grantsExpireAt: number) =>
+          store.revoke(revocation({ grants: [grant], grantsExpireAt }));
+        await revokeUntil('old', START_S + 1);
+        await revokeUntil('later', START_S + 2);
+        await revokeGrant();
+        timeS += 1;
+        expect([await store.purgeExpired(100), await store.purgeExpired(100)]).toEqual([1, 0]);
+        timeS += 1;
+        expect([await store.purgeExpired(100), await store.purgeExpired(100)]).toEqual([1, 0]);
+        expect((await checkGrant()).revoked).toBe(true);
+      });
     });
 
     describe('cut-offs', () => {

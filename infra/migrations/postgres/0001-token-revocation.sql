@@ -25,6 +25,7 @@ CREATE FUNCTION record_revocation(
   schema_version integer,
   now_s bigint,
   expiry bigint,
+  grant_expiry bigint,
   ids text[],
   grants text[],
   cut_off_keys text[],
@@ -38,7 +39,6 @@ CREATE FUNCTION record_revocation(
 ) RETURNS SETOF record
 LANGUAGE plpgsql AS $$
 DECLARE
-  never CONSTANT bigint := 9007199254740991; -- NEVER of shared/token-revocation/store.ts
   known_since bigint;
   was_revoked boolean;
   was_cut_off boolean;
@@ -84,7 +84,7 @@ BEGIN
 
   INSERT INTO revoked_id AS known (id, revoked_at, expires_at)
   SELECT id, now_s, max(expires_at)
-  FROM (SELECT unnest(ids), expiry UNION ALL SELECT unnest(grants), never) AS new (id, expires_at)
+  FROM (SELECT unnest(ids), expiry UNION ALL SELECT unnest(grants), grant_expiry) AS new (id, expires_at)
   GROUP BY id
   ON CONFLICT (id) DO UPDATE SET
     revoked_at = CASE WHEN known.expires_at > now_s THEN known.revoked_at ELSE excluded.revoked_at END,

@@ -113,7 +113,7 @@ export async function openDynamodbStore(
 
 /** What still has to be written, each part only if it is as `known` says, and what is answered when it was. */
 function plan(revocation: Revocation, known: Rows, time: number): { actions: Action[]; recorded: RecordedRevocation } {
-  const { tokenIds, grants, expiresAt, presented = NO_TOKEN } = revocation;
+  const { tokenIds, grants, grantsExpireAt = NEVER, expiresAt, presented = NO_TOKEN } = revocation;
   const wasRevoked = status(presented, known).revoked;
   const wasCutOff = isCutOff(presented, known);
   const ids = [...tokenIds, ...grants];
@@ -122,15 +122,18 @@ function plan(revocation: Revocation, known: Rows, time: number): { actions: Act
   );
   const at = Math.min(time, ...knownSince);
   const furthest = wasRevoked ? Math.max(at, presented.issuedAt ?? at) : Number.POSITIVE_INFINITY;
-  // The latest comes last: of two of one key it is the one that is written.
+  // The latest comes last, here and below: of two of one key it is the one that is written.
+  const expiries = [
+    ...tokenIds.map((id) => [id, expiresAt] as const),
+    ...grants.map((id) => [id, grantsExpireAt] as const),
+  ].toSorted(([, a], [, b]) => a - b);
   const cutOffs = (wasCutOff ? [] : revocation.cutOffs)
     .map(({ key, issuedUpTo }) => ({ key, issuedUpTo: Math.min(issuedUpTo, furthest) }))
     .toSorted((a, b) => a.issuedUpTo - b.issuedUpTo);
   const unmet = wasRevoked ? { ...presented, tokenIds: [], grants: [] } : presented;
   const actions = [
     ...(wasCutOff ? [] : checks(unmet, time)),
-    ...tokenIds.flatMap((id) => recordId(id, expiresAt, known, time)),
-    ...grants.flatMap((id) => recordId(id, NEVER, known, time)),
+    ...expiries.flatMap(([id, e]) => recordId(id, e, known, time)),
     ...cutOffs.flatMap((cutOff) => moveCutOff(cutOff, { ...revocation, presented }, known, time)),
   ];
   // A transaction takes one action an item: what is written is checked by its own condition.

@@ -65,7 +65,7 @@ export function openMemoryStore({ now = Date.now }: { now?: () => number } = {})
   return {
     async revoke(revocation) {
       assertRevocation(revocation);
-      const { tokenIds, grants, presented, expiresAt } = revocation;
+      const { tokenIds, grants, grantsExpireAt = NEVER, presented, expiresAt } = revocation;
       const time = timeOfRevocation(revocation, currentTime());
       const wasRevoked = presented !== undefined && status(presented, time).revoked;
       const wasCutOff = presented !== undefined && isCutOff(presented, time);
@@ -75,7 +75,7 @@ export function openMemoryStore({ now = Date.now }: { now?: () => number } = {})
           (id) => live(revokedIds, id, time)?.revokedAt,
         ),
         ...tokenIds.map((id) => record(id, time, expiresAt)),
-        ...grants.map((id) => record(id, time, NEVER)),
+        ...grants.map((id) => record(id, time, grantsExpireAt)),
       ].filter((at) => at !== undefined);
       const at = Math.min(time, ...knownSince);
       const furthest = wasRevoked ? Math.max(at, presented?.issuedAt ?? at) : Number.POSITIVE_INFINITY;

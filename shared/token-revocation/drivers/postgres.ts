@@ -1,6 +1,12 @@
 import { openPostgres, safeCommit } from '../../databases/postgres.ts';
 import { migrated, schemaMarker } from '../../databases/store-schema.ts';
-import { assertRevocation, TOKEN_REVOCATION_SCHEMA, type TokenRevocationStore, timeOfRevocation } from '../store.ts';
+import {
+  assertRevocation,
+  NEVER,
+  TOKEN_REVOCATION_SCHEMA,
+  type TokenRevocationStore,
+  timeOfRevocation,
+} from '../store.ts';
 
 const MARKER = schemaMarker(TOKEN_REVOCATION_SCHEMA);
 
@@ -10,7 +16,7 @@ export const REVOCATION_TABLES = ['revoked_id', 'revocation_cut_off'];
 const REVOKE = {
   name: 'revoke',
   text: `SELECT first, since, ${safeCommit(REVOCATION_TABLES)}
-    FROM record_revocation(${TOKEN_REVOCATION_SCHEMA.version}, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+    FROM record_revocation(${TOKEN_REVOCATION_SCHEMA.version}, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 };
 
 const CHECK = {
@@ -61,12 +67,13 @@ export async function openPostgresStore(
   return {
     async revoke(revocation, timeoutMs) {
       assertRevocation(revocation);
-      const { tokenIds, grants, cutOffs, expiresAt, presented } = revocation;
+      const { tokenIds, grants, grantsExpireAt = NEVER, cutOffs, expiresAt, presented } = revocation;
       const rows = await database.query<{ first: boolean; since: string }>(
         REVOKE,
         [
           timeOfRevocation(revocation, currentTime()),
           expiresAt,
+          grantsExpireAt,
           tokenIds,
           grants,
           cutOffs.map(({ key }) => key),

@@ -59,23 +59,26 @@ return status(2, tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]))`);
 
 /**
  * KEYS: marker, expiries, ids, grants, cut-offs, then the ids, grants and cut-offs of the token presented. ARGV: time,
- * expiry, numbers of these six without the last, the token's time of issue, the cut-offs' times.
+ * expiry, expiry of the grants, numbers of these six without the last, the token's time of issue, the cut-offs' times.
  * Reads everything, then writes with two commands; only the first of them can fail. So it is all or nothing.
  */
 const REVOKE = createScript(`#!lua
 ${PRELUDE}
-local expiry, ids, grants, cutOffs = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local presented, presentedIds = 3 + ids + grants + cutOffs, tonumber(ARGV[6])
-local presentedGrants, issuedAt = tonumber(ARGV[7]), tonumber(ARGV[8])
+local expiry, grantExpiry = tonumber(ARGV[2]), tonumber(ARGV[3])
+local ids, grants, cutOffs = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local presented, presentedIds = 3 + ids + grants + cutOffs, tonumber(ARGV[7])
+local presentedGrants, issuedAt = tonumber(ARGV[8]), tonumber(ARGV[9])
 local wasRevoked = status(presented, presentedIds, presentedGrants, issuedAt) ~= 'none'
 local wasCutOff = status(presented + presentedIds + presentedGrants, 0, 0, issuedAt) ~= 'none'
-local knownSince, moved, expiries, values = nil, false, {}, {}
+local knownSince, moved, expiries, values, latestOf = nil, false, {}, {}, {}
 
 local function remember(since)
   if since then knownSince = math.min(knownSince or since, since) end
 end
 local function put(key, since, newExpiry, oldExpiry)
-  local latest = math.max(newExpiry, oldExpiry or newExpiry)
+  -- A key may come twice: what is written last wins.
+  local latest = math.max(newExpiry, oldExpiry or newExpiry, latestOf[key] or newExpiry)
+  latestOf[key] = latest
   table.insert(expiries, string.format('%.0f', latest))
   table.insert(expiries, key)
   table.insert(values, key)
@@ -86,12 +89,12 @@ for at = presented, presented + presentedIds + presentedGrants - 1 do remember((
 for at = 3, 2 + ids + grants do
   local since, oldExpiry = live(KEYS[at])
   remember(since)
-  put(KEYS[at], since or time, at < 3 + ids and expiry or ${NEVER}, oldExpiry)
+  put(KEYS[at], since or time, at < 3 + ids and expiry or grantExpiry, oldExpiry)
 end
 if not wasCutOff then
   local furthest = wasRevoked and math.max(knownSince, issuedAt or knownSince) or math.huge
   for index = 1, cutOffs do
-    local key, upTo = KEYS[2 + ids + grants + index], math.min(tonumber(ARGV[8 + index]), furthest)
+    local key, upTo = KEYS[2 + ids + grants + index], math.min(tonumber(ARGV[9 + index]), furthest)
     local before, oldExpiry = live(key)
     moved = moved or not before or before < upTo
     put(key, math.max(before or upTo, upTo), expiry, oldExpiry)
@@ -146,7 +149,7 @@ export async function openRedisStore(
   return {
     async revoke(revocation, timeoutMs) {
       assertRevocation(revocation);
-      const { tokenIds, grants, cutOffs, expiresAt, presented = NOTHING } = revocation;
+      const { tokenIds, grants, grantsExpireAt = NEVER, cutOffs, expiresAt, presented = NOTHING } = revocation;
       const call = {
         script: REVOKE,
         keys: [
@@ -158,6 +161,7 @@ export async function openRedisStore(
         values: [
           timeOfRevocation(revocation, currentTime()),
           expiresAt,
+          grantsExpireAt,
           tokenIds.length,
           grants.length,
           cutOffs.length,

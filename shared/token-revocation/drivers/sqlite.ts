@@ -79,7 +79,7 @@ export async function openSqliteStore(
   }
 
   function record(revocation: Revocation): RecordedRevocation {
-    const { tokenIds, grants, cutOffs, presented = NOTHING, expiresAt } = revocation;
+    const { tokenIds, grants, grantsExpireAt = NEVER, cutOffs, presented = NOTHING, expiresAt } = revocation;
     const time = timeOfRevocation(revocation, currentTime());
     const ids = [...presented.tokenIds, ...presented.grants, ...tokenIds, ...grants];
     const keys = [...presented.cutOffKeys, ...cutOffs.map(({ key }) => key)];
@@ -89,7 +89,7 @@ export async function openSqliteStore(
     const knownSince = recorded.revokedAt.filter((at) => at !== undefined);
     const ownSince = recorded.revokedAt.slice(presented.tokenIds.length + presented.grants.length);
     for (const [index, id] of [...tokenIds, ...grants].entries()) {
-      statement('putId').run(id, ownSince[index] ?? time, index < tokenIds.length ? expiresAt : NEVER);
+      statement('putId').run(id, ownSince[index] ?? time, index < tokenIds.length ? expiresAt : grantsExpireAt);
     }
 
     const at = Math.min(time, ...knownSince);

@@ -43,10 +43,11 @@ test.each([
 
 test('a log line has all of a revocation', () => {
   const presented = { tokenIds: ['a', 'b'], grants: ['g'], cutOffKeys: ['c'], issuedAt: 990 };
-  const revocation = { ...NOTHING, tokenIds: ['a'], grants: ['g'], cutOffs: [cutOff('c')], presented };
+  const items = { tokenIds: ['a'], grants: ['g'], grantsExpireAt: 3000, cutOffs: [cutOff('c')] };
+  const revocation = { ...NOTHING, ...items, presented };
 
   expect(logRevocation(revocation, 1000)).toEqual({
-    ...{ made_at: 1000, token_ids: ['a'], grants: ['g'], expires_at: 2000 },
+    ...{ made_at: 1000, token_ids: ['a'], grants: ['g'], expires_at: 2000, grants_expire_at: 3000 },
     cut_offs: [{ key: 'c', issued_up_to: 1000 }],
     presented: { token_ids: ['a', 'b'], grants: ['g'], cut_off_keys: ['c'], issued_at: 990 },
   });
@@ -59,6 +60,7 @@ test('a log line has nothing that a revocation does not have', () => {
   expect(logRevocation({ ...NOTHING, presented }, 1000).presented).toEqual({
     ...{ token_ids: ['a'], grants: [], cut_off_keys: [] },
   });
+  expect(Object.keys(logRevocation(NOTHING, 1000))).not.toContain('grants_expire_at');
   expect(logRevocation({ ...NOTHING, presented }, 1000).presented).not.toHaveProperty('issued_at');
 });
 
