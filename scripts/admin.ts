@@ -1,3 +1,4 @@
+import { OlderSchema } from '#shared/databases/store-schema.ts';
 import { isStoreUnavailable, Misconfigured } from '#shared/errors.ts';
 import { OutgoingFailure } from '#shared/outgoing/send.ts';
 import { listLinks, showLink } from './admin/account-link.ts';
@@ -98,8 +99,11 @@ function complain(error: unknown): number {
   }
   // Before the store: its failures are known by what they look like, and an issuer's look the same.
   if (error instanceof OutgoingFailure) console.error(`An issuer failed (${error.fault}): nothing was done.`);
-  else if (isStoreUnavailable(error)) console.error(`The store failed (${error.fault}): nothing is known to be done.`);
-  else console.error(`This command failed (${error instanceof Error ? error.name : typeof error}): please report it.`);
+  else if (isStoreUnavailable(error)) {
+    console.error(`The store failed (${error.fault}): nothing is known to be done.`);
+    if (error.cause instanceof OlderSchema) console.error(error.cause.message);
+  } else
+    console.error(`This command failed (${error instanceof Error ? error.name : typeof error}): please report it.`);
   return EXIT.trouble;
 }
 

@@ -4,6 +4,7 @@ import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync,
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { OlderSchema } from '#shared/databases/store-schema.ts';
 import { EncryptionKeys } from '#shared/encryption.ts';
 import { MatrixSigningKey } from '#shared/threepid/signing.ts';
 import { TokenPeppers } from '#shared/token-revocation/token-id.ts';
@@ -128,6 +129,7 @@ export async function startLocalEmulator(
     migrateSqlite(databasePath(settings));
   } catch (error) {
     if (error instanceof StartError) throw error;
+    if (error instanceof OlderSchema) throw storeOutdated(dataDir, error);
     throw new StartError(`The store in the data folder ${dataDir} cannot be opened or migrated.`, { cause: error });
   }
   const servers = await startServers(settings);
@@ -285,6 +287,14 @@ function keepSecret(
   if (schema.safeParse(text).success) return text;
   throw new StartError(
     `The file ${name} in the data folder ${dataDir} holds no ${name === 'peppers' ? name : 'keys'}.`,
+  );
+}
+
+/** A store that no migration can upgrade. */
+function storeOutdated(dataDir: string, cause: OlderSchema): StartError {
+  return new StartError(
+    `The store in the data folder ${dataDir} was made by an older version and cannot be upgraded. Remove the folder, and start again.`,
+    { cause },
   );
 }
 

@@ -9,14 +9,11 @@ import {
   pauseBeforeRetry,
   schemaKey,
 } from '#shared/databases/dynamodb.ts';
-import type { StoreSchema } from '#shared/databases/store-schema.ts';
-import { DIRECTORY_SCHEMA } from '#shared/directory/directory.ts';
+import { assertUpgradable, type StoreSchema } from '#shared/databases/store-schema.ts';
 import { LOOKUP_INDEX } from '#shared/directory/dynamodb-lookup.ts';
 import { isStoreUnavailable, StoreUnavailable } from '#shared/errors.ts';
 import { TOKEN_REVOCATION_SCHEMA } from '#shared/token-revocation/store.ts';
-import type { MigrationReport } from './migration-files.ts';
-
-const SCHEMAS: readonly StoreSchema[] = [TOKEN_REVOCATION_SCHEMA, DIRECTORY_SCHEMA];
+import { type MigrationReport, SCHEMAS } from './migration-files.ts';
 
 /** How long it may take: a table is created in seconds, an index of one that has rows in minutes, in the background. */
 const TIMEOUT_MS = 900_000;
@@ -39,6 +36,7 @@ const LOOKUP_ATTRIBUTES = ['q', 'n'].map((name) => ({ AttributeName: name, Attri
  * Makes the table with its index and its time to live where they are missing, and last the schema markers: a function
  * that meets its marker meets all of it. Safe to repeat and to run twice at once.
  *
+ * @throws {OlderSchema} No migration can upgrade the store. Nothing was changed.
  * @throws {Error} A schema of it is newer than this code.
  */
 export async function migrateDynamodb(url: string, options: DynamodbOptions = {}): Promise<MigrationReport> {
@@ -50,6 +48,7 @@ export async function migrateDynamodb(url: string, options: DynamodbOptions = {}
     if (await createTable(client, until)) changes.push(`table ${client.table}`);
     const found = new Map<StoreSchema, number | undefined>();
     for (const schema of SCHEMAS) found.set(schema, await readMarker(client, schema, until));
+    for (const [schema, version] of found) assertUpgradable(schema, version);
     if ([...found].some(([schema, version = 0]) => version > schema.version)) throw tooNew();
     if (await createIndex(client, until)) changes.push(`index ${LOOKUP_INDEX}`);
     if (await enableTimeToLive(client, until)) changes.push('time to live');
@@ -88,15 +87,18 @@ async function readMarker(
   return marker?.Item === undefined ? undefined : integerOf(marker.Item.v);
 }
 
-async function putMarker({ table, call }: DynamodbClient, schema: StoreSchema, until: number): Promise<void> {
+async function putMarker(client: DynamodbClient, schema: StoreSchema, until: number): Promise<void> {
   const v = numberValue(schema.version);
   const put = {
-    TableName: table,
+    TableName: client.table,
     Item: { id: { S: schemaKey(schema) }, v },
-    ConditionExpression: 'attribute_not_exists(id) OR v <= :v',
-    ExpressionAttributeValues: { ':v': v },
+    ConditionExpression: 'attribute_not_exists(id) OR v BETWEEN :from AND :v',
+    ExpressionAttributeValues: { ':from': numberValue(schema.upgradable?.from ?? 0), ':v': v },
   };
-  if ((await call('PutItem', put, until)) === undefined) throw tooNew();
+  if ((await client.call('PutItem', put, until)) !== undefined) return;
+  // Another version of this code has migrated it meanwhile.
+  assertUpgradable(schema, await readMarker(client, schema, until));
+  throw tooNew();
 }
 
 /** Returns whether it has created it: false when it was there, or another migration was faster. */

@@ -1,9 +1,10 @@
 import pg from 'pg';
 import { assertSafe, readPostgresUrl } from '#shared/databases/postgres.ts';
+import { assertUpgradable, type StoreSchema, schemaVersion } from '#shared/databases/store-schema.ts';
 import { DIRECTORY_TABLES } from '#shared/directory/postgres-statements.ts';
 import { REVOCATION_TABLES } from '#shared/token-revocation/drivers/postgres.ts';
 import { TOKEN_REVOCATION_SCHEMA } from '#shared/token-revocation/store.ts';
-import { assertMarked, type MigrationReport, pendingMigrations } from './migration-files.ts';
+import { assertMarked, type MigrationReport, pendingMigrations, SCHEMAS } from './migration-files.ts';
 
 /** Held while migrating: any number, and the same in every version of this project. */
 const LOCK = 7_281_946_503;
@@ -11,12 +12,15 @@ const LOCK = 7_281_946_503;
 /**
  * Brings a PostgreSQL database up to date: the numbered files not yet applied, in their order, each in a transaction.
  * Safe to repeat, and for two at once.
+ *
+ * @throws {OlderSchema} No migration can upgrade the store. Nothing was changed.
  */
 export async function migratePostgres(url: string): Promise<MigrationReport> {
   return await useClient(url, async (client) => {
-    await inTransaction(client, () =>
-      client.query('CREATE TABLE IF NOT EXISTS applied_migration (file text PRIMARY KEY)'),
-    );
+    await inTransaction(client, async () => {
+      await assertAllUpgradable(client);
+      await client.query('CREATE TABLE IF NOT EXISTS applied_migration (file text PRIMARY KEY)');
+    });
     const applied: Applied[] = [];
     for (;;) {
       const next = await inTransaction(client, () => applyNext(client));
@@ -46,11 +50,20 @@ async function useClient<Result>(url: string, work: (client: pg.Client) => Promi
 }
 
 async function isMarked(client: pg.Client): Promise<boolean> {
+  return (await readVersion(client, TOKEN_REVOCATION_SCHEMA)) !== undefined;
+}
+
+/** The version of a schema that the database has, if it has one. */
+async function readVersion(client: pg.Client, schema: StoreSchema): Promise<number | undefined> {
   const table = await client.query("SELECT to_regclass('schema_marker') IS NOT NULL AS exists");
-  if (table.rows[0]?.exists !== true) return false;
-  const { component } = TOKEN_REVOCATION_SCHEMA;
-  const { rowCount } = await client.query('SELECT FROM schema_marker WHERE component = $1', [component]);
-  return rowCount === 1;
+  if (table.rows[0]?.exists !== true) return undefined;
+  const { rows } = await client.query<{ version: number }>(schemaVersion(schema));
+  return rows[0]?.version;
+}
+
+/** @throws {OlderSchema} */
+async function assertAllUpgradable(client: pg.Client): Promise<void> {
+  for (const schema of SCHEMAS) assertUpgradable(schema, await readVersion(client, schema));
 }
 
 /** A file that was applied. */
@@ -62,6 +75,8 @@ interface Applied {
 
 /** Applies one file; undefined when none is left. */
 async function applyNext(client: pg.Client): Promise<Applied | undefined> {
+  // Each time: an older version of this code may migrate it at the same time.
+  await assertAllUpgradable(client);
   const applied = await client.query<{ file: string }>('SELECT file FROM applied_migration');
   const [next] = pendingMigrations(
     'postgres',

@@ -4,9 +4,16 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { DynamodbOptions } from '#shared/databases/dynamodb.ts';
 import { inTransaction, openSqliteDatabase, sqliteFailure } from '#shared/databases/sqlite.ts';
+import { assertUpgradable, type StoreSchema, schemaVersion } from '#shared/databases/store-schema.ts';
 import { isStoreUnavailable } from '#shared/errors.ts';
 import { TOKEN_REVOCATION_SCHEMA } from '#shared/token-revocation/store.ts';
-import { assertMarked, describeMigration, type MigrationReport, pendingMigrations } from './migration-files.ts';
+import {
+  assertMarked,
+  describeMigration,
+  type MigrationReport,
+  pendingMigrations,
+  SCHEMAS,
+} from './migration-files.ts';
 
 /** What can be done with the schema of the store that a URL names. */
 interface StoreSchemas {
@@ -18,6 +25,7 @@ interface StoreSchemas {
 /**
  * Creates or upgrades what a store's URL names. Safe to repeat, and for two at once.
  *
+ * @throws {OlderSchema} No migration can upgrade the store. Nothing was changed.
  * @throws {Error} Also when a newer version of this project has migrated it.
  */
 export async function migrate(url: string): Promise<MigrationReport> {
@@ -60,11 +68,16 @@ async function locateSchemas(url: string): Promise<StoreSchemas> {
   }
 }
 
-/** Brings the database of a store up to date: the numbered files not yet applied, in their order. */
+/**
+ * Brings the database of a store up to date: the numbered files not yet applied, in their order.
+ *
+ * @throws {OlderSchema} No migration can upgrade the store. Nothing was changed.
+ */
 export function migrateSqlite(path: string): MigrationReport {
   const database = openSqliteDatabase(path, { create: true });
   try {
     return inTransaction(database, () => {
+      for (const schema of SCHEMAS) assertUpgradable(schema, readVersion(database, schema));
       const wasNew = !isMarked(database);
       database.exec('CREATE TABLE IF NOT EXISTS applied_migration (file TEXT PRIMARY KEY) STRICT');
       const applied = database.prepare('SELECT file FROM applied_migration').all();
@@ -96,12 +109,17 @@ function hasSqliteSchema(path: string): boolean {
 }
 
 function isMarked(database: DatabaseSync): boolean {
-  const { component } = TOKEN_REVOCATION_SCHEMA;
+  return readVersion(database, TOKEN_REVOCATION_SCHEMA) !== undefined;
+}
+
+/** The version of a schema that the database has, if it has one. */
+function readVersion(database: DatabaseSync, schema: StoreSchema): number | undefined {
   try {
-    return database.prepare('SELECT 1 FROM schema_marker WHERE component = ?').get(component) !== undefined;
+    const marker = database.prepare(schemaVersion(schema)).get();
+    return marker && Number(marker.version);
   } catch (error) {
     const failure = sqliteFailure(error);
-    if (isStoreUnavailable(failure) && failure.fault === 'not_migrated') return false;
+    if (isStoreUnavailable(failure) && failure.fault === 'not_migrated') return undefined;
     throw failure;
   }
 }

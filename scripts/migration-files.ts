@@ -1,4 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import type { StoreSchema } from '#shared/databases/store-schema.ts';
+import { DIRECTORY_SCHEMA } from '#shared/directory/directory.ts';
+import { TOKEN_REVOCATION_SCHEMA } from '#shared/token-revocation/store.ts';
+
+/** The schemas that a migration makes or upgrades; in Redis the first alone. */
+export const SCHEMAS: readonly StoreSchema[] = [TOKEN_REVOCATION_SCHEMA, DIRECTORY_SCHEMA];
 
 /** A numbered file of `infra/migrations/<database>/`. */
 export interface Migration {

@@ -6,6 +6,7 @@ import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { type CopiedContent, copySqlite, verifyCopy } from '#scripts/admin/sqlite-copy.ts';
 import { migrateSqlite } from '#scripts/migrate.ts';
 import { openSqliteStore } from '#shared/token-revocation/drivers/sqlite.ts';
+import { OLDER_STORE } from './contract/token-revocation-store.ts';
 import { runAdmin } from './support/admin-process.ts';
 import { createTemporaryFolder } from './support/temporary-folder.ts';
 
@@ -160,6 +161,17 @@ describe('a copy', () => {
     });
     expect(existsSync(file)).toBe(false);
     expect(existsSync(`${file}.partial`)).toBe(false);
+  });
+
+  test('is not made of a store of an older version, and says what would be right', async () => {
+    const source = change(database, "UPDATE schema_marker SET version = 1 WHERE component = 'token-revocation'");
+
+    expect(await backup([file], `sqlite:${source}`)).toEqual({
+      status: TROUBLE,
+      stdout: '',
+      stderr: `The store failed (not_migrated): nothing is known to be done.\n${OLDER_STORE}\n`,
+    });
+    expect(existsSync(file)).toBe(false);
   });
 
   test.each([

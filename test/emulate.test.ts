@@ -4,9 +4,11 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { promisify } from 'node:util';
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { FREE_PORTS, PORT_OPTIONS } from '#scripts/emulator-process.ts';
+import { migrateSqlite } from '#scripts/migrate.ts';
 import { TEST_PEPPERS } from '#test/support/emulated-project.ts';
 import { type ScriptProcess, startScript } from '#test/support/script-process.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
@@ -61,6 +63,19 @@ test('a store that is no database is one sentence and status 1', async () => {
 
   expect(await refusal([`--data-dir=${folder}`])).toBe(
     `The store in the data folder ${folder} cannot be opened or migrated.`,
+  );
+});
+
+test('a store of an older version that cannot be upgraded is one sentence and status 1', async () => {
+  const folder = temporaryFolder();
+  migrateSqlite(join(folder, 'unlink.sqlite'));
+  const database = new DatabaseSync(join(folder, 'unlink.sqlite'));
+  database.exec("UPDATE schema_marker SET version = 1 WHERE component = 'token-revocation'");
+  database.close();
+  writeFileSync(join(folder, 'peppers'), TEST_PEPPERS);
+
+  expect(await refusal([`--data-dir=${folder}`])).toBe(
+    `The store in the data folder ${folder} was made by an older version and cannot be upgraded. Remove the folder, and start again.`,
   );
 });
 

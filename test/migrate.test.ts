@@ -6,41 +6,87 @@ import { deadlineIn } from '#shared/databases/deadline.ts';
 import { openDynamodb } from '#shared/databases/dynamodb.ts';
 import { openDynamodbStore } from '#shared/token-revocation/drivers/dynamodb.ts';
 import { openPostgresStore } from '#shared/token-revocation/drivers/postgres.ts';
-import { openRedisStore } from '#shared/token-revocation/drivers/redis.ts';
+import { MARKER_KEY, openRedisStore } from '#shared/token-revocation/drivers/redis.ts';
 import { openSqliteStore } from '#shared/token-revocation/drivers/sqlite.ts';
 import { TOKEN_REVOCATION_SCHEMA } from '#shared/token-revocation/store.ts';
+import { OLDER_STORE } from './contract/token-revocation-store.ts';
 import { DYNAMODB_CREDENTIALS, urlOfNewTable } from './support/dynamodb-server.ts';
 import { createDatabase } from './support/postgres-server.ts';
 import { claimDatabase } from './support/redis-server.ts';
 import { startScript } from './support/script-process.ts';
 import { createTemporaryFolder } from './support/temporary-folder.ts';
 
+/** A store of version 1, to which the migrations from the third on were not applied. */
+const MAKE_OLDER = `
+  UPDATE schema_marker SET version = 1;
+  DROP TABLE threepid_binding;
+  DELETE FROM applied_migration WHERE file LIKE '%003-%'`;
+
 async function createPostgres() {
   const { url, drop } = await createDatabase(inject('postgresUrl'));
-  return { url, open: () => openPostgresStore(url), remove: drop };
+  return {
+    url,
+    open: () => openPostgresStore(url),
+    remove: drop,
+    makeOlder: () => changePostgres(url, MAKE_OLDER),
+    read: () =>
+      usePostgres(url, async (client) => {
+        const tables = await client.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1");
+        const markers = await client.query('SELECT * FROM schema_marker ORDER BY component');
+        const files = await client.query('SELECT * FROM applied_migration ORDER BY file');
+        return [tables.rows, markers.rows, files.rows];
+      }),
+  };
 }
 
 async function createRedis() {
-  const { url, drop } = await claimDatabase(inject('redisUrl'));
-  return { url, open: () => openRedisStore(url), remove: drop };
+  const { url, client, drop } = await claimDatabase(inject('redisUrl'));
+  return {
+    url,
+    open: () => openRedisStore(url),
+    remove: drop,
+    makeOlder: () => client.set(MARKER_KEY, '1'),
+    read: async () => [await client.keys('*'), await client.get(MARKER_KEY)],
+  };
 }
 
 async function createSqlite() {
   const { path: folder, remove } = createTemporaryFolder();
   const path = join(folder, 'store.sqlite');
-  return { url: `sqlite:${path}`, open: () => openSqliteStore(path), remove: async () => remove() };
+  const url = `sqlite:${path}`;
+  return {
+    url,
+    open: () => openSqliteStore(path),
+    remove: async () => remove(),
+    makeOlder: async () => changeSqlite(url, MAKE_OLDER),
+    read: async () => {
+      const database = new DatabaseSync(path);
+      const rows = ['schema_marker', 'applied_migration', 'sqlite_schema'].map((table) =>
+        database.prepare(`SELECT * FROM ${table}`).all(),
+      );
+      database.close();
+      return rows;
+    },
+  };
 }
 
 async function createDynamodb() {
   const url = urlOfNewTable(inject('dynamodbUrl'));
+  async function call(action: string, body: object) {
+    const client = await openDynamodb(url, TOKEN_REVOCATION_SCHEMA, { credentials: DYNAMODB_CREDENTIALS });
+    const answer = await client.call(action, { TableName: client.table, ...body }, deadlineIn(10_000));
+    client.close();
+    return answer;
+  }
   return {
     url,
     open: () => openDynamodbStore(url, { credentials: DYNAMODB_CREDENTIALS }),
-    remove: async () => {
-      const client = await openDynamodb(url, TOKEN_REVOCATION_SCHEMA, { credentials: DYNAMODB_CREDENTIALS });
-      await client.call('DeleteTable', { TableName: client.table }, deadlineIn(10_000));
-      client.close();
+    remove: async () => void (await call('DeleteTable', {})),
+    makeOlder: async () => {
+      await call('DeleteItem', { Key: { id: { S: 'schema#directory' } } });
+      await call('PutItem', { Item: { id: { S: 'schema#token-revocation' }, v: { N: '1' } } });
     },
+    read: async () => (await call('Scan', { ConsistentRead: true }))?.Items,
   };
 }
 
@@ -51,10 +97,17 @@ function changeSqlite(url: string, sql: string): void {
 }
 
 async function changePostgres(url: string, sql: string): Promise<void> {
+  await usePostgres(url, (client) => client.query(sql));
+}
+
+async function usePostgres<Result>(url: string, work: (client: pg.Client) => Promise<Result>): Promise<Result> {
   const client = new pg.Client(url);
   await client.connect();
-  await client.query(sql);
-  await client.end();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
 }
 
 /** Who an operator is at DynamoDB. */
@@ -124,6 +177,22 @@ test.each([
     stderr:
       'The store has lost its schema marker, though all migrations were applied to it: restore it from a backup.\n',
   });
+});
+
+test.each([
+  ['DynamoDB', createDynamodb],
+  ['PostgreSQL', createPostgres],
+  ['Redis', createRedis],
+  ['SQLite', createSqlite],
+])('npm run migrate refuses a store of version 1 in %s, and changes nothing', async (_name, create) => {
+  const { url, makeOlder, read, remove } = await create();
+  onTestFinished(remove);
+  await migrateWith(url);
+  await makeOlder();
+  const before = await read();
+
+  expect(await migrateWith(url)).toEqual({ status: 1, stdout: '', stderr: `${OLDER_STORE}\n` });
+  expect(await read()).toEqual(before);
 });
 
 test.each([

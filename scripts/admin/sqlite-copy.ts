@@ -13,7 +13,7 @@ import {
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { openSqliteDatabase, sqliteFailure } from '#shared/databases/sqlite.ts';
-import { migrated, schemaMarker } from '#shared/databases/store-schema.ts';
+import { notMigrated, schemaVersion } from '#shared/databases/store-schema.ts';
 import { isStoreUnavailable, StoreUnavailable } from '#shared/errors.ts';
 import { TOKEN_REVOCATION_SCHEMA } from '#shared/token-revocation/store.ts';
 import { UsageError } from './verb.ts';
@@ -121,10 +121,14 @@ function vacuumInto(path: string, target: string): CopiedContent {
   }
 }
 
-/** @throws {StoreUnavailable} The schema marker is missing. */
+/** @throws {StoreUnavailable} The schema marker is missing or older. */
 function readContent(database: DatabaseSync, expiringAfter: number): CopiedContent {
   try {
-    migrated(database.prepare(`SELECT 1 FROM ${schemaMarker(TOKEN_REVOCATION_SCHEMA)}`).get());
+    const marker = database.prepare(schemaVersion(TOKEN_REVOCATION_SCHEMA)).get();
+    const version = marker && Number(marker.version);
+    if (version === undefined || version < TOKEN_REVOCATION_SCHEMA.version) {
+      throw notMigrated(TOKEN_REVOCATION_SCHEMA, version);
+    }
     const count = (table: string) =>
       Number(database.prepare(`SELECT count(*) AS rows FROM ${table} WHERE expires_at > ?`).get(expiringAfter)?.rows);
     return {

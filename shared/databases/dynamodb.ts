@@ -4,7 +4,7 @@ import { decodeContent } from '../content-coding.ts';
 import { Failure, Misconfigured, type StoreFault, StoreUnavailable } from '../errors.ts';
 import { isDeeperThan, isJsonObject, MAX_FOREIGN_DEPTH } from '../json.ts';
 import { deadlineIn } from './deadline.ts';
-import type { StoreSchema } from './store-schema.ts';
+import { notMigrated, type StoreSchema } from './store-schema.ts';
 
 /** How a client of the DynamoDB API says who it is. */
 export interface DynamodbOptions {
@@ -256,7 +256,8 @@ export async function openDynamodb(
     const items = await batchGet([markerKey, ...keys], until);
     const byKey = items.map((item): [string, Item] => [String(item.id?.S), item]);
     const marker = byKey.find(([key]) => key === markerKey)?.[1];
-    if (marker === undefined || integerOf(marker.v) < schema.version) throw new StoreUnavailable('not_migrated');
+    const version = marker && integerOf(marker.v);
+    if (version === undefined || version < schema.version) throw notMigrated(schema, version);
     return byKey.filter(([key]) => key !== markerKey);
   }
 

@@ -2,6 +2,7 @@ import pg from 'pg';
 import { monotonicMs } from '../clock.ts';
 import { type StoreFault, StoreUnavailable } from '../errors.ts';
 import { CONNECT_TIMEOUT_MS, deadlineIn, isRecent, MAX_IDLE_MS, SAFE_FOR_MS, withinTime } from './deadline.ts';
+import { notMigrated, type StoreSchema, schemaVersion } from './store-schema.ts';
 import { assertOneHost, isLoopback, readStoreUrl, tlsOptions } from './store-url.ts';
 
 /** Connections of one instance: it serves one call, or a few, at a time. */
@@ -16,11 +17,16 @@ export interface Statement {
 /** A PostgreSQL database in which what is committed survives a crash of the server's machine. */
 export interface PostgresDatabase {
   /**
-   * The rows of one idempotent statement. On a connection that turns out to be dead it is tried again on another.
+   * The rows of one idempotent statement, which finds at least one where the schema marker is there. On a connection that
+   * turns out to be dead it is tried again on another.
    *
    * @throws {StoreUnavailable} At the latest after `timeoutMs`; whether the statement took effect is then not known.
    */
-  query<Row extends pg.QueryResultRow>(statement: Statement, values: unknown[], timeoutMs?: number): Promise<Row[]>;
+  query<Row extends pg.QueryResultRow>(
+    statement: Statement,
+    values: unknown[],
+    timeoutMs?: number,
+  ): Promise<readonly [Row, ...Row[]]>;
 
   /** Lets go of the connections. May be called twice. */
   close(): Promise<void>;
@@ -31,7 +37,7 @@ export interface PostgresDatabase {
  *
  * @param tables What is kept there: it must be logged, and seen as a whole.
  */
-export function openPostgres(url: string, tables: readonly string[]): PostgresDatabase {
+export function openPostgres(url: string, schema: StoreSchema, tables: readonly string[]): PostgresDatabase {
   const { connection, isPrepared } = readPostgresUrl(url);
   const pool = new pg.Pool({
     ...connection,
@@ -102,25 +108,52 @@ export function openPostgres(url: string, tables: readonly string[]): PostgresDa
     return rows;
   }
 
+  async function queryInTime<Row extends pg.QueryResultRow>(
+    statement: Statement,
+    values: unknown[],
+    deadline: number,
+  ): Promise<Row[]> {
+    for (;;) {
+      if (pool.ending) throw new StoreUnavailable('closed');
+      let client: pg.PoolClient | undefined;
+      try {
+        client = await connectInTime(deadline - monotonicMs());
+        const rows = await ask<Row>(client, statement, values, deadline);
+        usedAt.set(client, Date.now());
+        client.release();
+        return rows;
+      } catch (error) {
+        client?.release(true);
+        const failure = postgresFailure(error);
+        const wasStale = client !== undefined && usedAt.has(client);
+        if (!(wasStale && failure instanceof StoreUnavailable && failure.fault === 'unreachable')) throw failure;
+      }
+    }
+  }
+
+  const markerStatement = { name: 'marker', text: schemaVersion(schema) };
+
+  /** The version of the schema, if that can be said. */
+  async function readVersion(deadline: number): Promise<number | undefined> {
+    try {
+      const [marker] = await queryInTime<{ version: number }>(markerStatement, [], deadline);
+      return marker?.version;
+    } catch {
+      return undefined; // what led here says more
+    }
+  }
+
   return {
     async query<Row extends pg.QueryResultRow>(statement: Statement, values: unknown[], timeoutMs?: number) {
       const deadline = deadlineIn(timeoutMs);
-      for (;;) {
-        if (pool.ending) throw new StoreUnavailable('closed');
-        let client: pg.PoolClient | undefined;
-        try {
-          client = await connectInTime(deadline - monotonicMs());
-          const rows = await ask<Row>(client, statement, values, deadline);
-          usedAt.set(client, Date.now());
-          client.release();
-          return rows;
-        } catch (error) {
-          client?.release(true);
-          const failure = postgresFailure(error);
-          const wasStale = client !== undefined && usedAt.has(client);
-          if (!(wasStale && failure instanceof StoreUnavailable && failure.fault === 'unreachable')) throw failure;
-        }
+      try {
+        const rows = await queryInTime<Row>(statement, values, deadline);
+        if (isNotEmpty(rows)) return rows;
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable && isNameUnknown(error.cause))) throw error;
+        throw notMigrated(schema, await readVersion(deadline), error.cause);
       }
+      throw notMigrated(schema, await readVersion(deadline));
     },
 
     async close() {
@@ -128,6 +161,15 @@ export function openPostgres(url: string, tables: readonly string[]): PostgresDa
       if (!pool.ending) await withinTime(CONNECT_TIMEOUT_MS, pool.end()).catch(() => {});
     },
   };
+}
+
+/** Whether a database lacks a table, a column or a function, or has it with other parameters, as an older schema does. */
+function isNameUnknown(cause: unknown): boolean {
+  return cause instanceof pg.DatabaseError && /^(42703|42883|42P01)$/.test(cause.code ?? '');
+}
+
+function isNotEmpty<Item>(items: readonly Item[]): items is readonly [Item, ...Item[]] {
+  return items.length > 0;
 }
 
 /** A client that gives up connecting in time. The pool's own setting would limit the wait for a busy one as well. */

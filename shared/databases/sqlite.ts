@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { isStoreUnavailable, type StoreFault, StoreUnavailable } from '../errors.ts';
-import { migrated, type StoreSchema, schemaMarker } from './store-schema.ts';
+import { notMigrated, type StoreSchema, schemaVersion } from './store-schema.ts';
 
 /**
  * How long a statement waits for another writer, in milliseconds. It blocks the whole instance: all calls of one, one
@@ -51,8 +51,14 @@ export interface SqliteFile<Name extends string> {
    * for the change to find. Those that are asked for at once share a transaction, hence what the disk takes for one.
    */
   write<Result>(work: () => Result): Promise<Result>;
-  /** @throws {StoreUnavailable} The schema marker is missing. */
+  /** @throws {StoreUnavailable} The schema marker is missing or older. */
   assertMigrated(): void;
+  /**
+   * The row of a statement that finds none without the schema marker.
+   *
+   * @throws {StoreUnavailable} There is none.
+   */
+  migrated<Row>(row: Row | undefined): Row;
   close(): void;
 }
 
@@ -78,7 +84,7 @@ export function openSqliteFile<Sql extends Readonly<Record<string, string>>>(
   const database = openSqliteDatabase(path);
   const prepared = new Map<string, StatementSync>();
   const queued: QueuedChange[] = [];
-  const texts: Readonly<Record<string, string>> = { ...sql, marker: `SELECT 1 FROM ${schemaMarker(schema)}` };
+  const texts: Readonly<Record<string, string>> = { ...sql, marker: schemaVersion(schema) };
 
   function prepare(text: string): StatementSync {
     const known = prepared.get(text) ?? database.prepare(text);
@@ -106,7 +112,18 @@ export function openSqliteFile<Sql extends Readonly<Record<string, string>>>(
   }
 
   function assertMigrated(): void {
-    migrated(statement('marker').get());
+    const version = readVersion();
+    if (version === undefined || version < schema.version) throw notMigrated(schema, version);
+  }
+
+  function readVersion(): number | undefined {
+    const marker = statement('marker').get();
+    return marker && Number(marker.version);
+  }
+
+  function migrated<Row>(row: Row | undefined): Row {
+    if (row === undefined) throw notMigrated(schema, readVersion());
+    return row;
   }
 
   function write<Result>(work: () => Result): Promise<Result> {
@@ -163,6 +180,7 @@ export function openSqliteFile<Sql extends Readonly<Record<string, string>>>(
     read: use,
     write,
     assertMigrated,
+    migrated,
     close: () => {
       if (database.isOpen) database.close();
     },

@@ -1,5 +1,5 @@
 import { type PostgresDatabase, type Statement, safeCommit } from '../databases/postgres.ts';
-import { migrated, schemaMarker } from '../databases/store-schema.ts';
+import { schemaMarker } from '../databases/store-schema.ts';
 import { DIRECTORY_SCHEMA } from './directory.ts';
 import type { Row } from './sql-rows.ts';
 
@@ -44,14 +44,13 @@ export function withMarker({ query }: PostgresDatabase) {
     /** The rows that a {@link looking} statement has found. */
     async look(statement: Statement, values: unknown[], timeoutMs?: number): Promise<Row[]> {
       const rows = await query<Row>(statement, values, timeoutMs);
-      migrated(rows[0]);
       return rows.filter(({ found }) => found === true);
     },
 
     /** Whether a {@link changing} statement was a change. */
     async change(statement: Statement, values: unknown[], timeoutMs?: number): Promise<boolean> {
-      const rows = await query<{ changed: boolean }>(statement, values, timeoutMs);
-      return migrated(rows[0]).changed;
+      const [{ changed }] = await query<{ changed: boolean }>(statement, values, timeoutMs);
+      return changed;
     },
   };
 }

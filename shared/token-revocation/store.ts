@@ -79,7 +79,11 @@ export type RevocationStatus =
 export const MAX_REVOCATION_ITEMS = 24;
 
 /** The schema that this code reads and writes: a store with an older or no marker is refused. */
-export const TOKEN_REVOCATION_SCHEMA = { component: 'token-revocation', version: 1 } as const;
+export const TOKEN_REVOCATION_SCHEMA = {
+  component: 'token-revocation',
+  version: 2,
+  upgradable: { from: 2, because: 'its grants were recorded under names that this version does not look up' },
+} as const;
 
 /** The expiry of what never expires. */
 export const NEVER = Number.MAX_SAFE_INTEGER;

@@ -47,6 +47,9 @@ export interface DurableDirectoryBackend extends DirectoryBackend {
   failAuditRecords(): void | Promise<void>;
 }
 
+const OLDER_DIRECTORY =
+  'The store has version 1 of the schema directory, this code needs version 2. Upgrade the store: npm run migrate.';
+
 const START_MS = 1_800_000_000_000;
 const VK: ExternalIdentity = { fpType: 'vk', fpName: 'vk_1', sid: '1234' };
 const AUDIT = { actor: 'subject:ann', requestId: 'r-1' };
@@ -786,9 +789,9 @@ export function durableDirectoryContract(
     });
 
     test.each([
-      ['has lost its schema marker', () => backend.loseMarker()],
-      ['has a schema that is older than this code', () => backend.ageMarker()],
-    ])('a store that %s is refused', async (_name, change) => {
+      ['has lost its schema marker', () => backend.loseMarker(), {}],
+      ['has a schema that is older than this code', () => backend.ageMarker(), { cause: { message: OLDER_DIRECTORY } }],
+    ])('a store that %s is refused', async (_name, change, reason) => {
       await directory.links.link(newLink());
       await directory.threepids.put(newBinding());
       const outbox = await backend.openOutbox({ now: () => START_MS });
@@ -823,7 +826,7 @@ export function durableDirectoryContract(
         () => directory.purgeExpired(1),
       ];
       for (const attempt of attempts) {
-        await expect(attempt(), attempt.toString()).rejects.toMatchObject({ fault: 'not_migrated' });
+        await expect(attempt(), attempt.toString()).rejects.toMatchObject({ fault: 'not_migrated', ...reason });
       }
     });
   });

@@ -63,6 +63,9 @@ async function createBackend(serverUrl: string, options: DynamodbOptions): Promi
     loseMarker: async () => {
       await call('DeleteItem', { TableName, Key: { id: { S: 'schema#token-revocation' } } });
     },
+    setMarker: async (version) => {
+      await call('PutItem', { TableName, Item: { id: { S: 'schema#token-revocation' }, v: { N: String(version) } } });
+    },
     // DynamoDB has no triggers: something that is no cut-off stands where the contract's is to be written.
     failCutOffs: async () => {
       await call('PutItem', { TableName, Item: { id: { S: 'revoked-cut-off#c' }, t: { S: 'not a number' } } });
@@ -754,7 +757,8 @@ async function createTableWithoutIndex(url: string): Promise<void> {
     KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
   });
   await call('UpdateTimeToLive', { TableName, TimeToLiveSpecification: { Enabled: true, AttributeName: 'ttl' } });
-  await call('PutItem', { TableName, Item: { id: { S: 'schema#token-revocation' }, v: { N: '1' } } });
+  const v = { N: String(TOKEN_REVOCATION_SCHEMA.version) };
+  await call('PutItem', { TableName, Item: { id: { S: 'schema#token-revocation' }, v } });
   close();
 }
 

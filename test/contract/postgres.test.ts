@@ -5,11 +5,16 @@ import type { NewLink } from '#shared/account-link/account-link.ts';
 import { readPostgresUrl } from '#shared/databases/postgres.ts';
 import { retryWhileUnavailable } from '#shared/databases/retry.ts';
 import type { Directory } from '#shared/directory/directory.ts';
-import type { TokenRevocationStore } from '#shared/token-revocation/store.ts';
+import { TOKEN_REVOCATION_SCHEMA, type TokenRevocationStore } from '#shared/token-revocation/store.ts';
 import { loadPorts } from '#test/support/load-ports.ts';
 import { startPooler } from '#test/support/pooler.ts';
 import { createDatabase, runOnce, startPostgresServer, type TestDatabase } from '#test/support/postgres-server.ts';
-import { type DurableBackend, durableStoreContract, tokenRevocationStoreContract } from './token-revocation-store.ts';
+import {
+  type DurableBackend,
+  durableStoreContract,
+  OLDER_STORE,
+  tokenRevocationStoreContract,
+} from './token-revocation-store.ts';
 
 const { openPostgresDirectory, openPostgresStore } = await loadPorts('postgres');
 
@@ -35,6 +40,7 @@ function createBackend(parameters = ''): DurableBackend {
       return Number(rows[0]?.rows);
     },
     loseMarker: async () => void (await client.query('DELETE FROM schema_marker')),
+    setMarker: async (version) => void (await client.query('UPDATE schema_marker SET version = $1', [version])),
     async failCutOffs() {
       await client.query(`
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
@@ -45,7 +51,8 @@ function createBackend(parameters = ''): DurableBackend {
         DROP FUNCTION IF EXISTS refuse CASCADE;
         DELETE FROM revoked_id;
         DELETE FROM revocation_cut_off;
-        INSERT INTO schema_marker (component, version) VALUES ('token-revocation', 1) ON CONFLICT DO NOTHING`);
+        DELETE FROM schema_marker;
+        INSERT INTO schema_marker (component, version) VALUES ('token-revocation', ${TOKEN_REVOCATION_SCHEMA.version})`);
     },
   };
 }
@@ -228,6 +235,13 @@ describe('a PostgreSQL store', () => {
     await client.query('SET default_transaction_read_only = off');
     await client.query(`ALTER DATABASE ${name} RESET ALL`);
     expect(await store.revoke(revocationOf('a'))).toMatchObject({ first: true });
+  });
+
+  test('a database of version 1 is refused as such by a change that it has no function for', async () => {
+    const { url, client } = await createTestDatabase();
+    await client.query('DROP FUNCTION record_revocation; UPDATE schema_marker SET version = 1');
+    const rejection = { fault: 'not_migrated', cause: { message: OLDER_STORE } };
+    await expect((await openForTest(url)).revoke(revocationOf('a'))).rejects.toMatchObject(rejection);
   });
 
   test.each([

@@ -27,6 +27,7 @@ async function createBackend(): Promise<DurableBackend> {
     open: (options) => openRedisStore(asUser.href, options),
     countRows: () => client.zcard(`${KEYS}expiries`),
     loseMarker: async () => void (await client.del(`${KEYS}schema`)),
+    setMarker: async (version) => void (await client.set(`${KEYS}schema`, version)),
     failCutOffs: async () =>
       void (await client.acl('SETUSER', user, 'resetkeys', `%R~${KEYS}cut-off:*`, `~${KEYS}id:*`, `~${KEYS}[es]*`)),
     async dispose() {

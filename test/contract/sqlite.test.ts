@@ -26,6 +26,7 @@ function createBackend(): DurableBackend {
     open: (options) => openSqliteStore(path, options),
     countRows: () => Number(count.get()?.rows),
     loseMarker: () => database.exec('DELETE FROM schema_marker'),
+    setMarker: (version) => void database.prepare('UPDATE schema_marker SET version = ?').run(version),
     failCutOffs: () =>
       database.exec(
         `CREATE TRIGGER no_cut_offs BEFORE INSERT ON revocation_cut_off BEGIN SELECT RAISE(ABORT, 'no'); END`,

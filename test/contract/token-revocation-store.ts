@@ -19,6 +19,8 @@ export interface DurableBackend extends Backend {
   countRows(): number | Promise<number>;
   /** Takes the schema marker away, as a failover to an empty copy does. */
   loseMarker(): void | Promise<void>;
+  /** Has the schema marker say this version. */
+  setMarker(version: number): void | Promise<void>;
   /** Makes every write of a cut-off fail. */
   failCutOffs(): void | Promise<void>;
 }
@@ -37,6 +39,12 @@ const token = (parts: Partial<PresentedToken>): PresentedToken => ({
   cutOffKeys: [],
   ...parts,
 });
+
+/** What is said of a store whose grants were recorded under the names of version 1. */
+export const OLDER_STORE =
+  'The store has version 1 of the schema token-revocation, this code needs version 2. It cannot be upgraded: its grants ' +
+  'were recorded under names that this version does not look up. Make a new store: npm run migrate, with the URL of an ' +
+  'empty one.';
 
 const START_S = 1_800_000_000;
 const UNTIL_S = START_S + 1000;
@@ -505,6 +513,16 @@ export function durableStoreContract(
       await expect(store.check(token({ tokenIds: ['b'] }))).rejects.toMatchObject(rejection);
       await expect(store.revoke(revocation({ tokenIds: ['b'] }))).rejects.toMatchObject(rejection);
       await expect(store.purgeExpired(1)).rejects.toMatchObject(rejection);
+    });
+
+    test('with the marker of version 1 it rejects, says why and what would be right, and writes nothing', async () => {
+      await store.revoke(revocation({ tokenIds: ['a'], expiresAt: START_S }));
+      await backend.setMarker(1);
+      const rejection = { fault: 'not_migrated', cause: { message: OLDER_STORE } };
+      await expect(store.check(token({ tokenIds: ['a'] }))).rejects.toMatchObject(rejection);
+      await expect(store.revoke(revocation({ tokenIds: ['b'] }))).rejects.toMatchObject(rejection);
+      await expect(store.purgeExpired(1)).rejects.toMatchObject(rejection);
+      expect(await backend.countRows()).toBe(1);
     });
   });
 }

@@ -118,4 +118,4 @@ BEGIN
 END
 $$;
 
-INSERT INTO schema_marker (component, version) VALUES ('token-revocation', 1);
+INSERT INTO schema_marker (component, version) VALUES ('token-revocation', 2);

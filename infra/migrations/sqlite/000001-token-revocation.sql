@@ -19,4 +19,4 @@ CREATE TABLE revocation_cut_off (
 
 CREATE INDEX revocation_cut_off_expiry ON revocation_cut_off (expires_at);
 
-INSERT INTO schema_marker (component, version) VALUES ('token-revocation', 1);
+INSERT INTO schema_marker (component, version) VALUES ('token-revocation', 2);

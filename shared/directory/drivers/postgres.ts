@@ -15,7 +15,6 @@ import { type BindTransactions, SPENT_BIND_MS, type TakenTransaction } from '../
 import { boundToLink } from '../../account-link/provider-tokens.ts';
 import type { StoredLink } from '../../account-link/rules.ts';
 import { openPostgres } from '../../databases/postgres.ts';
-import { migrated } from '../../databases/store-schema.ts';
 import { StoreUnavailable } from '../../errors.ts';
 import { createPostgresOutbox, jobColumns } from '../../outbox/drivers/postgres.ts';
 import { type Job, SETTLED_JOB_MS } from '../../outbox/outbox.ts';
@@ -159,7 +158,7 @@ export async function openPostgresDirectory(
   url: string,
   { now = Date.now }: { now?: () => number } = {},
 ): Promise<Directory> {
-  const database = openPostgres(url, DIRECTORY_TABLES);
+  const database = openPostgres(url, DIRECTORY_SCHEMA, DIRECTORY_TABLES);
   const { look, change } = withMarker(database);
   const outbox = createPostgresOutbox(database, now);
 
@@ -193,8 +192,8 @@ export async function openPostgresDirectory(
         link.begunAt,
         auditOf(link.audit, time),
       ];
-      const rows = await database.query<LinkRow>(LINK, values, timeoutMs);
-      return linkOutcome(migrated(rows[0]));
+      const [row] = await database.query<LinkRow>(LINK, values, timeoutMs);
+      return linkOutcome(row);
     },
 
     async unlink(unlink, timeoutMs) {
@@ -202,8 +201,8 @@ export async function openPostgresDirectory(
       const job = unlink.job && newStoredJob(unlink.job, time);
       const { keepLast, force, audit } = unlink;
       const values = [time, linkColumns(unlink), keepLast, force, job && jobColumns(job), auditOf(audit, time)];
-      const rows = await database.query<UnlinkRow>(UNLINK, values, timeoutMs);
-      return unlinkOutcome(migrated(rows[0]), job);
+      const [row] = await database.query<UnlinkRow>(UNLINK, values, timeoutMs);
+      return unlinkOutcome(row, job);
     },
   };
 
@@ -213,8 +212,7 @@ export async function openPostgresDirectory(
     },
 
     async take(id, timeoutMs) {
-      const rows = await database.query<TakenRow>(TAKE_BIND, [now(), id], timeoutMs);
-      const { status, taken } = migrated(rows[0]);
+      const [{ status, taken }] = await database.query<TakenRow>(TAKE_BIND, [now(), id], timeoutMs);
       return status === 'taken' ? { status, data: taken } : { status };
     },
   };
@@ -254,11 +252,11 @@ export async function openPostgresDirectory(
 
     async purgeExpired(limit) {
       const time = now();
-      const rows = await database.query<{ deleted: string }>(PURGE, [
+      const [{ deleted }] = await database.query<{ deleted: string }>(PURGE, [
         ...[time, time - SPENT_BIND_MS, time - SETTLED_JOB_MS],
         limit,
       ]);
-      return Number(migrated(rows[0]).deleted);
+      return Number(deleted);
     },
 
     close: () => database.close(),

@@ -9,7 +9,7 @@ import { type BindTransactions, SPENT_BIND_MS } from '../../account-link/bind-tr
 import { boundToLink } from '../../account-link/provider-tokens.ts';
 import { type AuditRecord, decideLink, decideUnlink, type StoredLink } from '../../account-link/rules.ts';
 import { assertingMigrated, openSqliteFile } from '../../databases/sqlite.ts';
-import { migrated, schemaMarker } from '../../databases/store-schema.ts';
+import { schemaMarker } from '../../databases/store-schema.ts';
 import { StoreUnavailable } from '../../errors.ts';
 import { createSqliteOutbox, findJob, insertJob, OUTBOX_SQL } from '../../outbox/drivers/sqlite.ts';
 import { jobStateOf, SETTLED_JOB_MS } from '../../outbox/outbox.ts';
@@ -92,7 +92,7 @@ export async function openSqliteDirectory(
   { now = Date.now }: { now?: () => number } = {},
 ): Promise<Directory> {
   const file = openSqliteFile(path, DIRECTORY_SCHEMA, SQL);
-  const { statement, read, write: change, close } = file;
+  const { statement, read, write: change, migrated, close } = file;
   const { read: look, write } = assertingMigrated(file);
   const outbox = createSqliteOutbox(file, now);
 

@@ -1,4 +1,5 @@
 import { openPostgres, type PostgresDatabase } from '../../databases/postgres.ts';
+import { DIRECTORY_SCHEMA } from '../../directory/directory.ts';
 import { changing, DIRECTORY_TABLES, looking, MARKER, withMarker } from '../../directory/postgres-statements.ts';
 import { JOB_COLUMNS, storedJob } from '../../directory/sql-rows.ts';
 import { JOB_BUDGET_MS, type Outbox, type OutboxStore, UNVERIFIED_KIND } from '../outbox.ts';
@@ -74,7 +75,7 @@ export async function openPostgresOutbox(
   url: string,
   { now = Date.now }: { now?: () => number } = {},
 ): Promise<OutboxStore> {
-  const database = openPostgres(url, DIRECTORY_TABLES);
+  const database = openPostgres(url, DIRECTORY_SCHEMA, DIRECTORY_TABLES);
   return { ...createPostgresOutbox(database, now), close: () => database.close() };
 }
 

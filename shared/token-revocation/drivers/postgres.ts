@@ -1,5 +1,5 @@
 import { openPostgres, safeCommit } from '../../databases/postgres.ts';
-import { migrated, schemaMarker } from '../../databases/store-schema.ts';
+import { schemaMarker } from '../../databases/store-schema.ts';
 import {
   assertRevocation,
   NEVER,
@@ -61,14 +61,14 @@ export async function openPostgresStore(
   url: string,
   { now = Date.now }: { now?: () => number } = {},
 ): Promise<TokenRevocationStore> {
-  const database = openPostgres(url, REVOCATION_TABLES);
+  const database = openPostgres(url, TOKEN_REVOCATION_SCHEMA, REVOCATION_TABLES);
   const currentTime = () => Math.floor(now() / 1000);
 
   return {
     async revoke(revocation, timeoutMs) {
       assertRevocation(revocation);
       const { tokenIds, grants, grantsExpireAt = NEVER, cutOffs, expiresAt, presented } = revocation;
-      const rows = await database.query<{ first: boolean; since: string }>(
+      const [{ first, since }] = await database.query<{ first: boolean; since: string }>(
         REVOKE,
         [
           timeOfRevocation(revocation, currentTime()),
@@ -85,24 +85,22 @@ export async function openPostgresStore(
         ],
         timeoutMs,
       );
-      const { first, since } = migrated(rows[0]);
       return { first, at: Number(since) };
     },
 
     async check({ tokenIds, grants, cutOffKeys, issuedAt }, timeoutMs) {
-      const rows = await database.query<{ token: boolean; grant: boolean; cut_off: boolean }>(
+      const [found] = await database.query<{ token: boolean; grant: boolean; cut_off: boolean }>(
         CHECK,
         [tokenIds, grants, cutOffKeys, currentTime(), issuedAt],
         timeoutMs,
       );
-      const found = migrated(rows[0]);
       const by = (['token', 'grant', 'cut_off'] as const).find((kind) => found[kind]);
       return by === undefined ? { revoked: false } : { revoked: true, by };
     },
 
     async purgeExpired(limit) {
-      const rows = await database.query<{ deleted: string }>(PURGE, [currentTime(), limit]);
-      return Number(migrated(rows[0]).deleted);
+      const [{ deleted }] = await database.query<{ deleted: string }>(PURGE, [currentTime(), limit]);
+      return Number(deleted);
     },
 
     close: () => database.close(),

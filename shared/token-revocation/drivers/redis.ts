@@ -1,5 +1,5 @@
 import { createScript, openRedis } from '../../databases/redis.ts';
-import { StoreUnavailable } from '../../errors.ts';
+import { notMigrated } from '../../databases/store-schema.ts';
 import {
   assertRevocation,
   NEVER,
@@ -19,13 +19,17 @@ export const MARKER_KEY = `${PREFIX}schema`;
 /** A sorted set of all other keys by expiry. Redis expires none by itself: its clock is not ours. */
 const EXPIRIES_KEY = `${PREFIX}expiries`;
 
+/** What a script returns, with the version that is there or 0, where the schema marker is missing or older. */
+const NOT_MIGRATED = 'schema';
+
 /**
  * What the scripts begin with: nothing is read without the marker, and a value that is not ours is an error, not "not
  * revoked". A value is two times: since when an id is revoked, or up to when a cut-off reaches; and its expiry.
  */
 const PRELUDE = `
 local time = tonumber(ARGV[1])
-if tonumber(redis.call('GET', KEYS[1]) or 0) < ${TOKEN_REVOCATION_SCHEMA.version} then return false end
+local version = tonumber(redis.call('GET', KEYS[1]) or 0)
+if version < ${TOKEN_REVOCATION_SCHEMA.version} then return { '${NOT_MIGRATED}', version } end
 
 local function live(key)
   local value = redis.call('GET', key)
@@ -140,12 +144,6 @@ export async function openRedisStore(
 
   const currentTime = () => Math.floor(now() / 1000);
 
-  /** What a script returns, which is nothing where the marker is missing. */
-  function migrated(result: unknown): unknown {
-    if (result === null) throw new StoreUnavailable('not_migrated');
-    return result;
-  }
-
   return {
     async revoke(revocation, timeoutMs) {
       assertRevocation(revocation);
@@ -199,6 +197,16 @@ export async function openRedisStore(
 }
 
 const NOTHING: PresentedToken = { tokenIds: [], grants: [], cutOffKeys: [] };
+
+/**
+ * What a script returns.
+ *
+ * @throws {StoreUnavailable} It has found no schema marker, or an older one.
+ */
+function migrated(result: unknown): unknown {
+  if (!Array.isArray(result) || result[0] !== NOT_MIGRATED) return result;
+  throw notMigrated(TOKEN_REVOCATION_SCHEMA, Number(result[1]) || undefined);
+}
 
 /** Its ids, grants and cut-offs, in this order. A token id and a grant share one space of names, as in every driver. */
 function keysOf({ tokenIds, grants, cutOffKeys }: PresentedToken): string[] {

@@ -1,5 +1,5 @@
 import { openSqliteFile } from '../../databases/sqlite.ts';
-import { migrated, schemaMarker } from '../../databases/store-schema.ts';
+import { schemaMarker } from '../../databases/store-schema.ts';
 import {
   assertRevocation,
   NEVER,
@@ -53,7 +53,8 @@ export async function openSqliteStore(
   path: string,
   { now = Date.now }: { now?: () => number } = {},
 ): Promise<TokenRevocationStore> {
-  const { statement, prepare, read, write, assertMigrated, close } = openSqliteFile(path, TOKEN_REVOCATION_SCHEMA, SQL);
+  const file = openSqliteFile(path, TOKEN_REVOCATION_SCHEMA, SQL);
+  const { statement, prepare, read, write, assertMigrated, migrated, close } = file;
   const currentTime = () => Math.floor(now() / 1000);
   const texts = new Map<string, string>();
 

@@ -65,6 +65,6 @@ test('a log line has nothing that a revocation does not have', () => {
 });
 
 test('what is stored is told apart by these: to change them is to change what is stored', () => {
-  expect(TOKEN_REVOCATION_SCHEMA).toEqual({ component: 'token-revocation', version: 1 });
+  expect(TOKEN_REVOCATION_SCHEMA).toMatchObject({ component: 'token-revocation', version: 2, upgradable: { from: 2 } });
   expect(NEVER).toBe(9_007_199_254_740_991);
 });
