@@ -2,6 +2,7 @@ import { renameSync, rmSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { migrateSqlite } from '#scripts/migrate.ts';
+import { OLDER_STORE } from '#test/contract/token-revocation-store.ts';
 import { type EmulatedProject, startProject } from '#test/support/emulated-project.ts';
 
 const CALL = {
@@ -68,6 +69,14 @@ test('the store lost its schema: refused, and named in the log', async () => {
   database.close();
   expect(JSON.parse((await unlink()).body)).toEqual(SANITIZED);
   expect(project.output.join()).toContain('"fault":"not_migrated"');
+});
+
+test('the store cannot be upgraded: refused, and the log says why and what would be right', async () => {
+  const database = new DatabaseSync(project.database);
+  database.exec("UPDATE schema_marker SET version = 1 WHERE component = 'token-revocation'");
+  database.close();
+  expect(JSON.parse((await unlink()).body)).toEqual(SANITIZED);
+  expect(project.takeLogLine()).toMatchObject({ error: { fault: 'not_migrated', cause: OLDER_STORE } });
 });
 
 test('the store was never migrated: refused, and no function makes the schema', async () => {
