@@ -20,7 +20,12 @@ import {
   startIamProxy,
 } from '#test/support/iam-proxy.ts';
 import { loadPorts } from '#test/support/load-ports.ts';
-import { type DurableBackend, durableStoreContract, tokenRevocationStoreContract } from './token-revocation-store.ts';
+import {
+  type DurableBackend,
+  durableStoreContract,
+  OLDER_STORE,
+  tokenRevocationStoreContract,
+} from './token-revocation-store.ts';
 
 const { openDynamodbDirectory, openDynamodbStore } = await loadPorts('dynamodb');
 
@@ -733,6 +738,21 @@ describe('migrating a DynamoDB table', () => {
       expect((await (await openForTest(url)).check(tokenOf('a'))).revoked).toBe(false);
     },
   );
+
+  test('refuses a store that version 1 of the code makes at the same time, and leaves its marker', async () => {
+    const url = urlForTest();
+    const { call, close, table: TableName } = await openTable(url);
+    onTestFinished(close);
+    const id = { S: 'schema#token-revocation' };
+    const proxy = await startForTest(
+      startDynamodbProxy(url, 'auth=sigv4', async ({ action }, forward) => {
+        if (action === 'PutItem') await call('PutItem', { TableName, Item: { id, v: { N: '1' } } });
+        return forward();
+      }),
+    );
+    await expect(migrateDynamodb(`${proxy.url}&table=${TableName}`, SIGNED)).rejects.toThrow(OLDER_STORE);
+    expect(await call('GetItem', { TableName, Key: { id } })).toMatchObject({ Item: { v: { N: '1' } } });
+  });
 
   test.each([TOKEN_REVOCATION_SCHEMA, DIRECTORY_SCHEMA])(
     'refuses a schema that is newer than the code, and a function goes on with it: $component',
