@@ -115,8 +115,9 @@ function idText(value: unknown): string | undefined | typeof NOT_TEXT {
 
 /** The client that a token was issued to. */
 function clientOf(claims: JsonObject, data: Claims, { client_claim }: Issuer): ReturnType<typeof idText> {
-  if (client_claim === undefined) return data.client_id ?? data.azp ?? data.cid ?? data.appid;
-  const value = valueAt(claims, client_claim);
+  const value = client_claim === undefined ? undefined : valueAt(claims, client_claim);
+  // The introspection of a token may name its client elsewhere than the token does, as those of Casdoor and Dex do.
+  if (!isPresent(value)) return data.client_id ?? data.azp ?? data.cid ?? data.appid;
   if (!Array.isArray(value)) return idText(value);
   // Of several audiences the one to which it was issued (OpenID Connect Core, section 2).
   const [only, ...others] = value;
