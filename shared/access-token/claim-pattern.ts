@@ -18,6 +18,8 @@ const EACH_CHARACTER = Array.from({ length: 256 }, (_, code) => String.fromCharC
  */
 function readPattern(text: string): RegExp | undefined {
   if (text.length > 256 || !/^\^[\x20-\x7e]+$/.test(text)) return undefined;
+  const pattern = compile(text);
+  if (pattern === undefined) return undefined;
   const end = text.endsWith('$') && !text.endsWith('\\$') ? text.length - 1 : text.length;
   const atoms: { is: RegExp; varies: boolean; mayBeMissing: boolean }[] = [];
   let groups = '';
@@ -44,7 +46,10 @@ function readPattern(text: string): RegExp | undefined {
     const next = upTo === -1 ? rest : rest.slice(0, upTo + 1);
     return !next.some((other) => EACH_CHARACTER.some((one) => is.test(one) && other.is.test(one)));
   });
-  if (!isOneWay || !['', '()'].includes(groups)) return undefined;
+  return isOneWay && ['', '()'].includes(groups) ? pattern : undefined;
+}
+
+function compile(text: string): RegExp | undefined {
   try {
     return new RegExp(text, 's');
   } catch {
