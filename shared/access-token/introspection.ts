@@ -2,7 +2,6 @@ import { hash } from 'node:crypto';
 import type { JsonObject } from '../json.ts';
 import { basicAuthorization, jsonObjectOf } from '../outgoing/json.ts';
 import { OutgoingFailure } from '../outgoing/send.ts';
-import { jwtSigningInput } from '../token-revocation/token-id.ts';
 import { CLOCK_SKEW_S, presentMembers, readAccessToken, readRefreshToken } from './claims.ts';
 import type { EndpointClient, Issuer } from './issuers.ts';
 import { kindOfActive } from './token-kind.ts';
@@ -72,18 +71,15 @@ export function createIntrospectionVerifier(
 function judge(token: string, answer: JsonObject, row: Issuer, { refreshTokens }: VerifyOptions): Verification {
   if (answer.iss !== undefined && answer.iss !== row.issuer) return refused('unknown_issuer');
   const kind = kindOfActive(token, answer, row);
-  if (kind === 'refresh' || kind === 'unsaid') {
+  if (kind === 'refresh' || kind === 'unsaid' || kind === 'unfit') {
     if (refreshTokens !== undefined) return readRefreshToken(answer, row);
-    return refused(kind === 'refresh' ? 'refresh_token' : 'unmarked');
+    return refused(REFUSALS[kind]);
   }
-  if (kind !== 'access') return refused(kind);
-  return beginsRight(token, row) ? readAccessToken(answer, row) : refused('row_rule');
+  return kind === 'access' ? readAccessToken(answer, row) : refused(kind);
 }
 
-/** Whether an opaque token begins as the row says that access tokens do. */
-function beginsRight(token: string, { prefix }: Issuer): boolean {
-  return prefix === undefined || jwtSigningInput(token) !== undefined || token.startsWith(prefix);
-}
+/** Why a token that may be a refresh token is no access token. */
+const REFUSALS = { refresh: 'refresh_token', unsaid: 'unmarked', unfit: 'row_rule' } as const;
 
 function refused(reason: RefusalReason): Verification {
   return { status: 'refused', reason };

@@ -132,7 +132,7 @@ function judge({ header, claims }: SignedToken, row: Issuer, options: VerifyOpti
   if (claims.iss !== row.issuer) return refused('unknown_issuer');
   const kind = kindOfJwt(header, claims, row);
   if (kind === 'refresh') return options.refreshTokens ? readRefreshToken(claims, row) : refused('refresh_token');
-  if (kind !== 'access') return refused(kind === 'unsaid' ? 'unmarked' : kind);
+  if (kind !== 'access') return refused(kind);
   const untimely = options.atAnyTime ? undefined : timeFault(claims, nowS);
   if (untimely !== undefined) return refused(untimely);
   const known = readAccessToken(claims, row);

@@ -15,11 +15,17 @@ import type { Issuer } from './issuers.ts';
 /** Why a token is refused for its kind. */
 export type KindRefusal = 'id_token' | 'refresh_token' | 'row_rule' | 'unmarked' | 'wrong_type';
 
-/** What a token is: of a `refresh` token the server said so; `unsaid` is active and of a kind that nobody named. */
-export type TokenKind = 'access' | 'refresh' | 'unsaid';
+/** What a token is: of a `refresh` token the server said so. */
+export type TokenKind = 'access' | 'refresh';
+
+/**
+ * What an opaque token is besides that its server calls active: `unsaid` if nobody named its kind, `unfit` if it lacks what
+ * the row of `ISSUERS` asks of access tokens. A refresh token may be either.
+ */
+export type UnknownKind = 'unsaid' | 'unfit';
 
 /** What a row of `ISSUERS` says of the kind of its tokens. */
-export type KindRules = Pick<Issuer, 'require' | 'forbid' | 'jti' | 'token_type' | 'id_tokens_too'>;
+export type KindRules = Pick<Issuer, 'require' | 'forbid' | 'jti' | 'prefix' | 'token_type' | 'id_tokens_too'>;
 
 type Word = 'access' | 'refresh' | 'other';
 
@@ -68,7 +74,7 @@ const ACCESS_TOKEN_CLAIMS = ['scope', 'scp', 'client_id', 'cid', 'appid'];
 export function kindOfJwt(header: JsonObject, claims: JsonObject, rules: KindRules): TokenKind | KindRefusal {
   const own = kindByWords(header, claims);
   if (own !== 'access' && own !== 'nothing') return own;
-  if (breaksRowRule(claims, rules)) return 'row_rule';
+  if (hasForbidden(claims, rules) || lacksRequired(claims, rules)) return 'row_rule';
   if (own === 'access' || rules.id_tokens_too === true) return 'access';
   if (has(claims, ID_TOKEN_CLAIMS)) return 'id_token';
   const isMarked =
@@ -80,17 +86,32 @@ export function kindOfJwt(header: JsonObject, claims: JsonObject, rules: KindRul
  * The kind of a token that its server calls active, by the answer of the introspection (RFC 7662) and, of a JWT, by what
  * is in it: the server has vouched for its text.
  */
-export function kindOfActive(token: string, answer: JsonObject, rules: KindRules): TokenKind | KindRefusal {
+export function kindOfActive(
+  token: string,
+  answer: JsonObject,
+  rules: KindRules,
+): TokenKind | UnknownKind | KindRefusal {
   const jwt = readJwt(token);
   const own = jwt === undefined ? 'nothing' : kindByWords(jwt.header, jwt.claims);
   const said = kindByWords({}, answer);
   const other = [own, said].find((kind) => kind !== 'access' && kind !== 'nothing');
   if (other === 'wrong_type' || other === 'refresh') return other;
-  if (breaksRowRule(answer, rules)) return 'row_rule';
+  const isOpaque = jwt === undefined;
+  const brokenRule = hasForbidden(answer, rules) ? 'row_rule' : unfitness(isOpaque ? token : undefined, answer, rules);
+  if (brokenRule !== undefined) return brokenRule;
   if (said === 'access' || own === 'access') return 'access';
-  // An ID token is always a JWT; an opaque text with such a member is a refresh token.
-  if (has(answer, ID_TOKEN_CLAIMS)) return jwt === undefined ? 'unsaid' : 'id_token';
-  return rules.token_type === 'optional' ? 'access' : 'unsaid';
+  const isIdToken = has(answer, ID_TOKEN_CLAIMS);
+  if (rules.token_type === 'optional' && !isIdToken) return 'access';
+  // An ID token is always a JWT, and a refresh token that is one says so.
+  if (isOpaque) return 'unsaid';
+  return isIdToken ? 'id_token' : 'unmarked';
+}
+
+/** What a token that its server calls active is by what it lacks; an opaque one may be a refresh token. */
+function unfitness(opaque: string | undefined, answer: JsonObject, rules: KindRules): 'row_rule' | 'unfit' | undefined {
+  if (opaque === undefined) return lacksRequired(answer, rules) ? 'row_rule' : undefined;
+  const beginsRight = rules.prefix === undefined || opaque.startsWith(rules.prefix);
+  return lacksRequired(answer, rules) || !beginsRight ? 'unfit' : undefined;
 }
 
 /** By its header, by `events`, and by the members that name a kind. */
@@ -127,9 +148,12 @@ function wordOfId({ jti }: JsonObject): Word | undefined {
   return kind === 'AT' ? 'access' : kind === 'RT' ? 'refresh' : 'other';
 }
 
-function breaksRowRule(claims: JsonObject, { require = [], forbid = [], jti }: KindRules): boolean {
+function hasForbidden(claims: JsonObject, { forbid = [] }: KindRules): boolean {
+  return forbid.some((path) => isPresent(valueAt(claims, path)));
+}
+
+function lacksRequired(claims: JsonObject, { require = [], jti }: KindRules): boolean {
   if (!require.every((path) => isPresent(valueAt(claims, path)))) return true;
-  if (forbid.some((path) => isPresent(valueAt(claims, path)))) return true;
   return jti instanceof RegExp && !(typeof claims.jti === 'string' && jti.test(claims.jti));
 }
 
