@@ -84,7 +84,7 @@ export function readClaims(claims: JsonObject, row: Issuer): VerifiedToken | und
   const client = clientOf(claims, data, row);
   const grant = grantOf(claims, row);
   if (sub === NOT_TEXT || client === NOT_TEXT || grant === NOT_TEXT) return undefined;
-  const isClients = sub === undefined || sub === client || isClientsOwn(claims);
+  const isClients = sub === undefined || clientNames(claims, client).includes(sub) || isClientsOwn(claims);
   const isApplication = isClients && client !== undefined && row.client_tokens?.includes(client) === true;
   return {
     issuer: row.issuer,
@@ -122,6 +122,11 @@ function clientOf(claims: JsonObject, data: Claims, { client_claim }: Issuer): R
   // Of several audiences the one to which it was issued (OpenID Connect Core, section 2).
   const [only, ...others] = value;
   return idText(others.length === 0 ? only : value.find((one) => one === data.azp));
+}
+
+/** All names that a token has for its client; of one that names none, its audience, which is the client in some servers. */
+function clientNames({ client_id, azp, cid, appid, aud }: JsonObject, client: string | undefined): unknown[] {
+  return client === undefined ? [aud].flat() : [client, client_id, azp, cid, appid];
 }
 
 /** Whether a token that has a subject is all the same a client's own: as Auth0, FusionAuth and Entra ID tell it. */
