@@ -143,7 +143,7 @@ function wordIn(claims: JsonObject, { claim, access, refresh }: Mark): Word | un
 
 /** Okta's ids begin with the kind. */
 function wordOfId({ jti }: JsonObject): Word | undefined {
-  const kind = typeof jti === 'string' ? /^(AT|ID|RT)\./.exec(jti)?.[1] : undefined;
+  const kind = typeof jti === 'string' ? /^(AT|ID|RT)\./i.exec(jti)?.[1]?.toUpperCase() : undefined;
   if (kind === undefined) return undefined;
   return kind === 'AT' ? 'access' : kind === 'RT' ? 'refresh' : 'other';
 }
