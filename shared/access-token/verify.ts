@@ -108,7 +108,8 @@ export function createAccessTokenVerifier(
     const [withKeys, asked] = [byKeys.get(issuer), byAsking.get(issuer)];
     const answer = await withKeys?.(token, options);
     // A refresh token may be signed with a key that the server shows nobody.
-    const mayBeRefresh = answer?.status === 'refused' && options.refreshTokens !== undefined;
+    const isUnread = answer?.status === 'refused' && UNREAD.has(answer.reason);
+    const mayBeRefresh = isUnread && options.refreshTokens !== undefined;
     if (answer !== undefined && !(mayBeRefresh && asked !== undefined)) return answer;
     // A JWT of a stranger is shown to nobody.
     return asked === undefined ? { status: 'refused', reason: 'unknown_issuer' } : asked(token, options);
@@ -118,15 +119,21 @@ export function createAccessTokenVerifier(
     const issuer = claimedIssuer(token);
     if (issuer !== undefined) return verifyOwn(issuer, token, options);
     let answer: Verification = { status: 'refused', reason: 'unknown_issuer' };
+    let isKnown = false;
     for (const verify of byAsking.values()) {
       const answered = await verify(token, options);
       if (answered.status === 'verified' || answered.status === 'refresh') return answered;
-      // Whatever their order: one that may have known the token says more than one that refuses it.
-      if (answer.status !== 'inactive') answer = answered;
+      // Whatever their order: an issuer that refuses a token has called it active, and knows what it is; the others do
+      // not know it.
+      if (answered.status === 'refused' || !isKnown) answer = answered;
+      isKnown ||= answered.status === 'refused';
     }
     return answer;
   };
 }
+
+/** Reasons to refuse a JWT that say nothing of what is in it. */
+const UNREAD: ReadonlySet<RefusalReason> = new Set(['algorithm_not_allowed', 'bad_signature', 'unusable_key']);
 
 /** What a way to verify needs besides its row of `ISSUERS`. */
 export interface IssuerSettings {
