@@ -43,7 +43,7 @@ function identifyVerified(
   peppers: readonly Pepper[],
 ): IdentifiedToken {
   const ids = [tokenIds(token, peppers)];
-  if (jwtId !== undefined) ids.push(jwtIds(issuer, jwtId, peppers));
+  if (jwtId !== undefined) ids.push(jwtIds({ issuer, jwtId, subject }, peppers));
   const grants = grant === undefined ? [] : [grantIds({ issuer, ...grant, subject }, peppers)];
   // A token that names no user belongs to no link, and to no user's cut-off.
   const linkCutOff =

@@ -47,9 +47,19 @@ export function tokenIds(token: string, peppers: readonly Pepper[]): KeyedIds {
   return signingInput === undefined ? keyedIds('token', token, peppers) : keyedIds('jwt', signingInput, peppers);
 }
 
-/** The ids of a verified JWT by its `jti` (RFC 7519, section 4.1.7), which is unique at its issuer. */
-export function jwtIds(issuer: string, jwtId: string, peppers: readonly Pepper[]): KeyedIds {
-  return keyedIds('jti', JSON.stringify([issuer, jwtId]), peppers);
+/** A verified JWT by its `jti` (RFC 7519, section 4.1.7), and whose it is, where it names a user. */
+export interface JwtName {
+  readonly issuer: string;
+  readonly jwtId: string;
+  readonly subject: string | undefined;
+}
+
+/**
+ * The ids of a JWT by its name. With its subject: an issuer should give a `jti` once, but one that counts for each user
+ * would let one user revoke another's.
+ */
+export function jwtIds({ issuer, jwtId, subject }: JwtName, peppers: readonly Pepper[]): KeyedIds {
+  return keyedIds('jti', JSON.stringify([issuer, jwtId, subject ?? null]), peppers);
 }
 
 /** What names a grant at an issuer: the claim, its value, and whose grant it is, where a token names a user. */

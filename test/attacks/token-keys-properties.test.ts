@@ -76,14 +76,15 @@ describe('keys of the revocation store', () => {
           const known: VerifiedToken = {
             ...{ issuer, subject, client, isApplication: false, scopes: [], claims: {} },
             grant: { claim: 'grant_id', value },
+            jwtId: value,
           };
           return identifyToken(`token-${index}`, { status: 'verified', token: known }, PEPPERS);
         });
         const written = [...(mine?.tokenIds ?? []), ...(mine?.grants ?? []), mine?.linkCutOff];
         const { tokenIds, grants, cutOffKeys: cutOffs } = theirs?.presented ?? {};
         const lookedUp = [...(tokenIds ?? []), ...(grants ?? []), ...(cutOffs ?? [])];
-        expect(written).toHaveLength(3);
-        expect(lookedUp.length).toBeGreaterThan(3);
+        expect(written).toHaveLength(4);
+        expect(lookedUp.length).toBeGreaterThan(4);
         for (const key of written) expect(lookedUp).not.toContain(key);
       }),
       { numRuns: 500 },
