@@ -32,7 +32,7 @@ interface TokenTimes {
  * All in seconds.
  */
 export function keptUntil(nowS: number, maxTokenLifetimeS: number, times: TokenTimes = {}): number {
-  return Math.max(nowS, endOf(times, maxTokenLifetimeS) + CLOCK_SKEW_S) + maxTokenLifetimeS;
+  return Math.max(nowS, (endOf(times, maxTokenLifetimeS) ?? 0) + CLOCK_SKEW_S) + maxTokenLifetimeS;
 }
 
 /**
@@ -42,10 +42,10 @@ export function keptUntil(nowS: number, maxTokenLifetimeS: number, times: TokenT
  */
 export function isTooOld(nowS: number, maxTokenLifetimeS: number, times: TokenTimes): boolean {
   const end = endOf(times, maxTokenLifetimeS);
-  return end > 0 && end + maxTokenLifetimeS < nowS;
+  return end !== undefined && end + maxTokenLifetimeS < nowS;
 }
 
-/** When a token ends; 0 where it does not say. */
-function endOf({ issuedAt, expiresAt }: TokenTimes, maxTokenLifetimeS: number): number {
-  return expiresAt ?? (issuedAt === undefined ? 0 : issuedAt + maxTokenLifetimeS);
+/** When a token ends; undefined where it does not say. */
+function endOf({ issuedAt, expiresAt }: TokenTimes, maxTokenLifetimeS: number): number | undefined {
+  return expiresAt ?? (issuedAt === undefined ? undefined : issuedAt + maxTokenLifetimeS);
 }
