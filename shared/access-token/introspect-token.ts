@@ -46,7 +46,8 @@ export async function introspectToken(
 /** What is told of a token: its own members, those that RFC 7662, section 2.2, defines in the form that it defines. */
 function describe(token: VerifiedToken): JsonObject & { active: true } {
   const { issuer, subject, client, scopes, issuedAt, expiresAt, claims } = token;
-  const { sub: _sub, scope: _scope, ...others } = claims;
+  // Not told by the token's own members: what one names that is no client, and no user's subject.
+  const { sub: _sub, client_id: _clientId, scope: _scope, ...others } = claims;
   const words = scopes.filter((scope) => scope !== '');
   return {
     ...others,
