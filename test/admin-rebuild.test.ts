@@ -100,18 +100,18 @@ describe('of the functions', () => {
   async function issueTokens() {
     const laterS = nowS() + 30;
     const [ofGrant, sibling, ofLink, older, revoked, ofRevoked] = await Promise.all([
-      issueToken({ sid: 'grant-1' }),
-      issueToken({ sid: 'grant-1', iat: laterS }),
+      issueToken({ grant_id: 'grant-1' }),
+      issueToken({ grant_id: 'grant-1', iat: laterS }),
       issueToken({ sub: 'user-2' }),
       issueToken({ sub: 'user-2', iat: nowS() - 100 }),
-      issueToken({ sub: 'user-3', sid: 'grant-3' }),
-      issueToken({ sub: 'user-3', sid: 'grant-3', iat: laterS }),
+      issueToken({ sub: 'user-3', grant_id: 'grant-3' }),
+      issueToken({ sub: 'user-3', grant_id: 'grant-3', iat: laterS }),
     ]);
     const others = await Promise.all([
-      issueToken({ sid: 'grant-2' }),
+      issueToken({ grant_id: 'grant-2' }),
       issueToken({ sub: 'user-2', iat: laterS }),
       issueToken({ sub: 'user-2', client_id: 'other' }),
-      issueToken({ sub: 'user-3', sid: 'grant-4' }),
+      issueToken({ sub: 'user-3', grant_id: 'grant-4' }),
     ]);
     return { ofGrant, ofLink, revoked, fallen: [ofGrant, sibling, ofLink, older, revoked, ofRevoked], others };
   }
@@ -143,7 +143,7 @@ describe('of the functions', () => {
     expect((await unlink(ofLink)).status).toBe(200);
     expect((await revokeToken(revoked)).status).toBe(200);
     const ofOperator = await issueToken({ sub: 'user-5' });
-    const env = { ...settings, TOKEN_PEPPERS: TEST_PEPPERS, ISSUERS: ISSUER_SETTINGS.ISSUERS, GRANT_CLAIM: 'sid' };
+    const env = { ...settings, TOKEN_PEPPERS: TEST_PEPPERS, ISSUERS: ISSUER_SETTINGS.ISSUERS, GRANT_CLAIM: 'grant_id' };
     const byOperator = await runAdmin(['revoke', '--subject', 'user-5', '--yes', '--json'], env);
     const more = await Promise.all(Array.from({ length: 30 }, (_, index) => issueToken({ sub: `many-${index}` })));
     for (const token of more) expect((await unlink(token)).status).toBe(200);
@@ -176,7 +176,12 @@ describe('of the functions', () => {
     const { stdout } = await rebuild(project.output, { STORE_URL: url });
 
     expect(JSON.parse(stdout)).toMatchObject({ restored: 3, refused: 0 });
-    const env = { ISSUERS: ISSUER_SETTINGS.ISSUERS, GRANT_CLAIM: 'sid', TOKEN_PEPPERS: TEST_PEPPERS, STORE_URL: url };
+    const env = {
+      ISSUERS: ISSUER_SETTINGS.ISSUERS,
+      GRANT_CLAIM: 'grant_id',
+      TOKEN_PEPPERS: TEST_PEPPERS,
+      STORE_URL: url,
+    };
     const check = async (token: string) => (await runAdmin(['check', '--token-stdin'], env, token)).status;
     for (const token of fallen) expect(await check(token)).toBe(4);
     for (const token of others) expect(await check(token)).toBe(0);

@@ -53,7 +53,7 @@ describe('revoke', () => {
   test('of a subject at a client ends that link alone', async () => {
     const tokens = await Promise.all([
       issueToken(),
-      issueToken({ sid: 'a-grant' }),
+      issueToken({ grant_id: 'a-grant' }),
       issueToken({ client_id: 'other' }),
       issueToken({ client_id: undefined }),
       issueToken({ sub: 'user-2' }),
@@ -73,9 +73,9 @@ describe('revoke', () => {
 
   test('of a token ends its whole grant, though the token has expired', async () => {
     const [token, sibling, other] = await Promise.all([
-      issueToken({ sid: 'grant-1', iat: 1_700_000_000, exp: 1_700_003_600 }),
-      issueToken({ sid: 'grant-1' }),
-      issueToken({ sid: 'grant-2' }),
+      issueToken({ grant_id: 'grant-1', iat: 1_700_000_000, exp: 1_700_003_600 }),
+      issueToken({ grant_id: 'grant-1' }),
+      issueToken({ grant_id: 'grant-2' }),
     ]);
     const { status, stdout } = await admin(['revoke', '--token-stdin', '--yes'], `${token}\n`);
     expect(status).toBe(0);
@@ -199,7 +199,7 @@ describe('revoke', () => {
   });
 
   test('prints with --json one line that archives it: keyed digests, no token and no grant', async () => {
-    const token = await issueToken({ sid: 'canary-grant' });
+    const token = await issueToken({ grant_id: 'canary-grant' });
     const ofToken = await admin(['revoke', '--token-stdin', '--yes', '--json'], token);
     const ofSubject = await revoke('--subject', 'user-1', '--json');
     const digest = expect.stringMatching(/^k1\.[A-Za-z0-9_-]{43}$/);
@@ -220,7 +220,7 @@ describe('revoke', () => {
 
 describe('check', () => {
   test('tells what is known of a token and by what it is revoked', async () => {
-    const token = await issueToken({ iat: 1_700_000_000, exp: 4_000_000_000, sid: 'grant-1' });
+    const token = await issueToken({ iat: 1_700_000_000, exp: 4_000_000_000, grant_id: 'grant-1' });
     const before = await admin(['check', '--token-stdin'], token);
     expect(before).toMatchObject({ status: NOT_REVOKED, stderr: '' });
     expect(before.stdout).toMatch(
@@ -228,7 +228,7 @@ describe('check', () => {
     );
     await revoke('--subject', 'user-1');
     expect((await admin(['check', '--token-stdin'], token)).stdout).toMatch(/^Revoked, by a cut-off\./);
-    await admin(['revoke', '--token-stdin', '--yes'], await issueToken({ sid: 'grant-1' }));
+    await admin(['revoke', '--token-stdin', '--yes'], await issueToken({ grant_id: 'grant-1' }));
     expect((await admin(['check', '--token-stdin'], token)).stdout).toMatch(/^Revoked, by its grant\./);
     await admin(['revoke', '--token-stdin', '--yes'], token);
     const after = await admin(['check', '--token-stdin', '--json'], token);

@@ -24,7 +24,7 @@ const revoke = (token: string) => project.gateway('POST', '/oauth/revoke', { ...
 
 describe('RFC 7662', () => {
   test('an active token is answered with its claims', async () => {
-    const claims = { ...CLAIMS(), scope: 'a b', sid: 'g-1' };
+    const claims = { ...CLAIMS(), scope: 'a b', grant_id: 'g-1' };
     const { status, headers, json } = await introspect(await issueToken(claims));
     expect(status).toBe(200);
     expect(headers.get('cache-control')).toBe('no-store');
@@ -51,8 +51,8 @@ describe('RFC 7662', () => {
     [
       'of a revoked grant',
       async () => {
-        await revoke(await issueToken({ sid: 'g-2' }));
-        return issueToken({ sid: 'g-2' });
+        await revoke(await issueToken({ grant_id: 'g-2' }));
+        return issueToken({ grant_id: 'g-2' });
       },
     ],
     ['expired', () => issueToken({ exp: 1 })],
@@ -107,7 +107,7 @@ describe('a token that its issuer is asked about', () => {
       client_id: 'skill',
       scope: 'x',
       ext: { a: 1 },
-      sid: 'g-9',
+      grant_id: 'g-9',
     };
     const url = await startHttpServer((_request, response) => response.end(JSON.stringify(upstream)));
     const introspection = { endpoint: url, client_id: 'us', client_secret: 's' };

@@ -131,7 +131,7 @@ describe('RFC 7009', () => {
 
   test('7009-08: the other tokens of the grant end with it', async () => {
     const [revoked, sibling, stranger] = await Promise.all(
-      ['g-08', 'g-08', 'another'].map((sid) => issueToken({ sid })),
+      ['g-08', 'g-08', 'another'].map((grant_id) => issueToken({ grant_id })),
     );
     await post({ token: revoked ?? '' });
     expect(await isLetIn(sibling ?? '')).toBe(false);

@@ -39,9 +39,9 @@ describe('a token whose claims name its grant', () => {
   test('takes the whole grant with it, and no other of the same user at the same client', async () => {
     const user = { sub: 'of-two-grants' };
     const [mine, refreshed, household] = await Promise.all([
-      issueToken({ ...user, sid: 'a' }),
-      issueToken({ ...user, sid: 'a', iat: nowS() + 50 }),
-      issueToken({ ...user, sid: 'b' }),
+      issueToken({ ...user, grant_id: 'a' }),
+      issueToken({ ...user, grant_id: 'a', iat: nowS() + 50 }),
+      issueToken({ ...user, grant_id: 'b' }),
     ]);
     const { body, line } = await unlink(mine ?? '');
     expect(body).toEqual({ request_id: 'u-1' });
@@ -53,9 +53,9 @@ describe('a token whose claims name its grant', () => {
   test('UNLINK_CUTOFF=client ends the user’s other grants at the client too', async () => {
     const wide = await start({ UNLINK_CUTOFF: 'client' });
     const [mine, household, elsewhere] = await Promise.all([
-      issueToken({ sid: 'a' }),
-      issueToken({ sid: 'b' }),
-      issueToken({ sid: 'c', client_id: 'other' }),
+      issueToken({ grant_id: 'a' }),
+      issueToken({ grant_id: 'b' }),
+      issueToken({ grant_id: 'c', client_id: 'other' }),
     ]);
     expect((await unlink(mine ?? '', wide)).line).toMatchObject({ reached: ['grant', 'cut_off'] });
     expect(await isLetIn(household ?? '', wide)).toBe(false);
@@ -208,7 +208,7 @@ describe('the provider’s own authorization server', () => {
       response.end();
     });
     const told = await start({ REVOKE_UPSTREAM: upstream(`${url}/revoke`) });
-    const token = await issueToken({ sid: 'up' });
+    const token = await issueToken({ grant_id: 'up' });
     expect((await unlink(token, told)).line).toMatchObject({ reached: ['grant', 'upstream'], level: 'INFO' });
     expect(bodies.map((body) => Object.fromEntries(new URLSearchParams(body)))).toEqual([
       { token, token_type_hint: 'access_token' },
@@ -232,7 +232,7 @@ describe('the provider’s own authorization server', () => {
     '%s, it changes nothing of the answer, and the log says so, and whether it is still tried',
     async (_name, endpoint, says) => {
       const told = await start({ REVOKE_UPSTREAM: upstream(await endpoint()) });
-      const token = await issueToken({ sid: 'up' });
+      const token = await issueToken({ grant_id: 'up' });
       const { body, line } = await unlink(token, told);
       expect(body).toEqual({ request_id: 'u-1' });
       expect(line).toMatchObject({ reached: ['grant'], upstream: says, level: 'WARN' });

@@ -41,6 +41,6 @@ export const basic = (id: string, secret: string) => `Basic ${Buffer.from(`${id}
 export const ISSUER_SETTINGS = {
   UNVERIFIED_TOKENS: null,
   ISSUERS: JSON.stringify([{ issuer: ISSUER, audience: AUDIENCE, secret: SECRET }]),
-  GRANT_CLAIM: 'sid',
+  GRANT_CLAIM: 'grant_id',
   CLIENTS: JSON.stringify([client('skill', 'skill-secret'), client('other', 'p+1%20:x')]),
 };

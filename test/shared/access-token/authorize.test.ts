@@ -59,7 +59,10 @@ test.each([{ token_type: 'Bearer' }, { token_type: 7 }])('lets a token in with %
 
 const NOTHING = { tokenIds: [], grants: [], cutOffs: [], expiresAt: NOW_S + 60 };
 test.each(['token', 'grant', 'cut_off'] as const)('refuses a token that is revoked by its %s', async (by) => {
-  const verification: Verification = { status: 'verified', token: { ...VERIFIED, grant: { claim: 'grant_id', value: 'grant-1' } } };
+  const verification: Verification = {
+    status: 'verified',
+    token: { ...VERIFIED, grant: { claim: 'grant_id', value: 'grant-1' } },
+  };
   const { ports, call, noted } = createAccessPorts(verification);
   const { tokenIds, grants, linkCutOff = '' } = identifyToken('abc', verification, ports.peppers);
   await ports.revocations.revoke({

@@ -9,7 +9,14 @@ const PEPPERS = [pepper('k1')];
 
 const verified = () => ({
   status: 'verified' as const,
-  token: { issuer: 'https://auth.example', subject: 'user-1', isApplication: false, client: 'skill', scopes: [], claims: {} },
+  token: {
+    issuer: 'https://auth.example',
+    subject: 'user-1',
+    isApplication: false,
+    client: 'skill',
+    scopes: [],
+    claims: {},
+  },
 });
 
 test('a token goes by the same ids as long as the peppers are the same', () => {
@@ -44,7 +51,11 @@ describe('what a token goes by', () => {
 
   test('verified: itself, its jti, its grant and each cut-off, under every pepper; recorded under the newest', () => {
     const { issuer } = FULL;
-    const [ids, jtis, grants] = [tokenIds(JWT, TWO), jwtIds(issuer, 'jwt-1', TWO), grantIds({ issuer, claim: 'grant_id', value: 'grant-1', subject: 'user-1' }, TWO)];
+    const [ids, jtis, grants] = [
+      tokenIds(JWT, TWO),
+      jwtIds(issuer, 'jwt-1', TWO),
+      grantIds({ issuer, claim: 'grant_id', value: 'grant-1', subject: 'user-1' }, TWO),
+    ];
     const link = cutOffKeys({ issuer, link: ['user-1', 'skill'] }, TWO);
     const [subject, client] = [
       cutOffKeys({ issuer, subject: 'user-1' }, TWO),
@@ -77,6 +88,24 @@ describe('what a token goes by', () => {
       presented: { grants: [], cutOffKeys: [...link.all, ...cutOffKeys({ issuer, subject: 'user-1' }, TWO).all] },
       ...{ grants: [], linkCutOff: link.current },
     });
+  });
+
+  test('verified and of no user: no link and no subject, and a grant of its own', () => {
+    const { issuer } = FULL;
+    const known = identify('opaque', { subject: undefined });
+
+    expect(known).toMatchObject({
+      presented: { cutOffKeys: cutOffKeys({ issuer, client: 'skill' }, TWO).all },
+      grants: [grantIds({ issuer, claim: 'grant_id', value: 'grant-1', subject: undefined }, TWO).current],
+    });
+    expect(known.linkCutOff).toBeUndefined();
+    expect(known.subjectRef).toBeUndefined();
+  });
+
+  test('a refresh token by the same as an access token', () => {
+    const asRefresh = identifyToken('opaque', { status: 'refresh', token: { ...FULL } }, TWO);
+
+    expect(asRefresh).toEqual(identify('opaque'));
   });
 
   test.each([

@@ -12,14 +12,18 @@ const { ISSUERS, GRANT_CLAIM } = ISSUER_SETTINGS;
 const STORE = { STORE_URL: 'memory:', TOKEN_PEPPERS: `k1:${Buffer.alloc(32, 'a').toString('base64')}` };
 
 test.each([
-  ['verifies tokens, whose grant it knows', { ISSUERS, GRANT_CLAIM }, { status: 'verified', token: { grant: 'g' } }],
+  [
+    'verifies tokens, whose grant it knows',
+    { ISSUERS, GRANT_CLAIM },
+    { status: 'verified', token: { grant: { claim: 'grant_id', value: 'g' } } },
+  ],
   ['takes any token where nobody can verify one', { UNVERIFIED_TOKENS: '1' }, { status: 'unverified' }],
 ])('%s, and knows what is revoked', async (_title, more, verification) => {
   const settings = z.object(AuthorizeEnvironment).parse({ ...STORE, ...more });
   const { verify, revocations, peppers } = openAuthorizePorts(settings, LOCAL_PLATFORM);
   onTestFinished(revocations.close);
 
-  expect(await verify(await issueToken({ sid: 'g' }), { timeoutMs: 1000 })).toMatchObject(verification);
+  expect(await verify(await issueToken({ grant_id: 'g' }), { timeoutMs: 1000 })).toMatchObject(verification);
   expect(await revocations.check({ tokenIds: ['a'], grants: [], cutOffKeys: [] })).toEqual({ revoked: false });
   expect(peppers.map(({ name }) => name)).toEqual(['k1']);
 });

@@ -26,7 +26,9 @@ async function revokedBy(verification: Verification) {
 }
 
 test("records the token and its grant, no cut-off, for as long as the issuer's longest token lives", async () => {
-  const { revocations, identified, noted, asked } = await revokedBy(known({ grant: { claim: 'grant_id', value: 'grant-1' } }));
+  const { revocations, identified, noted, asked } = await revokedBy(
+    known({ grant: { claim: 'grant_id', value: 'grant-1' } }),
+  );
 
   expect(asked).toEqual([['abc', { timeoutMs: 5000, atAnyTime: true, traceparent: '00-1-2-01' }]]);
   const { tokenIds, grants, presented, subjectRef } = identified;

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   canonicalEmailIds,
+  canonicalSpelling,
   cutOffKeys,
   grantIds,
   jwtIds,
@@ -116,7 +117,16 @@ describe('what is recorded is found again: the HMAC under the pepper', () => {
     ['of a JWT, of what is signed', () => tokenIds(jwt, ONE), `v1|jwt|${HEADER}.${PAYLOAD}`],
     ['of the text of a JWT, of all of it', () => textIds(jwt, ONE), `v1|token|${jwt}`],
     ['of a jti, of its issuer and itself', () => jwtIds(ISSUER, 'j', ONE), `v1|jti|["${ISSUER}","j"]`],
-    ['of a grant, of its issuer and itself', () => grantIds(ISSUER, 'g', ONE), `v1|grant|["${ISSUER}","g"]`],
+    [
+      'of a grant, of its issuer, the claim, its value and whose it is',
+      () => grantIds({ issuer: ISSUER, claim: 'c', value: 'g', subject: 's' }, ONE),
+      `v1|grant|["${ISSUER}","c","g","s"]`,
+    ],
+    [
+      'of a grant of no user',
+      () => grantIds({ issuer: ISSUER, claim: 'c', value: 'g', subject: undefined }, ONE),
+      `v1|grant|["${ISSUER}","c","g",null]`,
+    ],
     ['of an e-mail address', () => canonicalEmailIds('a@b.test', ONE), 'v1|email|a@b.test'],
     [
       'of the cut-off of a subject',
@@ -140,6 +150,41 @@ describe('what is recorded is found again: the HMAC under the pepper', () => {
     ],
   ])('%s', (_title, ids, text) => {
     expect(ids()).toEqual({ current: `k1.${hmac(text)}`, all: [`k1.${hmac(text)}`] });
+  });
+});
+
+test('no two issuers and subjects share a key, whatever their texts', () => {
+  const text = fc.string({ unit: fc.constantFrom('a', '"', ',', '[', 'null', '\\'), maxLength: 4 });
+  const who = fc.record({ issuer: text, subject: text, client: text });
+  const keysOf = ({ issuer, subject, client }: { issuer: string; subject: string; client: string }) =>
+    [
+      grantIds({ issuer, claim: 'c', value: client, subject }, ONE),
+      cutOffKeys({ issuer, subject }, ONE),
+      cutOffKeys({ issuer, link: [subject, client] }, ONE),
+      cutOffKeys({ issuer, link: [subject, null] }, ONE),
+    ].map(({ current }) => current);
+  fc.assert(
+    fc.property(who, who, (one, other) => {
+      const isSame = one.issuer === other.issuer && one.subject === other.subject;
+      return isSame || new Set([...keysOf(one), ...keysOf(other)]).size === 8;
+    }),
+    { numRuns: 500 },
+  );
+});
+
+describe('the canonical spelling of a token', () => {
+  const jwt = `${HEADER}.${PAYLOAD}.c2lnbmF0dXJlAA`;
+
+  test.each([
+    ['with an unused bit of the signature flipped', `${HEADER}.${PAYLOAD}.c2lnbmF0dXJlAB`],
+    ['with padding', `${jwt}==`],
+    ['as it is', jwt],
+  ])('of a JWT %s is that of its server', (_title, spelling) => {
+    expect(canonicalSpelling(spelling)).toBe(jwt);
+  });
+
+  test.each(['opaque', 'a.b.c==', `${jwt}.x`])('of %j is itself', (token) => {
+    expect(canonicalSpelling(token)).toBe(token);
   });
 });
 
