@@ -15,7 +15,7 @@ export const tokenOf = (subject: string, scopes = ['blitz_api_ufa', 'blitz_api_u
 /** What is known of an application's own token. */
 export const OWN_TOKEN: Verification = {
   status: 'verified',
-  token: { ...VERIFIED, subject: 'service', client: 'service', scopes: SYSTEM_SCOPES },
+  token: { ...VERIFIED, subject: undefined, isApplication: true, client: 'service', scopes: SYSTEM_SCOPES },
 };
 
 /** What the functions of account links work with, in memory; who calls is up to a test. */

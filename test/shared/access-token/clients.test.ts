@@ -62,6 +62,12 @@ describe('a client', () => {
     ['by HTTP Basic in capitals', basic('skill', 'skill-secret').replace('Basic ', 'BASIC  '), {}],
     ['by the fields', undefined, { client_id: 'skill', client_secret: 'skill-secret' }],
     ['by HTTP Basic and its id among the fields', basic('skill', 'skill-secret'), { client_id: 'skill' }],
+    ['by HTTP Basic beside a secret without a value', basic('skill', 'skill-secret'), { client_secret: '' }],
+    [
+      'by HTTP Basic beside two fields without a value',
+      basic('skill', 'skill-secret'),
+      { client_id: '', client_secret: '' },
+    ],
   ])('authenticates %s', (_title, authorization, fields) => {
     expect(idOf(authorization, fields)).toBe('skill');
   });
@@ -83,6 +89,7 @@ describe('a client', () => {
     ['an unknown id', basic('nobody', 'skill-secret'), {}],
     ['an unknown id and the secret that its stand-in has', undefined, { client_id: 'nobody', client_secret: '' }],
     ['an id alone', undefined, { client_id: 'skill' }],
+    ['a secret without a value', undefined, { client_id: 'empty', client_secret: '' }],
     ['a secret alone', undefined, { client_secret: 'skill-secret' }],
     ['an id that is a list', undefined, { client_id: ['skill'], client_secret: 'skill-secret' }],
     ['a secret that is a number', undefined, { client_id: 'skill', client_secret: 7 }],

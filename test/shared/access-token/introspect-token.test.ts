@@ -1,7 +1,7 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { introspectToken } from '#shared/access-token/introspect-token.ts';
 import type { Verification } from '#shared/access-token/verify.ts';
-import { createAccessPorts, SKILL, VERIFIED } from '#test/support/access-ports.ts';
+import { createAccessPorts, NOW_S, SKILL, VERIFIED } from '#test/support/access-ports.ts';
 import { basic } from '#test/support/test-issuer.ts';
 
 const SERVER = basic('server', 's');
@@ -13,15 +13,67 @@ test('tells a client the claims of its own token', async () => {
 
   expect(await introspectToken({ ...call(SKILL), fields: FIELDS }, ports)).toEqual({
     ...{ token_type: 'Bearer', client_id: 'skill', sub: 'user-1', active: true },
+    ...{ iss: VERIFIED.issuer, iat: NOW_S - 10, exp: NOW_S + 3600 },
   });
   expect(noted).toMatchObject({ client_id: 'skill' });
 });
 
-test("the issuer's own words go before ours, but not whether it is active", async () => {
-  const claims = { token_type: 'N_A', client_id: 'alias', active: false };
-  const { ports, call } = createAccessPorts(known({ claims }));
+describe('what is told of an active token', () => {
+  const told = async (more: object) => {
+    const { ports, call } = createAccessPorts(known(more));
+    return await introspectToken({ ...call(SERVER), fields: FIELDS }, ports);
+  };
 
-  expect(await introspectToken({ ...call(SKILL), fields: FIELDS }, ports)).toEqual({ ...claims, active: true });
+  test("is the issuer's own words, but for those that RFC 7662 defines", async () => {
+    const claims = {
+      ext: { a: 1 },
+      token_type: 'N_A',
+      active: false,
+      iss: 'https://alias.example',
+      iat: 1.5,
+      exp: 2.5,
+    };
+
+    expect(await told({ claims })).toEqual({
+      ...{ ext: { a: 1 }, token_type: 'Bearer', active: true, iss: VERIFIED.issuer, sub: 'user-1', client_id: 'skill' },
+      ...{ iat: NOW_S - 10, exp: NOW_S + 3600 },
+    });
+  });
+
+  test.each([
+    ['a list', { scope: ['a', 'b'] }],
+    ['scp', { scp: ['a', 'b'] }],
+    ['a text', { scope: 'a b' }],
+  ])('has one text as its scope, whose token has %s', async (_title, claims) => {
+    expect(await told({ claims, scopes: ['a', 'b'] })).toMatchObject({ scope: 'a b' });
+  });
+
+  test('has no scope where the token has none', async () => {
+    expect(await told({ claims: { scope: '' }, scopes: [''] })).not.toHaveProperty('scope');
+  });
+
+  test('names the subject and the client that the row names, and none in their place', async () => {
+    const claims = { sub: 7, client_id: 'caller', azp: 'other' };
+
+    expect(await told({ claims, subject: '7', client: 'spk' })).toMatchObject({ sub: '7', client_id: 'spk' });
+    const nobody = await told({ claims, subject: undefined, client: undefined });
+    expect(nobody).not.toHaveProperty('sub');
+    expect(nobody).not.toHaveProperty('client_id');
+  });
+
+  test('has no member that says nothing', async () => {
+    const nothing = { subject: undefined, client: undefined, issuedAt: undefined, expiresAt: undefined, claims: {} };
+
+    expect(await told(nothing)).toStrictEqual({ active: true, token_type: 'Bearer', iss: VERIFIED.issuer });
+  });
+});
+
+test('a text that can be no token is not active, and nobody is asked', async () => {
+  const { ports, call, asked, noted } = createAccessPorts(known());
+
+  expect(await introspectToken({ ...call(SKILL), fields: { token: 'a b' } }, ports)).toEqual({ active: false });
+  expect(asked).toEqual([]);
+  expect(noted).toEqual({ client_id: 'skill', reason: 'malformed' });
 });
 
 test('tells a resource server of the tokens of others, and of those of no client', async () => {
@@ -31,6 +83,7 @@ test('tells a resource server of the tokens of others, and of those of no client
   expect(await introspectToken({ ...call(SERVER), fields: FIELDS }, ports)).toMatchObject({ active: true });
   expect(await introspectToken({ ...ofNobody.call(SERVER), fields: FIELDS }, ofNobody.ports)).toStrictEqual({
     ...{ token_type: 'Bearer', sub: 'user-1', active: true },
+    ...{ iss: VERIFIED.issuer, iat: NOW_S - 10, exp: NOW_S + 3600 },
   });
 });
 

@@ -6,6 +6,7 @@ import {
   EndpointClient,
   hasKeys,
   VerifiedTokenEnvironment,
+  withGrantClaim,
 } from '#shared/access-token/issuers.ts';
 
 const ISSUER = { issuer: 'https://auth.example' };
@@ -42,6 +43,14 @@ describe('an issuer', () => {
     { ...ISSUER, ...INTROSPECTION },
     { ...ISSUER, audience: ['a', 'b'], ...JWKS, ...INTROSPECTION, algorithms: ASYMMETRIC },
     { ...ISSUER, ...AUDIENCE, ...SECRET, algorithms: SYMMETRIC },
+    { ...ISSUER, audience: 'none', clients: ['a'], ...JWKS },
+    { ...ISSUER, ...AUDIENCE, clients: ['a', 'b'], ...JWKS },
+    { ...ISSUER, ...INTROSPECTION, subject_claim: 'oid', client_claim: 'ext.client', client_tokens: ['a'] },
+    { ...ISSUER, ...INTROSPECTION, grant: { claim: 'ext.grant_id' }, grant_lifetime_s: 1, session_names_grant: true },
+    { ...ISSUER, ...INTROSPECTION, require: ['azp'], forbid: ['sid', 'ext.a'], jti: false, prefix: 'at_' },
+    { ...ISSUER, ...INTROSPECTION, token_type: 'optional', id_tokens_too: true },
+    { ...ISSUER, ...INTROSPECTION, iat_offset_s: -3600 },
+    { ...ISSUER, ...INTROSPECTION, iat_offset_s: 3600 },
   ])('may be %j', (row) => {
     expect(read(row).data).toEqual([row]);
   });
@@ -76,6 +85,26 @@ describe('an issuer', () => {
     { ...ISSUER, ...INTROSPECTION, introspection: { ...INTROSPECTION.introspection, client_id: '' } },
     { ...ISSUER, ...INTROSPECTION, introspection: { ...INTROSPECTION.introspection, more: 1 } },
     { ...ISSUER, ...INTROSPECTION, introspection: {} },
+    { ...ISSUER, audience: 'none', ...JWKS },
+    { ...ISSUER, audience: 'none', ...INTROSPECTION },
+    { ...ISSUER, ...AUDIENCE, clients: [], ...JWKS },
+    { ...ISSUER, ...INTROSPECTION, subject_claim: '' },
+    { ...ISSUER, ...INTROSPECTION, client_claim: 'x'.repeat(256) },
+    { ...ISSUER, ...INTROSPECTION, client_tokens: [] },
+    { ...ISSUER, ...INTROSPECTION, grant: 'grant_id' },
+    { ...ISSUER, ...INTROSPECTION, grant: { match: '^a' } },
+    { ...ISSUER, ...INTROSPECTION, grant: { claim: 'jti', match: '(a+)+' } },
+    { ...ISSUER, ...INTROSPECTION, grant_lifetime_s: 0 },
+    { ...ISSUER, ...INTROSPECTION, grant_lifetime_s: 1.5 },
+    { ...ISSUER, ...INTROSPECTION, require: [] },
+    { ...ISSUER, ...INTROSPECTION, forbid: [''] },
+    { ...ISSUER, ...INTROSPECTION, jti: true },
+    { ...ISSUER, ...INTROSPECTION, jti: 'AT' },
+    { ...ISSUER, ...INTROSPECTION, prefix: '' },
+    { ...ISSUER, ...INTROSPECTION, token_type: 'Bearer' },
+    { ...ISSUER, ...INTROSPECTION, iat_offset_s: -3601 },
+    { ...ISSUER, ...INTROSPECTION, iat_offset_s: 3601 },
+    { ...ISSUER, ...INTROSPECTION, iat_offset_s: 0.5 },
     { ...ISSUER, ...INTROSPECTION, more: 1 },
   ])('cannot be %j', (row) => {
     expect(read(row).error?.issues).toMatchObject([
@@ -107,6 +136,51 @@ describe('an issuer', () => {
       true,
       false,
     ]);
+  });
+});
+
+describe('what names the grant', () => {
+  const rows = (...members: object[]) =>
+    ISSUERS.parse(JSON.stringify(members.map((row, index) => ({ issuer: `${index}`, ...INTROSPECTION, ...row }))));
+
+  test('is what the row says, and GRANT_CLAIM where it says nothing', () => {
+    const [own, other] = withGrantClaim(rows({ grant: { claim: 'gid' } }, {}), 'grant_id');
+
+    expect(own?.grant).toEqual({ claim: 'gid' });
+    expect(other?.grant).toEqual({ claim: 'grant_id' });
+  });
+
+  test.each([undefined, ''])('is nothing where GRANT_CLAIM is %j', (grantClaim) => {
+    expect(withGrantClaim(rows({}), grantClaim)[0]?.grant).toBeUndefined();
+  });
+
+  test.each(['sid', 'session_state', 'ext.sid'])('is not a session: GRANT_CLAIM cannot be %s', (claim) => {
+    const name = claim.replace('ext.', '');
+
+    expect(() => withGrantClaim(rows({ grant: { claim: 'gid' } }, {}), claim)).toThrow(
+      expect.objectContaining({
+        code: 'misconfigured',
+        message: `GRANT_CLAIM must name a grant: ${name} names a session, which the next link shares, unless ISSUERS[1] has "session_names_grant": true`,
+      }),
+    );
+  });
+
+  test.each(['sid', 'session_state'])('is not a session: the claim of a row cannot be %s', (claim) => {
+    expect(() => withGrantClaim(rows({}, { grant: { claim } }), undefined)).toThrow(
+      /^ISSUERS\[1\]\.grant\.claim must name a grant: .* unless ISSUERS\[1\] has "session_names_grant": true$/,
+    );
+  });
+
+  test('may be named as a session is, where the row says that it is a grant', () => {
+    const named = { session_names_grant: true };
+
+    expect(withGrantClaim(rows({ grant: { claim: 'sid' }, ...named }), undefined)[0]?.grant).toEqual({ claim: 'sid' });
+    expect(withGrantClaim(rows(named), 'sid')[0]?.grant).toEqual({ claim: 'sid' });
+    expect(() => withGrantClaim(rows({ ...named, session_names_grant: false }), 'sid')).toThrow('GRANT_CLAIM');
+  });
+
+  test.each(['https://as.example/grant', 'sid_grant', 'ext.grant_id'])('may be %s', (claim) => {
+    expect(withGrantClaim(rows({}), claim)[0]?.grant).toEqual({ claim });
   });
 });
 

@@ -53,10 +53,10 @@ function settingsOf(variables: Readonly<Record<string, string>>) {
 }
 
 /** A verifier of these rows, whose `sid` names a grant, on a clock that stands at NOW_S. */
-function verifierOf(rows: object[], { now = () => NOW_S * 1000, monotonic = now } = {}) {
+function verifierOf(rows: object[], { now = () => NOW_S * 1000 } = {}) {
   const all = rows.map((row) => ({ ...row, session_names_grant: true }));
   const settings = settingsOf({ ISSUERS: JSON.stringify(all), GRANT_CLAIM: 'sid' });
-  return createAccessTokenVerifier(settings, { send, now, monotonic });
+  return createAccessTokenVerifier(settings, { send, now, monotonic: now });
 }
 
 const verify = verifierOf([{ issuer: ISSUER, audience: AUDIENCE, jwks: { keys: [rsaJwk] } }]);

@@ -17,7 +17,7 @@ const ALL_NAMES = {
 
 describe('the settings', () => {
   const { ISSUER, SCOPE_NAMES } = CallerEnvironment;
-  const RULE = 'must be JSON: {"blitz_api_ufa": "the name that stands for it", …}';
+  const RULE = 'must be JSON: {"blitz_api_ufa": "the name that stands for it", …}, each name once';
 
   test('name each scope as the API does where nothing else is said', () => {
     expect(SCOPE_NAMES.parse(undefined)).toEqual(ALL_NAMES);
@@ -31,6 +31,19 @@ describe('the settings', () => {
     expect(SCOPE_NAMES.safeParse(JSON.stringify({ blitz_api_ufa: name })).error?.issues).toMatchObject([
       { message: RULE },
     ]);
+  });
+
+  test.each([
+    ['of two that are named', { blitz_api_ufa: 'links', blitz_api_sys_ufa: 'links' }],
+    ['that another has by itself', { blitz_api_ufa: 'blitz_api_sys_ufa' }],
+  ])('cannot give one name to two scopes: one %s', (_title, names) => {
+    expect(SCOPE_NAMES.safeParse(JSON.stringify(names)).error?.issues).toMatchObject([{ message: RULE }]);
+  });
+
+  test('may exchange the names of two scopes', () => {
+    const names = { blitz_api_ufa: 'blitz_api_sys_ufa', blitz_api_sys_ufa: 'blitz_api_ufa' };
+
+    expect(SCOPE_NAMES.parse(JSON.stringify(names))).toEqual({ ...ALL_NAMES, ...names });
   });
 
   test('cannot name another scope', () => {
@@ -62,13 +75,26 @@ describe('who calls', () => {
     expect(noted).not.toHaveProperty('client_id');
   });
 
-  test('is an application, by a token whose subject is its client', async () => {
+  test('is an application, by a token of its own that the settings declare', async () => {
     const { ports, call } = createLinkPorts(OWN_TOKEN);
 
     expect(await identifyCaller(call({}), ports)).toEqual({
       ...{ subject: undefined, client: 'service', actor: 'client:service', scopes: SYSTEM_SCOPES },
       claims: VERIFIED.claims,
     });
+  });
+
+  test.each([
+    ['whatever its scopes', { client: 'service', scopes: SYSTEM_SCOPES }],
+    ['and that names no client either', { client: undefined }],
+  ])('is nobody by a token that names no user, %s', async (_title, more) => {
+    const token = { ...VERIFIED, ...more, subject: undefined };
+    const { ports, call, noted } = createLinkPorts({ status: 'verified', token });
+
+    await expect(identifyCaller(call({}), ports)).rejects.toMatchObject({
+      ...{ code: 'invalid_token', message: 'The token names no user.' },
+    });
+    expect(noted).toMatchObject({ reason: 'no_user' });
   });
 
   test('is an application, by HTTP Basic in any case', async () => {
