@@ -62,6 +62,8 @@ describe('RFC 7662', () => {
     ['badly signed', async () => `${await issueToken()}x`],
     ['of another kind', () => issueToken({}, { typ: 'logout+jwt' })],
     ['unknown', async () => 'no-such-token'],
+    ['no token at all', async () => 'a b'],
+    ['an ID token', () => issueToken({ nonce: 'n' }, { typ: 'JWT' })],
   ])('7662-02, 7662-03: a token that is %s is answered {"active":false} and nothing else', async (_name, token) => {
     expect((await introspect(await token())).body).toBe('{"active":false}');
   });
@@ -103,9 +105,12 @@ describe('a token that its issuer is asked about', () => {
   test('7662-05, 7662-06: the issuer’s answer is passed on, and overlaid with what is revoked here', async () => {
     const upstream: Record<string, unknown> = {
       active: true,
+      token_type: 'Bearer',
       sub: 'user-1',
       client_id: 'skill',
-      scope: 'x',
+      scope: ['x', 'y'],
+      username: null,
+      aud: [],
       ext: { a: 1 },
       grant_id: 'g-9',
     };
@@ -116,7 +121,10 @@ describe('a token that its issuer is asked about', () => {
     });
     onTestFinished(() => asking.close());
 
-    expect((await introspect('opaque', SKILL, asking)).json).toEqual({ ...upstream, token_type: 'Bearer' });
+    expect((await introspect('opaque', SKILL, asking)).json).toEqual({
+      ...{ active: true, token_type: 'Bearer', iss: ISSUER, sub: 'user-1', client_id: 'skill', scope: 'x y' },
+      ...{ ext: { a: 1 }, grant_id: 'g-9' },
+    });
     await asking.gateway('POST', '/oauth/revoke', { ...FORM, ...SKILL }, 'token=opaque');
     // The issuer still says "active", and said so just now.
     expect((await introspect('opaque', SKILL, asking)).body).toBe('{"active":false}');

@@ -1,7 +1,8 @@
 import { renameSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type EmulatedProject, type Received, startProject } from '#test/support/emulated-project.ts';
-import { basic, ISSUER_SETTINGS, issueToken } from '#test/support/test-issuer.ts';
+import { startHttpServer } from '#test/support/http-server.ts';
+import { basic, ISSUER, ISSUER_SETTINGS, issueToken, SECRET } from '#test/support/test-issuer.ts';
 
 let project: EmulatedProject;
 
@@ -106,10 +107,31 @@ describe('RFC 7009', () => {
     ['missing', ''],
     ['empty', 'token='],
     ['given twice', 'token=a&token=a'],
-    ['not visible ASCII', 'token=%00'],
-    ['longer than 8192 characters', `token=${'x'.repeat(8193)}`],
   ])('7009-05: a token that is %s is an invalid_request', async (_name, body) => {
     expect(errorOf(await post(body))).toEqual({ status: 400, error: 'invalid_request' });
+  });
+
+  test.each([
+    ['not visible ASCII', 'token=%00'],
+    ['longer than 8192 characters', `token=${'x'.repeat(8193)}`],
+  ])('7009-03: a text that can be no token, as one that is %s, answers 200 and stores nothing', async (_name, body) => {
+    const before = project.countRows();
+    expect(await post(body)).toMatchObject({ status: 200, body: '' });
+    expect(project.countRows()).toBe(before);
+  });
+
+  test('7009-02: a parameter without a value counts as omitted, beside Basic too', async () => {
+    const token = await issueToken();
+    expect((await post({ token, client_id: '', client_secret: '' })).status).toBe(200);
+    expect(await isLetIn(token)).toBe(false);
+  });
+
+  test('7009-03: a token that is too old answers 200, and stores nothing', async () => {
+    const before = project.countRows();
+    project.output.length = 0;
+    expect((await post({ token: await issueToken({ iat: 1_600_000_000, exp: 1_600_003_600 }) })).status).toBe(200);
+    expect(project.countRows()).toBe(before);
+    expect(project.takeLogLine()).toMatchObject({ reason: 'too_old' });
   });
 
   test('7009-06: a token of another kind is an unsupported_token_type', async () => {
@@ -160,6 +182,58 @@ describe('RFC 7009', () => {
     const answer = await project.gateway('POST', `/oauth/revoke?token=${token}`, { ...FORM, ...SKILL }, '');
     expect(errorOf(answer)).toEqual({ status: 400, error: 'invalid_request' });
     expect(await isLetIn(token)).toBe(true);
+  });
+});
+
+describe('an opaque refresh token that its issuer calls active', () => {
+  /** A project whose issuer is asked, and what it was asked. */
+  const askIssuer = async (answer: object) => {
+    const bodies: string[] = [];
+    const url = await startHttpServer(async (request, response) => {
+      let body = '';
+      for await (const chunk of request) body += chunk;
+      bodies.push(body);
+      response.end(JSON.stringify({ active: true, client_id: 'skill', ...answer }));
+    });
+    const introspection = { endpoint: url, client_id: 'us', client_secret: 's' };
+    const row = { issuer: ISSUER, audience: 'https://api.example', secret: SECRET, introspection };
+    const asking = await startProject({ local: { ...ISSUER_SETTINGS, ISSUERS: JSON.stringify([row]) } });
+    onTestFinished(() => asking.close());
+    const send = (fields: Record<string, string>, headers: Record<string, string> = SKILL) =>
+      asking.gateway('POST', '/oauth/revoke', { ...FORM, ...headers }, new URLSearchParams(fields).toString());
+    return { asking, bodies, send };
+  };
+
+  test('revokes itself and its grant, with the hint of the client passed on', async () => {
+    const { asking, bodies, send } = await askIssuer({ sub: 'user-1', grant_id: 'g-rt' });
+    expect((await send({ token: 'rt', token_type_hint: 'refresh_token' })).status).toBe(200);
+    expect(asking.takeLogLine()).toMatchObject({ reached: ['grant'], first: true });
+    expect(bodies).toEqual(['token=rt&token_type_hint=refresh_token']);
+    const ofGrant = await issueToken({ grant_id: 'g-rt' });
+    expect((await asking.gateway('GET', '/whoami', { Authorization: `Bearer ${ofGrant}` })).status).toBe(403);
+  });
+
+  test('without a subject revokes itself alone, and the log says so', async () => {
+    const { asking, send } = await askIssuer({});
+    expect((await send({ token: 'rt' })).status).toBe(200);
+    expect(asking.takeLogLine()).toMatchObject({ reached: ['refresh_token_only'], first: true });
+  });
+
+  test('is no other client’s to revoke', async () => {
+    const { asking, send } = await askIssuer({ sub: 'user-1' });
+    const before = asking.countRows();
+    const other = { Authorization: basic('other', 'p+1%20:x') };
+    expect(errorOf(await send({ token: 'rt' }, other))).toEqual({ status: 400, error: 'invalid_grant' });
+    expect(asking.countRows()).toBe(before);
+  });
+
+  test('lets nobody in, and is no token to unlink with', async () => {
+    const { asking } = await askIssuer({ sub: 'user-1' });
+    expect((await asking.gateway('GET', '/whoami', { Authorization: 'Bearer rt' })).status).toBe(403);
+    const event = { headers: { authorization: 'Bearer rt' }, request_type: 'unlink', api_version: 1 };
+    const before = asking.countRows();
+    expect(JSON.parse((await asking.raw('smart-home-unlink', event)).body)).toMatchObject({ status: 401 });
+    expect(asking.countRows()).toBe(before);
   });
 });
 

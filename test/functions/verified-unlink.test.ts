@@ -1,7 +1,8 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { type EmulatedProject, startProject } from '#test/support/emulated-project.ts';
 import { startHttpServer } from '#test/support/http-server.ts';
-import { basic, ISSUER, ISSUER_SETTINGS, issueToken } from '#test/support/test-issuer.ts';
+import { basic, ISSUER, ISSUER_SETTINGS, issueToken, SECRET } from '#test/support/test-issuer.ts';
 
 let project: EmulatedProject;
 
@@ -118,7 +119,7 @@ describe('a late unlink', () => {
     expect(await isLetIn(sibling)).toBe(false);
   });
 
-  test('with a token that its issuer calls inactive stores the token alone, for an hour', async () => {
+  test('with a token that its issuer calls inactive stores the token alone, for a day', async () => {
     const url = await startHttpServer((_request, response) => response.end('{"active":false}'));
     const introspection = { endpoint: url, client_id: 'us', client_secret: 's' };
     const asking = await start({ ISSUERS: JSON.stringify([{ issuer: ISSUER, introspection }]) });
@@ -126,7 +127,7 @@ describe('a late unlink', () => {
     expect(body).toEqual({ request_id: 'u-1' });
     expect(line).toMatchObject({ reached: ['access_token_only'] });
     const { expires_at } = line.revocation as { expires_at: number };
-    expect(Math.abs(expires_at - nowS() - 3600)).toBeLessThan(60);
+    expect(Math.abs(expires_at - nowS() - 86_400)).toBeLessThan(60);
   });
 
   test('never shortens by what the token says of its expiry', async () => {
@@ -141,11 +142,63 @@ test.each<[name: string, token: () => Promise<string>]>([
   ['of a foreign issuer', () => issueToken({ iss: 'https://evil.example' })],
   ['for another audience', () => issueToken({ aud: 'https://other.example' })],
   ['of another kind', () => issueToken({}, { typ: 'logout+jwt' })],
+  ['an ID token, also with the typ JWT', () => issueToken({ nonce: 'n' }, { typ: 'JWT' })],
+  ['a refresh token', () => issueToken({ typ: 'Refresh' }, { typ: 'JWT' })],
+  ['too old', () => issueToken({ iat: 1_600_000_000, exp: 1_600_003_600 })],
   ['opaque, where nobody can be asked', async () => '123qwe456a...'],
 ])('a token that is %s is a 401, and nothing is stored', async (_name, token) => {
   const before = project.countRows();
   expect((await unlink(await token())).body).toMatchObject({ status: 401, payload: { error: 'invalid_token' } });
   expect(project.countRows()).toBe(before);
+});
+
+test('a token that names no user ends itself alone, and no other of its client', async () => {
+  const own = await issueToken({ sub: undefined });
+  expect((await unlink(own)).line).toMatchObject({ reached: ['access_token_only'], first: true });
+  expect(await isLetIn(own)).toBe(false);
+  expect(await isLetIn(await issueToken({ sub: undefined }))).toBe(true);
+  expect(await isLetIn(await issueToken({ sub: 'of-the-same-client' }))).toBe(true);
+});
+
+test('a grant of one user is no other’s, should two tokens have one value', async () => {
+  const [mine, theirs] = await Promise.all(
+    ['one', 'other'].map((sub) => issueToken({ sub, grant_id: 'of-two-users' })),
+  );
+  await unlink(mine ?? '');
+  expect(await isLetIn(theirs ?? '')).toBe(true);
+});
+
+test('the log says how far the clock of an issuer is ahead', async () => {
+  const { line } = await unlink(await issueToken({ sub: 'ahead', iat: nowS() + 600 }));
+  expect(Math.abs(Number(line.iat_ahead_s) - 600)).toBeLessThan(60);
+});
+
+test('more tokens that their issuer calls inactive than an hour allows are a 502 raw, no error, and one alert', async () => {
+  const url = await startHttpServer((_request, response) => response.end('{"active":false}'));
+  const introspection = { endpoint: url, client_id: 'us', client_secret: 's' };
+  const row = { issuer: ISSUER, audience: 'https://api.example', secret: SECRET, introspection };
+  const asking = await start({ ISSUERS: JSON.stringify([row]) });
+  const present = (token: string) =>
+    asking.raw('smart-home-unlink', {
+      headers: { authorization: `Bearer ${token}` },
+      request_type: 'unlink',
+      api_version: 1,
+    });
+  // Five at once, as one instance takes them.
+  for (let index = 0; index < 1000; index += 5) {
+    await Promise.all([0, 1, 2, 3, 4].map((more) => present(`opaque-${index + more}`)));
+  }
+  const before = asking.countRows();
+  const lines: Record<string, unknown>[] = [];
+  for (const token of ['one-too-many', 'two-too-many']) {
+    asking.output.length = 0;
+    expect((await present(token)).status).toBe(502);
+    lines.push(...asking.output.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line)));
+  }
+  expect(lines.map(({ outcome }) => outcome).filter(Boolean)).toEqual(['denied', 'denied']);
+  expect(lines.filter(({ message }) => String(message).includes('too many tokens'))).toHaveLength(1);
+  expect(asking.countRows()).toBe(before);
+  expect((await unlink(await issueToken(), asking)).line).toMatchObject({ outcome: 'ok', first: true });
 });
 
 describe('a token that was revoked alone before', () => {
@@ -170,7 +223,11 @@ describe('a JWT at an issuer that is asked about it', () => {
       for await (const chunk of request) body += chunk;
       const isGood = new URLSearchParams(body).get('token') === token;
       response.end(
-        JSON.stringify(isGood ? { active: true, sub: 'user-1', client_id: 'skill', iat: nowS() } : { active: false }),
+        JSON.stringify(
+          isGood
+            ? { active: true, token_type: 'Bearer', sub: 'user-1', client_id: 'skill', iat: nowS() }
+            : { active: false },
+        ),
       );
     });
     const asking = await start({
@@ -183,6 +240,26 @@ describe('a JWT at an issuer that is asked about it', () => {
     expect((await unlink(token, asking)).line).toMatchObject({ first: true, reached: ['cut_off'] });
     expect(await isLetIn(token, asking)).toBe(false);
   });
+});
+
+test('a key id that is made up is a 401 at an unlink too, and makes no ERROR line', async () => {
+  const jwk = generateKeyPairSync('ed25519').publicKey.export({ format: 'jwk' });
+  let fetches = 0;
+  const url = await startHttpServer((_request, response) => {
+    fetches += 1;
+    response.end(JSON.stringify({ keys: [{ ...jwk, kid: 'known' }] }));
+  });
+  const keyed = await start({
+    ISSUERS: JSON.stringify([{ issuer: ISSUER, audience: 'https://api.example', jwks_uri: `${url}/jwks` }]),
+  });
+  const [, payload, signature] = (await issueToken()).split('.');
+  for (const kid of ['made-up', 'another']) {
+    const header = Buffer.from(JSON.stringify({ alg: 'EdDSA', typ: 'at+jwt', kid })).toString('base64url');
+    const { body, line } = await unlink(`${header}.${payload}.${signature}`, keyed);
+    expect(body).toMatchObject({ status: 401, payload: { error: 'invalid_token' } });
+    expect(line).toMatchObject({ level: 'INFO', outcome: 'denied', reason: 'unusable_key' });
+  }
+  expect(fetches).toBe(1);
 });
 
 describe('the provider’s own authorization server', () => {
