@@ -123,10 +123,11 @@ export function createAccessTokenVerifier(
     for (const verify of byAsking.values()) {
       const answered = await verify(token, options);
       if (answered.status === 'verified' || answered.status === 'refresh') return answered;
-      // Whatever their order: an issuer that refuses a token has called it active, and knows what it is; the others do
-      // not know it.
-      if (answered.status === 'refused' || !isKnown) answer = answered;
-      isKnown ||= answered.status === 'refused';
+      // Whatever their order: an issuer that refuses a token of its own has called it active, and knows what it is; after
+      // it counts one that may have known the token.
+      const isOwn = answered.status === 'refused' && answered.reason !== 'unknown_issuer';
+      if (isOwn || (!isKnown && answer.status !== 'inactive')) answer = answered;
+      isKnown ||= isOwn;
     }
     return answer;
   };

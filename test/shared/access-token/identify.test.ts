@@ -53,7 +53,7 @@ describe('what a token goes by', () => {
     const { issuer } = FULL;
     const [ids, jtis, grants] = [
       tokenIds(JWT, TWO),
-      jwtIds(issuer, 'jwt-1', TWO),
+      jwtIds({ issuer, jwtId: 'jwt-1', subject: 'user-1' }, TWO),
       grantIds({ issuer, claim: 'grant_id', value: 'grant-1', subject: 'user-1' }, TWO),
     ];
     const link = cutOffKeys({ issuer, link: ['user-1', 'skill'] }, TWO);

@@ -116,7 +116,16 @@ describe('what is recorded is found again: the HMAC under the pepper', () => {
   test.each<[string, () => KeyedIds, string]>([
     ['of a JWT, of what is signed', () => tokenIds(jwt, ONE), `v1|jwt|${HEADER}.${PAYLOAD}`],
     ['of the text of a JWT, of all of it', () => textIds(jwt, ONE), `v1|token|${jwt}`],
-    ['of a jti, of its issuer and itself', () => jwtIds(ISSUER, 'j', ONE), `v1|jti|["${ISSUER}","j"]`],
+    [
+      'of a jti, of its issuer, itself and whose it is',
+      () => jwtIds({ issuer: ISSUER, jwtId: 'j', subject: 's' }, ONE),
+      `v1|jti|["${ISSUER}","j","s"]`,
+    ],
+    [
+      'of a jti of no user',
+      () => jwtIds({ issuer: ISSUER, jwtId: 'j', subject: undefined }, ONE),
+      `v1|jti|["${ISSUER}","j",null]`,
+    ],
     [
       'of a grant, of its issuer, the claim, its value and whose it is',
       () => grantIds({ issuer: ISSUER, claim: 'c', value: 'g', subject: 's' }, ONE),
