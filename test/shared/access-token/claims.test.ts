@@ -148,7 +148,7 @@ describe('the client that a row names by a claim', () => {
     ['several audiences, of which azp is one', { aud: ['home', 'spk'], azp: 'spk' }, 'spk'],
     ['several audiences, none of which is azp', { aud: ['home', 'spk'], azp: 'other' }, undefined],
     ['several audiences without azp', { aud: ['home', 'spk'] }, undefined],
-    ['no audience', {}, undefined],
+    ['the usual members where it is absent, as in the introspection of some servers', {}, 'caller'],
   ])('is read of %s', (_title, claims, client) => {
     const token = read({ client_id: 'caller', ...claims }, { client_claim: 'aud' });
 
