@@ -171,17 +171,9 @@ function configure(
     claims: { openid: ['sub'], profile: ['name'], email: ['email', 'email_verified'] },
     // As the large providers do: the ID token says who it is.
     conformIdTokenClaims: false,
-    async loadExistingGrant({ oidc }) {
-      const { client, session, result, provider } = oidc;
-      if (client === undefined || session === undefined) return undefined;
-      const grantId = result?.consent?.grantId ?? session.grantIdFor(client.clientId);
-      const existing = grantId === undefined ? undefined : await provider.Grant.find(grantId);
-      if (existing !== undefined || !firstParties.has(client.clientId)) return existing;
-      const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
-      grant.addOIDCScope([...oidc.requestParamScopes].join(' '));
-      await grant.save();
-      return grant;
-    },
+    loadExistingGrant: ({ oidc }) => loadGrant(oidc, firstParties),
+    // A link outlives the browser's session, and the next link in that session.
+    expiresWithSession: () => false,
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     // Revoking an access token ends its grant (RFC 7009, section 2.1: "may").
     revokeGrantPolicy: () => true,
@@ -220,6 +212,33 @@ function configure(
       },
     },
   };
+}
+
+/**
+ * The grant of an authorization: a new one for each, for `grant_id` names what an unlink has ended. What the user allowed
+ * the client before in the session goes into it, so that nobody is asked again; a client of ours is allowed what it asks.
+ */
+async function loadGrant(
+  { client, session, result, entities, requestParamScopes, provider }: KoaContextWithOIDC['oidc'],
+  firstParties: ReadonlySet<string>,
+) {
+  if (client === undefined || session === undefined) return undefined;
+  const { clientId } = client;
+  const { accountId } = session;
+  const find = (id: string | undefined) => (id === undefined ? undefined : provider.Grant.find(id));
+  // The browser comes back from a page of this authorization, whose grant was made before, or by that page.
+  const begun = await find(result?.consent?.grantId ?? entities.Interaction?.grantId);
+  if (begun?.accountId === accountId) return begun;
+  const earlier = await find(session.grantIdFor(clientId));
+  if (earlier === undefined && !firstParties.has(clientId)) return undefined;
+  const grant = new provider.Grant({ clientId, accountId });
+  if (earlier !== undefined) {
+    const { openid, resources, rejected } = earlier;
+    Object.assign(grant, structuredClone({ openid, resources, rejected }));
+  }
+  if (firstParties.has(clientId)) grant.addOIDCScope([...requestParamScopes]);
+  await grant.save();
+  return grant;
 }
 
 function metadataOf({ clientId, redirectUri }: BrowserClient): ClientMetadata {
