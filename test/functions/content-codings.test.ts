@@ -122,7 +122,10 @@ describe('an issuer', () => {
     async (_name, coding, encode) => {
       const introspection = { endpoint: url, client_id: 'us', client_secret: 'obviously-fake' };
       const project = await start({ ISSUERS: JSON.stringify([{ issuer: ISSUER, introspection }]) });
-      answer = { coding, body: encode(Buffer.from('{"active":true,"sub":"анна","client_id":"skill"}')) };
+      answer = {
+        coding,
+        body: encode(Buffer.from('{"active":true,"token_type":"Bearer","sub":"анна","client_id":"skill"}')),
+      };
       const { status, body } = await introspect(project, 'opaque');
       expect([status, JSON.parse(body)]).toMatchObject([200, { active: true, sub: 'анна' }]);
     },

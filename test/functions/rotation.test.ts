@@ -186,7 +186,12 @@ describe('our secret at another service', () => {
   }
 
   test('of introspection: nothing is let in, and nothing refused for good, until it is deployed', async () => {
-    const service = await startService({ active: true, sub: 'ann', iat: 1 });
+    const service = await startService({
+      active: true,
+      token_type: 'Bearer',
+      sub: 'ann',
+      iat: Math.floor(Date.now() / 1000) - 10,
+    });
     service.knows('new-secret');
     const withSecret = (client_secret: string) => ({
       UNVERIFIED_TOKENS: null,

@@ -98,7 +98,13 @@ describe('the log line', () => {
 describe('our own services are told', () => {
   const introspected = (endpoint: string) =>
     JSON.stringify([{ issuer: ISSUER, introspection: { endpoint, client_id: 'c', client_secret: 's' } }]);
-  const active = { active: true, sub: 'ann', client_id: 'skill', iat: 1 };
+  const active = {
+    active: true,
+    token_type: 'Bearer',
+    sub: 'ann',
+    client_id: 'skill',
+    iat: Math.floor(Date.now() / 1000) - 10,
+  };
 
   test('the issuer that is asked about a token, and the provider’s own service', async () => {
     answers['/introspect'] = { status: 200, body: active };

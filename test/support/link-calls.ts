@@ -22,9 +22,15 @@ export const providersAt = (endpoint: string) =>
     },
   ]);
 
+/** The test's issuer, one client of which calls for itself. */
+const ISSUERS = JSON.stringify(
+  JSON.parse(ISSUER_SETTINGS.ISSUERS).map((row: object) => ({ ...row, client_tokens: ['admin-service'] })),
+);
+
 /** The settings of functions that know the test's issuer, its applications and its providers. */
 export const LINK_SETTINGS = {
   ...ISSUER_SETTINGS,
+  ISSUERS,
   ISSUER,
   CLIENTS: JSON.stringify([
     { ...client('admin', 'admin-secret'), scopes: [SCOPES.systemRead, SCOPES.systemChange] },
