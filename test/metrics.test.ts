@@ -111,7 +111,7 @@ test('no label has a value beyond its list, whatever is called', async () => {
     JSON.stringify({ email: own, network: own }),
   );
   // With a store that answers: else its fault comes before that of the homeserver.
-  const withStore = await startProject({ timeout: 2 });
+  const withStore = await startProject();
   onTestFinished(() => withStore.close());
   await withStore.raw('threepid-unbind', {
     headers: { authorization: `Bearer ${own}` },
