@@ -224,7 +224,7 @@ async function coldStart({ name, store, bundle, event, env, refusal }: Entry, ca
 }
 
 /** The largest bundle of one function with its driver, in kilobytes. */
-const BUNDLE_GOALS: Readonly<Partial<Record<ColdStore, number>>> = { sqlite: 110, postgres: 190, redis: 230 };
+const BUNDLE_GOALS: Readonly<Partial<Record<ColdStore, number>>> = { sqlite: 142, postgres: 223, redis: 266 };
 
 /** The ratios that cold starts are judged by, and the sizes. */
 export function coldFigures(rows: readonly ColdRow[]): Figure[] {
