@@ -84,8 +84,11 @@ export function readClaims(claims: JsonObject, row: Issuer): VerifiedToken | und
   const client = clientOf(claims, data, row);
   const grant = grantOf(claims, row);
   if (sub === NOT_TEXT || client === NOT_TEXT || grant === NOT_TEXT) return undefined;
-  const isClients = sub === undefined || clientNames(claims, client).includes(sub) || isClientsOwn(claims);
-  const isApplication = isClients && client !== undefined && row.client_tokens?.includes(client) === true;
+  const isClientsName = (name: unknown) => name === undefined || clientNames(claims, client).includes(name);
+  const isClients = isClientsName(sub) || isClientsOwn(claims);
+  // A user's token that lacks the row's `subject_claim` names its user in `sub` all the same.
+  const isOfUser = !isClientsName(idText(claims.sub)) && !isClientsOwn(claims);
+  const isApplication = isClients && !isOfUser && client !== undefined && row.client_tokens?.includes(client) === true;
   return {
     issuer: row.issuer,
     subject: isClients ? undefined : sub,

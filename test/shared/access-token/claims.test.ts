@@ -260,3 +260,14 @@ describe('an access token', () => {
     expect(readRefreshToken(claims, rowOf({ audience: 'home' }))).toMatchObject({ status: 'refresh' });
   });
 });
+
+test.each([
+  ["a user's token that lacks the subject_claim is no application's own", { sub: 'user-1' }, false],
+  ['nor is one whose sub is a number', { sub: 5 }, false],
+  ["a client's own token that lacks it is", { sub: 'bot' }, true],
+  ["a token without either is the application's own", { sub: undefined }, true],
+])('%s', (_title, claims, isApplication) => {
+  const token = read({ client_id: 'bot', ...claims }, { subject_claim: 'oid', client_tokens: ['bot'] });
+
+  expect(token).toMatchObject({ subject: undefined, isApplication });
+});
