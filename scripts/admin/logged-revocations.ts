@@ -34,6 +34,8 @@ const LoggedFields = z.strictObject({
   expires_at: Seconds,
   // Absent: for good.
   grants_expire_at: z.optional(Seconds),
+  // Absent: the issuer's clock is taken for ours.
+  iat_offset_s: z.optional(z.int()),
   presented: z.optional(
     z.strictObject({
       token_ids: Digests,
@@ -156,7 +158,7 @@ function isPartOfOurs(text: string): boolean {
   return text.startsWith('{"') || text === '{' || KEYS.test(text);
 }
 
-const KEYS = /"(made_at|token_ids|cut_offs|cut_off_keys|issued_up_to|expires_at|grants_expire_at)"/;
+const KEYS = /"(made_at|token_ids|cut_offs|cut_off_keys|issued_up_to|expires_at|grants_expire_at|iat_offset_s)"/;
 
 /** The ASCII of a text whose bytes were taken for UTF-16 and are UTF-8, or UTF-16 of the other order. */
 function formsOf(text: string): readonly string[] {
@@ -205,7 +207,7 @@ function toRevocation({ revocation, first, at }: LoggedCall): LoggedRevocation {
   // a token that it knew may have moved them up to then, or up to its time of issue, and no further.
   const reach =
     first === false && at !== undefined && presented !== undefined
-      ? Math.max(at, presented.issuedAt ?? at)
+      ? Math.max(at + (revocation.iat_offset_s ?? 0), presented.issuedAt ?? 0)
       : Number.POSITIVE_INFINITY;
   return {
     tokenIds: revocation.token_ids,
@@ -213,6 +215,7 @@ function toRevocation({ revocation, first, at }: LoggedCall): LoggedRevocation {
     cutOffs: revocation.cut_offs.map((to) => ({ key: to.key, issuedUpTo: Math.min(to.issued_up_to, reach) })),
     expiresAt: revocation.expires_at,
     ...(revocation.grants_expire_at !== undefined && { grantsExpireAt: revocation.grants_expire_at }),
+    ...(revocation.iat_offset_s !== undefined && { iatOffsetS: revocation.iat_offset_s }),
     madeAt: at ?? revocation.made_at,
     ...(presented !== undefined && first !== true && { presented }),
   };

@@ -22,13 +22,13 @@ export function revocationOf(
     const lifetimeS = verification.status === 'inactive' ? INACTIVE_TOKEN_LIFETIME_S : MAX_TOKEN_LIFETIME_S;
     return { tokenIds, grants, cutOffs: [], expiresAt: nowS + lifetimeS, presented };
   }
-  const { issuedAt, grantLifetimeS, iatOffsetS = 0 } = verification.token;
+  const { issuedAt, grantLifetimeS, iatOffsetS } = verification.token;
   // A token that does not say when it was issued counts as older than every cut-off: it writes none, or the next
   // link's tokens of the same kind would be born revoked.
   const cutOffs: CutOff[] =
     endsLink && issuedAt !== undefined && linkCutOff !== undefined
       ? // The issuer's own time, and at least the token's: a clock that is ahead of ours saves nothing.
-        [{ key: linkCutOff, issuedUpTo: Math.max(nowS + iatOffsetS, issuedAt) }]
+        [{ key: linkCutOff, issuedUpTo: Math.max(nowS + (iatOffsetS ?? 0), issuedAt) }]
       : [];
   return {
     tokenIds,
@@ -37,6 +37,7 @@ export function revocationOf(
     expiresAt: keptUntil(nowS, MAX_TOKEN_LIFETIME_S, verification.token),
     ...(grants.length > 0 && grantLifetimeS !== undefined && { grantsExpireAt: nowS + grantLifetimeS }),
     presented,
+    ...(iatOffsetS !== undefined && { iatOffsetS }),
   };
 }
 

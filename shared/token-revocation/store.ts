@@ -41,6 +41,11 @@ export interface Revocation {
    */
   readonly presented?: PresentedToken;
   /**
+   * How far the clock of its issuer is ahead of ours, in seconds, or behind it (negative): when the token was revoked
+   * before is said by our clock, and cut-offs by the issuer's. Absent: not at all.
+   */
+  readonly iatOffsetS?: number;
+  /**
    * When it was made, if that was before now, as of one that is rebuilt from a log: since when ids and grants are
    * revoked then, and as of when the token presented is judged. A time to come counts as now.
    */
@@ -88,6 +93,15 @@ export const TOKEN_REVOCATION_SCHEMA = {
 /** The expiry of what never expires. */
 export const NEVER = Number.MAX_SAFE_INTEGER;
 
+/**
+ * How far a token that was revoked before, first at `at`, lets cut-offs move: see {@link Revocation}.
+ *
+ * @returns Whole seconds since the epoch, by the issuer's clock.
+ */
+export function furthestCutOff({ presented, iatOffsetS = 0 }: Revocation, at: number): number {
+  return Math.max(at + iatOffsetS, presented?.issuedAt ?? Number.NEGATIVE_INFINITY);
+}
+
 /** Refuses a revocation that no driver could write atomically. */
 export function assertRevocation({ tokenIds, grants, cutOffs }: Revocation): void {
   const items = tokenIds.length + grants.length + cutOffs.length;
@@ -106,7 +120,7 @@ export function timeOfRevocation({ madeAt = Number.POSITIVE_INFINITY }: Revocati
  * store be lost, or refuse it (`rebuild-revocations`). Keyed digests and times, no secret.
  */
 export function logRevocation(
-  { tokenIds, grants, grantsExpireAt, cutOffs, expiresAt, presented }: Revocation,
+  { tokenIds, grants, grantsExpireAt, cutOffs, expiresAt, presented, iatOffsetS }: Revocation,
   madeAt: number,
 ): Record<string, unknown> {
   return {
@@ -116,6 +130,7 @@ export function logRevocation(
     cut_offs: cutOffs.map(({ key, issuedUpTo }) => ({ key, issued_up_to: issuedUpTo })),
     expires_at: expiresAt,
     ...(grantsExpireAt !== undefined && { grants_expire_at: grantsExpireAt }),
+    ...(iatOffsetS !== undefined && { iat_offset_s: iatOffsetS }),
     ...(presented !== undefined && {
       presented: {
         token_ids: presented.tokenIds,

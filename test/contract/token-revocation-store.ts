@@ -325,6 +325,18 @@ export function tokenRevocationStoreContract(driver: string, createBackend: () =
           expect((await checkIssued(START_S + 21, 'link')).revoked).toBe(false);
         });
 
+        test.each([
+          ['ahead of', 40],
+          ['behind', -40],
+        ])('by its id, of an issuer whose clock is %s ours: up to then by that clock', async (_name, iatOffsetS) => {
+          await revokeId('old');
+          timeS = START_S + 100;
+          const presented = token({ tokenIds: ['old'], cutOffKeys: ['link'], issuedAt: START_S - 500 });
+          await cutOff('link', START_S + 100 + iatOffsetS, { tokenIds: ['old'], presented, iatOffsetS });
+          expect((await checkIssued(START_S + iatOffsetS, 'link')).revoked).toBe(true);
+          expect((await checkIssued(START_S + iatOffsetS + 1, 'link')).revoked).toBe(false);
+        });
+
         test('by its id under an older pepper: the same', async () => {
           await revokeId('k1.old');
           const presented = token({ tokenIds: ['k2.old', 'k1.old'], cutOffKeys: ['link'], issuedAt: START_S - 10 });

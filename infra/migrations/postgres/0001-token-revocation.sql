@@ -34,6 +34,7 @@ CREATE FUNCTION record_revocation(
   presented_grants text[],
   presented_keys text[],
   presented_iat bigint,
+  iat_offset bigint,
   OUT first boolean,
   OUT since bigint
 ) RETURNS SETOF record
@@ -80,7 +81,7 @@ BEGIN
     WHERE key = ANY (presented_keys) AND expires_at > now_s AND (presented_iat IS NULL OR presented_iat <= issued_up_to)
   );
   was_revoked := was_revoked OR was_cut_off;
-  furthest := CASE WHEN was_revoked THEN greatest(known_since, presented_iat) END;
+  furthest := CASE WHEN was_revoked THEN greatest(known_since + iat_offset, presented_iat) END;
 
   INSERT INTO revoked_id AS known (id, revoked_at, expires_at)
   SELECT id, now_s, max(expires_at)

@@ -15,6 +15,7 @@ import {
 import {
   assertRevocation,
   type CutOff,
+  furthestCutOff,
   MAX_REVOCATION_ITEMS,
   NEVER,
   type PresentedToken,
@@ -121,7 +122,7 @@ function plan(revocation: Revocation, known: Rows, time: number): { actions: Act
     (id) => known.get(idKey(id))?.t ?? [],
   );
   const at = Math.min(time, ...knownSince);
-  const furthest = wasRevoked ? Math.max(at, presented.issuedAt ?? at) : Number.POSITIVE_INFINITY;
+  const furthest = wasRevoked ? furthestCutOff(revocation, at) : Number.POSITIVE_INFINITY;
   // The latest comes last, here and below: of two of one key it is the one that is written.
   const expiries = [
     ...tokenIds.map((id) => [id, expiresAt] as const),

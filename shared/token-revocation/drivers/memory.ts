@@ -1,6 +1,7 @@
 import { StoreUnavailable } from '../../errors.ts';
 import {
   assertRevocation,
+  furthestCutOff,
   NEVER,
   type PresentedToken,
   type RevocationStatus,
@@ -78,7 +79,7 @@ export function openMemoryStore({ now = Date.now }: { now?: () => number } = {})
         ...grants.map((id) => record(id, time, grantsExpireAt)),
       ].filter((at) => at !== undefined);
       const at = Math.min(time, ...knownSince);
-      const furthest = wasRevoked ? Math.max(at, presented?.issuedAt ?? at) : Number.POSITIVE_INFINITY;
+      const furthest = wasRevoked ? furthestCutOff(revocation, at) : Number.POSITIVE_INFINITY;
       const moved = wasCutOff
         ? []
         : revocation.cutOffs.filter((to) => move(to.key, Math.min(to.issuedUpTo, furthest), time, expiresAt));

@@ -16,7 +16,7 @@ export const REVOCATION_TABLES = ['revoked_id', 'revocation_cut_off'];
 const REVOKE = {
   name: 'revoke',
   text: `SELECT first, since, ${safeCommit(REVOCATION_TABLES)}
-    FROM record_revocation(${TOKEN_REVOCATION_SCHEMA.version}, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+    FROM record_revocation(${TOKEN_REVOCATION_SCHEMA.version}, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 };
 
 const CHECK = {
@@ -67,7 +67,7 @@ export async function openPostgresStore(
   return {
     async revoke(revocation, timeoutMs) {
       assertRevocation(revocation);
-      const { tokenIds, grants, grantsExpireAt = NEVER, cutOffs, expiresAt, presented } = revocation;
+      const { tokenIds, grants, grantsExpireAt = NEVER, cutOffs, expiresAt, presented, iatOffsetS = 0 } = revocation;
       const [{ first, since }] = await database.query<{ first: boolean; since: string }>(
         REVOKE,
         [
@@ -82,6 +82,7 @@ export async function openPostgresStore(
           presented?.grants ?? [],
           presented?.cutOffKeys ?? [],
           presented?.issuedAt,
+          iatOffsetS,
         ],
         timeoutMs,
       );

@@ -63,7 +63,8 @@ return status(2, tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]))`);
 
 /**
  * KEYS: marker, expiries, ids, grants, cut-offs, then the ids, grants and cut-offs of the token presented. ARGV: time,
- * expiry, expiry of the grants, numbers of these six without the last, the token's time of issue, the cut-offs' times.
+ * expiry, expiry of the grants, numbers of these six without the last, the token's time of issue, the offset of its
+ * issuer's clock, the cut-offs' times.
  * Reads everything, then writes with two commands; only the first of them can fail. So it is all or nothing.
  */
 const REVOKE = createScript(`#!lua
@@ -71,7 +72,7 @@ ${PRELUDE}
 local expiry, grantExpiry = tonumber(ARGV[2]), tonumber(ARGV[3])
 local ids, grants, cutOffs = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local presented, presentedIds = 3 + ids + grants + cutOffs, tonumber(ARGV[7])
-local presentedGrants, issuedAt = tonumber(ARGV[8]), tonumber(ARGV[9])
+local presentedGrants, issuedAt, offset = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local wasRevoked = status(presented, presentedIds, presentedGrants, issuedAt) ~= 'none'
 local wasCutOff = status(presented + presentedIds + presentedGrants, 0, 0, issuedAt) ~= 'none'
 local knownSince, moved, expiries, values, latestOf = nil, false, {}, {}, {}
@@ -96,9 +97,9 @@ for at = 3, 2 + ids + grants do
   put(KEYS[at], since or time, at < 3 + ids and expiry or grantExpiry, oldExpiry)
 end
 if not wasCutOff then
-  local furthest = wasRevoked and math.max(knownSince, issuedAt or knownSince) or math.huge
+  local furthest = wasRevoked and math.max(knownSince + offset, issuedAt or -math.huge) or math.huge
   for index = 1, cutOffs do
-    local key, upTo = KEYS[2 + ids + grants + index], math.min(tonumber(ARGV[9 + index]), furthest)
+    local key, upTo = KEYS[2 + ids + grants + index], math.min(tonumber(ARGV[10 + index]), furthest)
     local before, oldExpiry = live(key)
     moved = moved or not before or before < upTo
     put(key, math.max(before or upTo, upTo), expiry, oldExpiry)
@@ -147,7 +148,8 @@ export async function openRedisStore(
   return {
     async revoke(revocation, timeoutMs) {
       assertRevocation(revocation);
-      const { tokenIds, grants, grantsExpireAt = NEVER, cutOffs, expiresAt, presented = NOTHING } = revocation;
+      const { tokenIds, grants, grantsExpireAt = NEVER, cutOffs, expiresAt } = revocation;
+      const { presented = NOTHING, iatOffsetS = 0 } = revocation;
       const call = {
         script: REVOKE,
         keys: [
@@ -166,6 +168,7 @@ export async function openRedisStore(
           presented.tokenIds.length,
           presented.grants.length,
           presented.issuedAt ?? '',
+          iatOffsetS,
           ...cutOffs.map(({ issuedUpTo }) => issuedUpTo),
         ],
       };

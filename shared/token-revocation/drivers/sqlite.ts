@@ -2,6 +2,7 @@ import { openSqliteFile } from '../../databases/sqlite.ts';
 import { schemaMarker } from '../../databases/store-schema.ts';
 import {
   assertRevocation,
+  furthestCutOff,
   NEVER,
   type PresentedToken,
   type RecordedRevocation,
@@ -94,7 +95,7 @@ export async function openSqliteStore(
     }
 
     const at = Math.min(time, ...knownSince);
-    const furthest = wasRevoked ? Math.max(at, presented.issuedAt ?? at) : Number.POSITIVE_INFINITY;
+    const furthest = wasRevoked ? furthestCutOff(revocation, at) : Number.POSITIVE_INFINITY;
     const moved = isCutOff(presented, recorded)
       ? []
       : cutOffs.filter((to) => move(to.key, Math.min(to.issuedUpTo, furthest), recorded, expiresAt));

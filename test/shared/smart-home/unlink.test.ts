@@ -2,6 +2,7 @@ import { createSecretKey } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { isAuthorized } from '#shared/access-token/authorize.ts';
 import { identifyToken } from '#shared/access-token/identify.ts';
+import { revokeToken } from '#shared/access-token/revoke-token.ts';
 import type { Verification, VerifiedToken } from '#shared/access-token/verify.ts';
 import { CallerError, StoreUnavailable } from '#shared/errors.ts';
 import { createHourlyLimit } from '#shared/hourly-limit.ts';
@@ -9,7 +10,7 @@ import { unlink } from '#shared/smart-home/unlink.ts';
 import { openMemoryStore } from '#shared/token-revocation/drivers/memory.ts';
 import type { Revocation, TokenRevocationStore } from '#shared/token-revocation/store.ts';
 import { cutOffKeys } from '#shared/token-revocation/token-id.ts';
-import { createAccessPorts, NOW_S, VERIFIED } from '#test/support/access-ports.ts';
+import { createAccessPorts, NOW_S, SKILL, VERIFIED } from '#test/support/access-ports.ts';
 
 const peppers = [{ name: 'k1', key: createSecretKey(Buffer.alloc(32)) }];
 const ports = (revocations: TokenRevocationStore, now = Date.now) => ({
@@ -164,6 +165,21 @@ describe('a cut-off', () => {
       expect(await isAuthorized(call('Bearer relinked'), { ...ports, verify })).toBe(isLeft);
     },
   );
+});
+
+test('a token revoked before leaves a link alone that is made anew at an issuer 300 seconds behind', async () => {
+  const token = known({ issuedAt: NOW_S - 1000, iatOffsetS: -300 });
+  const { ports: access, call } = createAccessPorts(token);
+  let nowS = NOW_S;
+  const now = () => nowS * 1000;
+  const used = { ...access, revocations: openMemoryStore({ now }), now };
+  await revokeToken({ ...call(SKILL), fields: { token: 'abc' } }, used);
+  // The link is made anew 200 seconds later, and the old token presented after that.
+  nowS += 250;
+  await unlink({ ...request, ...call('Bearer abc') }, used);
+  const verify = async () => known({ issuedAt: NOW_S + 200 - 300, iatOffsetS: -300 });
+
+  expect(await isAuthorized(call('Bearer relinked'), { ...used, verify })).toBe(true);
 });
 
 test.each([

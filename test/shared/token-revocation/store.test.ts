@@ -53,6 +53,10 @@ test('a log line has all of a revocation', () => {
   });
 });
 
+test("a log line has the offset of the issuer's clock", () => {
+  expect(logRevocation({ ...NOTHING, iatOffsetS: -300 }, 1000)).toMatchObject({ iat_offset_s: -300 });
+});
+
 test('a log line has nothing that a revocation does not have', () => {
   const presented = { tokenIds: ['a'], grants: [], cutOffKeys: [] };
 
@@ -61,6 +65,7 @@ test('a log line has nothing that a revocation does not have', () => {
     ...{ token_ids: ['a'], grants: [], cut_off_keys: [] },
   });
   expect(Object.keys(logRevocation(NOTHING, 1000))).not.toContain('grants_expire_at');
+  expect(Object.keys(logRevocation(NOTHING, 1000))).not.toContain('iat_offset_s');
   expect(logRevocation({ ...NOTHING, presented }, 1000).presented).not.toHaveProperty('issued_at');
 });
 
