@@ -50,6 +50,18 @@ describe('revoke', () => {
     expect(await Promise.all([check(later), check(others)])).toEqual([NOT_REVOKED, NOT_REVOKED]);
   });
 
+  test.each([
+    ['ahead', 120, 60, 300],
+    ['behind', -300, -400, -60],
+  ])("of a subject reaches up to now by the issuer's clock, which is %s", async (_name, offsetS, reached, left) => {
+    const nowS = Math.floor(Date.now() / 1000);
+    const tokens = [await issueToken({ iat: nowS + reached }), await issueToken({ iat: nowS + left })];
+    const env = { ...settings, ISSUERS: JSON.stringify([{ ...issuerRow, iat_offset_s: offsetS }]) };
+
+    expect((await admin(['revoke', '--yes', '--subject', 'user-1'], '', env)).status).toBe(0);
+    expect(await Promise.all(tokens.map((token) => check(token)))).toEqual([REVOKED, NOT_REVOKED]);
+  });
+
   test('of a subject at a client ends that link alone', async () => {
     const tokens = await Promise.all([
       issueToken(),

@@ -255,6 +255,8 @@ async function revokeScope(
   { store, yes }: Context,
 ): Promise<Outcome> {
   const { issuer, subject, client } = scope;
+  // Up to now by the issuer's clock, as an unlink does.
+  const offsetS = settings.ISSUERS?.find((row) => row.issuer === issuer)?.iat_offset_s ?? 0;
   const rows = [
     ['store', store],
     ['revokes', 'all tokens issued up to now'],
@@ -271,7 +273,7 @@ async function revokeScope(
     revocation: (nowS) => ({
       tokenIds: [],
       grants: [],
-      cutOffs: [{ key: cutOffKeys(cutOffScope(scope), ports.peppers).current, issuedUpTo: nowS }],
+      cutOffs: [{ key: cutOffKeys(cutOffScope(scope), ports.peppers).current, issuedUpTo: nowS + offsetS }],
       expiresAt: keptUntil(nowS, settings.MAX_TOKEN_LIFETIME_S),
     }),
   });
