@@ -1,7 +1,7 @@
 import { keptUntil } from '../token-revocation/lifetime.ts';
 import type { CutOff, Revocation } from '../token-revocation/store.ts';
 import type { IdentifiedToken } from './identify.ts';
-import type { Verification } from './verify.ts';
+import type { Verification, VerifiedToken } from './verify.ts';
 
 /** What the end of a token takes with it. */
 interface Plan {
@@ -39,6 +39,15 @@ export function revocationOf(
     presented,
     ...(iatOffsetS !== undefined && { iatOffsetS }),
   };
+}
+
+/** Tells the log of a token whose issuer's clock is ahead of ours, and by how much, in seconds. */
+export function noteAhead(
+  { issuedAt = 0 }: Pick<VerifiedToken, 'issuedAt'>,
+  nowS: number,
+  { note }: { readonly note: (fields: Record<string, unknown>) => void },
+): void {
+  if (issuedAt > nowS) note({ iat_ahead_s: issuedAt - nowS });
 }
 
 /** What a revocation ends besides the token; undefined: nothing. */

@@ -9,7 +9,7 @@ import type { AuthorizePorts, AuthorizeRequest } from './authorize.ts';
 import { authenticateClient, Clients } from './clients.ts';
 import { identifyToken } from './identify.ts';
 import { countInactive } from './inactive-tokens.ts';
-import { reachOf, revocationOf } from './revocation-of.ts';
+import { noteAhead, reachOf, revocationOf } from './revocation-of.ts';
 import type { RefusalReason } from './verify.ts';
 
 /** How long revocations are kept. */
@@ -72,6 +72,7 @@ export async function revokeToken(request: RevokeTokenRequest, ports: RevokeToke
     note({ reason: 'too_old' });
     return;
   }
+  if (isKnown) noteAhead(verification.token, nowS, request);
   countInactive(verification, ports.inactiveLimit, request);
 
   const identified = identifyToken(token, verification, ports.peppers);

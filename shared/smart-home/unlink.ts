@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import { bearerToken } from '../access-token/bearer.ts';
 import { identifyToken } from '../access-token/identify.ts';
 import { countInactive } from '../access-token/inactive-tokens.ts';
-import { reachOf, revocationOf } from '../access-token/revocation-of.ts';
+import { noteAhead, reachOf, revocationOf } from '../access-token/revocation-of.ts';
 import type { VerifiedToken, VerifyAccessToken } from '../access-token/verify.ts';
 import { retryWhileUnavailable } from '../databases/retry.ts';
 import { CallerError } from '../errors.ts';
@@ -118,11 +118,10 @@ async function tellUpstream(
  *
  * @throws {CallerError} `invalid_token`
  */
-function noteTimes(token: VerifiedToken, nowS: number, { note }: UnlinkRequest, { settings }: UnlinkPorts): void {
+function noteTimes(token: VerifiedToken, nowS: number, request: UnlinkRequest, { settings }: UnlinkPorts): void {
   if (isTooOld(nowS, settings.MAX_TOKEN_LIFETIME_S, token)) {
-    note({ reason: 'too_old' });
+    request.note({ reason: 'too_old' });
     throw new CallerError('invalid_token', 'The token expired longer ago than revocations are kept.');
   }
-  const { issuedAt = 0 } = token;
-  if (issuedAt > nowS) note({ iat_ahead_s: issuedAt - nowS });
+  noteAhead(token, nowS, request);
 }

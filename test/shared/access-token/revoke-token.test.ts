@@ -128,6 +128,15 @@ describe('an active refresh token of the client that asks', () => {
   });
 });
 
+test.each([
+  ['in the future is logged with its skew', NOW_S + 90, { iat_ahead_s: 90 }],
+  ['of now is not', NOW_S, {}],
+])('a time of issue %s', async (_title, issuedAt, logged) => {
+  const { noted } = await revokedBy(known({ issuedAt }));
+
+  expect('iat_ahead_s' in noted ? { iat_ahead_s: noted.iat_ahead_s } : {}).toEqual(logged);
+});
+
 test('an access token that names no grant ends nothing else', async () => {
   const { revocations, noted } = await revokedBy(known());
 
