@@ -5,7 +5,7 @@ import { findSignedJsonFault, isJsonObject, type JsonObject } from '../json.ts';
 import { once } from '../once.ts';
 import { jsonObjectOf } from '../outgoing/json.ts';
 import { OutgoingFailure } from '../outgoing/send.ts';
-import { CLOCK_SKEW_S, presentMembers, readAccessToken, readRefreshToken } from './claims.ts';
+import { CLOCK_SKEW_S, isPresent, presentMembers, readAccessToken, readRefreshToken } from './claims.ts';
 import { algorithmsOf, type Issuer } from './issuers.ts';
 import { kindOfJwt } from './token-kind.ts';
 import type { IssuerSettings, RefusalReason, Verification, VerifyAccessToken, VerifyOptions } from './verify.ts';
@@ -198,10 +198,10 @@ function fixedKeys(find: KeySet['find']): IssuerKeys {
 /** The keys of a set that a token asks for: of one that names none, all that fit its algorithm. */
 function localKeyFinder(jwks: JSONWebKeySet): KeySet['find'] {
   const load = once(async () => (await import('../packages/jose.ts')).createLocalJWKSet(jwks));
-  return async (header) => {
+  return async ({ kid, ...others }) => {
     const find = await load();
     try {
-      return [await find(header)];
+      return [await find(isPresent(kid) ? { kid, ...others } : others)];
     } catch (error) {
       if (codeOf(error) !== 'ERR_JWKS_MULTIPLE_MATCHING_KEYS') throw error;
       const keys: CryptoKey[] = [];

@@ -86,6 +86,8 @@ describe('a JWT that verifies', () => {
     ['typ JWT', CLAIMS, { typ: 'JWT' }],
     ['typ application/at+jwt', CLAIMS, { typ: 'application/at+JWT' }],
     ['no kid where there is one key', CLAIMS, { kid: undefined }],
+    ['a kid that is null', CLAIMS, { kid: null }],
+    ['a kid that is empty', CLAIMS, { kid: '' }],
     ['a list in which text looks like a key', { ...CLAIMS, roles: ['a', ':b', '"', '\\":'] }],
     ['several audiences, ours among them', { ...CLAIMS, aud: ['https://other.example', AUDIENCE] }],
     ['an iat a week old', { ...CLAIMS, iat: NOW_S - 604_800 }],
