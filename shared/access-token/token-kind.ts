@@ -100,7 +100,8 @@ export function kindOfActive(
   const brokenRule = hasForbidden(answer, rules) ? 'row_rule' : unfitness(isOpaque ? token : undefined, answer, rules);
   if (brokenRule !== undefined) return brokenRule;
   if (said === 'access' || own === 'access') return 'access';
-  const isIdToken = has(answer, ID_TOKEN_CLAIMS);
+  // An answer need not repeat what is in the token (RFC 7662, section 2.2).
+  const isIdToken = has(answer, ID_TOKEN_CLAIMS) || has(jwt?.claims ?? {}, ID_TOKEN_CLAIMS);
   if (rules.token_type === 'optional' && !isIdToken) return 'access';
   // An ID token is always a JWT, and a refresh token that is one says so.
   if (isOpaque) return 'unsaid';

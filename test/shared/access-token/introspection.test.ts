@@ -213,6 +213,17 @@ describe('an answer', () => {
     expect(await asked('opaque', silent, { token_type: 'optional' })).toEqual(refused('unmarked'));
   });
 
+  test('that says nothing of the kind is of an ID token if the JWT itself has what ID tokens have', async () => {
+    const silent = { token_type: undefined };
+
+    for (const member of ['nonce', 'at_hash', 'c_hash', 's_hash']) {
+      expect(await asked(jwtOf({}, { [member]: 'x' }), silent, { token_type: 'optional' })).toEqual(
+        refused('id_token'),
+      );
+    }
+    expect(await asked(jwtOf({}, { nonce: 'x' }), {})).toMatchObject({ status: 'verified' });
+  });
+
   test('need not say what the token is where the row says so', async () => {
     expect(await asked('a', { token_type: undefined }, { token_type: 'optional' })).toMatchObject({
       status: 'verified',
