@@ -1,7 +1,7 @@
 import { monotonicMs } from '../clock.ts';
 import { retryWhileUnavailable } from '../databases/retry.ts';
 import type { RevocationAttempt } from '../grant-revocation/revoke-grant.ts';
-import type { Outbox, OwnedJob, Settlement } from './outbox.ts';
+import { isUnverified, type Outbox, type OwnedJob, type Settlement } from './outbox.ts';
 
 /** Does a job once. Rejects only with what nobody expected. */
 export type DoJob = (job: OwnedJob, timeoutMs: number) => Promise<RevocationAttempt>;
@@ -35,7 +35,7 @@ const MAX_PAUSE_MS = 3_600_000;
  * Tries a job that is claimed, and records how that went: it is done, or due again after a pause ("full jitter", or as
  * long as the other service asks), or given up because its budget is spent or no try can help. Of a job that is given
  * up, or that only an operator can help, the alert comes before the record: a process that dies between the two tells
- * of it again, and never not at all.
+ * of it again, and never not at all. No alert is of an unverified token that the other service refuses.
  *
  * @param timeoutMs How long the try may take, and after it the record.
  * @throws {StoreUnavailable} It could not be recorded: the job is due again when its lease ends.
@@ -51,7 +51,9 @@ export async function attemptJob(
   );
   const settlement = settlementOf(job, attempt, now(), random);
   const fields = () => describeJob(job, { ...settlement, duration_ms: Math.round(monotonicMs() - startedAt) });
-  if (settlement.state === 'dead') alert('an outbox job is given up', fields());
+  // That a server refuses a text which it never called its token is no news, and anybody could make an alert of it.
+  const isNoToken = attempt.status === 'failed' && isUnverified(job);
+  if (settlement.state === 'dead' && !isNoToken) alert('an outbox job is given up', fields());
   if (attempt.status === 'retry' && attempt.isOurFault) alert('an outbox job waits for an operator', fields());
   // A record that fails would count as a crash of the job's.
   const isRecorded = await retryWhileUnavailable(timeoutMs, (leftMs) => outbox.settle(job, settlement, leftMs));

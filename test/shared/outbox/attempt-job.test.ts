@@ -3,17 +3,17 @@ import { openMemoryDirectory } from '#shared/directory/drivers/memory.ts';
 import { StoreUnavailable } from '#shared/errors.ts';
 import type { RevocationAttempt } from '#shared/grant-revocation/revoke-grant.ts';
 import { attemptJob, type DoJob, describeJob, providerOf } from '#shared/outbox/attempt-job.ts';
-import { JOB_BUDGET_MS, type Outbox, type OwnedJob } from '#shared/outbox/outbox.ts';
+import { JOB_BUDGET_MS, type JobKind, type Outbox, type OwnedJob } from '#shared/outbox/outbox.ts';
 import { START_MS } from '#test/support/outbox-run.ts';
 
 const TRY_AGAIN: RevocationAttempt = { status: 'retry', error: 'status 503' };
 
 /** An outbox in memory with one job, and a hand-driven clock and chance. */
-async function startOutbox() {
+async function startOutbox(kind: JobKind = 'grant-revocation') {
   const clock = { timeMs: START_MS, chance: 0.5 };
   const { outbox } = openMemoryDirectory({ now: () => clock.timeMs });
   const details = { subject: 'ann', fpType: 'vk', fpName: 'vk_1', sid: '1234' };
-  await outbox.add({ id: 'j', kind: 'grant-revocation', details, secret: 's', boundTo: 'b', requestId: 'r' });
+  await outbox.add({ id: 'j', kind, details, secret: 's', boundTo: 'b', requestId: 'r' });
   const alerts: [string, Record<string, unknown>][] = [];
   let claims = 0;
 
@@ -107,6 +107,20 @@ describe('what is recorded', () => {
       ['an outbox job is given up', { ...fields, ...dead, error: 'status 400 invalid_request', duration_ms }],
     ]);
     expect(JSON.stringify(alerts)).not.toMatch(/ann|1234/);
+  });
+
+  test('of a token that nobody vouched for and the service refuses: that it failed, and no alert', async () => {
+    const { outbox, alerts, attempt } = await startOutbox('unverified-upstream-revocation');
+    await attempt({ status: 'failed', error: 'status 400 invalid_request' });
+    expect(await outbox.find('j')).toMatchObject({ state: 'dead', lastError: 'status 400 invalid_request' });
+    expect(alerts).toEqual([]);
+  });
+
+  test('of such a token at a service that stays away: that it failed, told to an operator', async () => {
+    const { clock, alerts, attempt } = await startOutbox('unverified-upstream-revocation');
+    clock.timeMs = START_MS + JOB_BUDGET_MS;
+    await attempt(TRY_AGAIN);
+    expect(alerts.map(([message]) => message)).toEqual(['an outbox job is given up']);
   });
 
   test('of what our settings prevent: a pause, told to an operator each time', async () => {
