@@ -117,10 +117,14 @@ function idText(value: unknown): string | undefined | typeof NOT_TEXT {
 }
 
 /** The client that a token was issued to. */
-function clientOf(claims: JsonObject, data: Claims, { client_claim }: Issuer): ReturnType<typeof idText> {
+function clientOf(claims: JsonObject, data: Claims, { client_claim, clients }: Issuer): ReturnType<typeof idText> {
   const value = client_claim === undefined ? undefined : valueAt(claims, client_claim);
-  // The introspection of a token may name its client elsewhere than the token does, as those of Casdoor and Dex do.
-  if (!isPresent(value)) return data.client_id ?? data.azp ?? data.cid ?? data.appid;
+  if (!isPresent(value)) {
+    // The introspection of a token may name its client elsewhere than the token does, as those of Casdoor and Dex do.
+    // Not where the client decides whether the token is accepted: a claim that is missing must not let one in.
+    const isNamed = client_claim === undefined || clients === undefined;
+    return isNamed ? (data.client_id ?? data.azp ?? data.cid ?? data.appid) : undefined;
+  }
   if (!Array.isArray(value)) return idText(value);
   // Of several audiences the one to which it was issued (OpenID Connect Core, section 2).
   const [only, ...others] = value;

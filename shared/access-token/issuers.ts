@@ -29,6 +29,9 @@ const ClaimPath = z.lazy(() => z.string().check(z.minLength(1), z.maxLength(255)
 /** Claims that in nearly every server name the SSO session: other clients' tokens share it, and so does the next link. */
 const SESSION_CLAIMS = ['sid', 'session_state'];
 
+/** Claims that say who or for whom, and are the same in every link of a user: to revoke one would be for good. */
+const PARTY_CLAIMS = ['iss', 'sub', 'aud', 'azp', 'client_id', 'cid', 'appid'];
+
 const IssuerRows = z.lazy(() => {
   const texts = z.array(Text).check(z.minLength(1));
   const paths = z.array(ClaimPath).check(z.minLength(1));
@@ -115,8 +118,11 @@ export function withGrantClaim(rows: readonly Issuer[], grantClaim: string | und
     const grant = row.grant ?? (grantClaim ? { claim: grantClaim } : undefined);
     if (grant === undefined) return row;
     const name = grant.claim.split('.').at(-1) ?? '';
+    const where = row.grant === undefined ? 'GRANT_CLAIM' : `ISSUERS[${index}].grant.claim`;
+    if (PARTY_CLAIMS.includes(grant.claim)) {
+      throw new Misconfigured(`${where} must name a grant: ${grant.claim} is the same in the next link`);
+    }
     if (SESSION_CLAIMS.includes(name) && row.session_names_grant !== true) {
-      const where = row.grant === undefined ? 'GRANT_CLAIM' : `ISSUERS[${index}].grant.claim`;
       throw new Misconfigured(
         `${where} must name a grant: ${name} names a session, which the next link shares, unless ISSUERS[${index}] has "session_names_grant": true`,
       );

@@ -4,13 +4,13 @@ import type { HourlyLimit } from '../hourly-limit.ts';
 import type { JsonObject } from '../json.ts';
 import type { Settings } from '../settings.ts';
 import { InactiveTokenLifetime, isTooOld, MaxTokenLifetime } from '../token-revocation/lifetime.ts';
-import { logRevocation } from '../token-revocation/store.ts';
+import { logRevocation, type Revocation } from '../token-revocation/store.ts';
 import type { AuthorizePorts, AuthorizeRequest } from './authorize.ts';
 import { authenticateClient, Clients } from './clients.ts';
 import { identifyToken } from './identify.ts';
 import { countInactive } from './inactive-tokens.ts';
 import { noteAhead, reachOf, revocationOf } from './revocation-of.ts';
-import type { RefusalReason } from './verify.ts';
+import type { RefusalReason, Verification } from './verify.ts';
 
 /** How long revocations are kept. */
 export const RevokeTokenEnvironment = {
@@ -86,12 +86,15 @@ export async function revokeToken(request: RevokeTokenRequest, ports: RevokeToke
   const { first, at } = await retryWhileUnavailable(request.remainingMs(), (timeoutMs) =>
     ports.revocations.revoke(revocation, timeoutMs),
   );
-  const reached = reachOf(revocation);
-  note({
-    first,
-    at,
-    reached: reached ?? [verification.status === 'refresh' ? 'refresh_token_only' : 'access_token_only'],
-  });
+  note({ first, at, reached: reachedBy(revocation, verification) });
+}
+
+/** What a revocation reached, in the words of the log. */
+function reachedBy(revocation: Revocation, verification: Verification): string[] {
+  if (verification.status !== 'refresh') return reachOf(revocation) ?? ['access_token_only'];
+  // A grant is known by its user: of a refresh token that names none, the access tokens have another.
+  const namesUser = verification.token.subject !== undefined;
+  return (namesUser ? reachOf(revocation) : undefined) ?? ['refresh_token_only'];
 }
 
 /** Reasons that say what a token is: it is known, and nothing that is revoked here. */

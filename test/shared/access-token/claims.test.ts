@@ -156,6 +156,11 @@ describe('the client that a row names by a claim', () => {
     expect(token?.client).toBe(client);
   });
 
+  test('is nobody where it is absent and decides whether the token is accepted', () => {
+    expect(read({ client_id: 'spk' }, { client_claim: 'azp', clients: ['spk'] })?.client).toBeUndefined();
+    expect(read({ client_id: 'spk' }, { clients: ['spk'] })?.client).toBe('spk');
+  });
+
   test('is found at a path', () => {
     expect(read({ ext: { client: 'spk' } }, { client_claim: 'ext.client' })?.client).toBe('spk');
   });

@@ -171,6 +171,15 @@ describe('what names the grant', () => {
     );
   });
 
+  test.each(['sub', 'aud', 'azp', 'client_id'])('is not who or for whom: it cannot be %s', (claim) => {
+    const message = `must name a grant: ${claim} is the same in the next link`;
+
+    expect(() => withGrantClaim(rows({}, { grant: { claim } }), undefined)).toThrow(
+      `ISSUERS[1].grant.claim ${message}`,
+    );
+    expect(() => withGrantClaim(rows({}), claim)).toThrow(`GRANT_CLAIM ${message}`);
+  });
+
   test('may be named as a session is, where the row says that it is a grant', () => {
     const named = { session_names_grant: true };
 

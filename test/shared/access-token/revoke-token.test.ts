@@ -123,6 +123,14 @@ describe('an active refresh token of the client that asks', () => {
     expect(noted).toMatchObject({ reached: ['refresh_token_only'] });
   });
 
+  test('with a grant and no subject revokes the grant of no user, and does not say that the link ended', async () => {
+    const grant = { claim: 'grant_id', value: 'grant-1' };
+    const { revocations, noted } = await revokedBy(refresh({ subject: undefined, grant }));
+
+    expect(revocations).toMatchObject([{ grants: [expect.any(String)], cutOffs: [] }]);
+    expect(noted).toMatchObject({ reached: ['refresh_token_only'] });
+  });
+
   test('of another client is not revoked', async () => {
     await expect(revokedBy(refresh({ client: 'other' }))).rejects.toMatchObject({ code: 'invalid_grant' });
   });
