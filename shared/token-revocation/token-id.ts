@@ -97,11 +97,12 @@ export function cutOffKeys(scope: CutOffScope, peppers: readonly Pepper[]): Keye
 }
 
 /**
- * The ids of a token by its very text, JWT or not. For one whose issuer would not vouch for it: whoever knows a JWT but
- * for its signature must not be able to revoke it.
+ * The ids of a token by all of its text, JWT or not. For one whose issuer would not vouch for it: whoever knows a JWT but
+ * for its signature must not be able to revoke it. All spellings of one signature have the same ids: whoever has a revoked
+ * JWT must not be able to spell it as one that is not revoked.
  */
 export function textIds(token: string, peppers: readonly Pepper[]): KeyedIds {
-  return keyedIds('token', token, peppers);
+  return keyedIds('token', canonicalSpelling(token), peppers);
 }
 
 /** The ids of an e-mail address in its canonical form: another spelling has other ids. */

@@ -274,6 +274,17 @@ describe('a token and the revocation store', () => {
     expect(asked).toEqual([{ tokenIds: textIds(token, peppers).all, grants: [], cutOffKeys: [] }]);
   });
 
+  test.each(['==', '='])(
+    'a revoked token that looks like a JWT is refused with %j at its end, too',
+    async (padding) => {
+      const { ports } = homeserverThat(() => answered(200, ANN));
+      await revoke(ports.revocations, [textIds(JWT, PEPPERS).current]);
+
+      const call = callWith(`Bearer ${JWT}${padding}`);
+      await expect(identifyUser(call, 1000, ports)).rejects.toMatchObject(SOFT_LOGOUT);
+    },
+  );
+
   test('whoever knows a JWT but for its signature cannot have it refused', async () => {
     const { ports } = homeserverThat(() => answered(200, ANN));
     await revoke(ports.revocations, [tokenIds(JWT, PEPPERS).current]);

@@ -195,6 +195,15 @@ describe('the canonical spelling of a token', () => {
   test.each(['opaque', 'a.b.c==', `${jwt}.x`])('of %j is itself', (token) => {
     expect(canonicalSpelling(token)).toBe(token);
   });
+
+  test('gives every spelling of a JWT the same ids by its text, and another signature other ones', () => {
+    const { current } = textIds(jwt, ONE);
+
+    for (const other of [`${HEADER}.${PAYLOAD}.c2lnbmF0dXJlAB`, `${jwt}==`]) {
+      expect(textIds(other, ONE).current).toBe(current);
+    }
+    expect(textIds(`${HEADER}.${PAYLOAD}.c2lnbmF0dXJlBA`, ONE).current).not.toBe(current);
+  });
 });
 
 describe('the setting', () => {
