@@ -31,13 +31,15 @@ npm run smoke -- --functions-url <url> --gateway-url <url> [options]
   --shop-origin <origin>   an origin that SHOP_ORIGINS lists; default: the first of --outputs
   --bind-provider <name>   <type>:<name> of a provider to start a bind at; default: the first of --outputs
   --bind-callback <url>    a callback that is registered for the client of SMOKE_BIND_CLIENT
+  --help                   prints this
 
 In the environment, because every user of the machine can see an argument:
   SMOKE_CLIENT=<id>:<secret>       the client that the token was issued to, to try what clients may
   SMOKE_BIND_CLIENT=<id>:<secret>  an application of CLIENTS, to start a bind
 
 Without --outputs, URLs of this machine (localhost) are those of the emulator; any other is a deployment.
-A function of which no call could be tried makes the run fail: give what is missing, or leave it out by --only.`;
+A function of which no call could be tried makes the run fail: give what is missing, or leave the function out by --only.
+`;
 
 /** Enough for a cold start behind the longest time-out of a function. */
 const DEADLINE_MS = 20_000;
@@ -91,8 +93,8 @@ interface Progress {
  * The command line: tries each function, a line a call. Status 1 when an answer was not the expected one, when nothing was
  * tried of a function, and when the life of an accepted token did not come to its end.
  */
-async function main(): Promise<void> {
-  const { target, run } = await readCommandLine();
+async function main(values: Values): Promise<void> {
+  const { target, run } = await readGiven(values);
   report(
     'info',
     `trying the ${target.kind} at ${[target.functionsUrl, target.gatewayUrl].filter(Boolean).join(' and ')}`,
@@ -135,7 +137,8 @@ function untriedComplaints({ functions }: Target, { tried }: Progress, missing: 
 /** Says how far the token came, where the functions that its life takes are there. */
 function lifeComplaints({ functions }: Target, { isTokenGiven }: Run, { life }: Progress): string[] {
   if (!LIFE_FUNCTIONS.every((name) => functions.includes(name))) {
-    if (isTokenGiven) report('info', 'the life of the token is not tried: not both functions that it takes are tried');
+    if (isTokenGiven)
+      report('info', 'the life of the token is not tried: one of the two functions that it takes is left out');
     return [];
   }
   // That was a call that failed, or one that could not be tried.
@@ -199,7 +202,7 @@ function urlOf(call: SmokeCall, request: SmokeRequest, target: Target): URL | Ob
     return { obstacle: 'no --functions-url is given', give: '--functions-url' };
   }
   if (!call.isForbidden && !target.isPublic(name)) {
-    return { obstacle: 'the function may not be called directly by anybody' };
+    return { obstacle: 'the function is not public' };
   }
   const id = target.ids.get(name) ?? name;
   return new URL(`${target.functionsUrl}/${id}${request.via === 'raw' ? '?integration=raw' : ''}`);
@@ -242,6 +245,8 @@ function shown(text: string, run: Run, length = 300): string {
         (spelling) => [spelling, name] as const,
       ),
     )
+    // A secret may be the beginning of another one, whose rest would be printed.
+    .sort(([one], [other]) => other.length - one.length)
     .reduce((rest, [spelling, name]) => rest.replaceAll(spelling, `<${name}>`), text)
     // Of a sign-in at a provider: good once, and yet nobody else's.
     .replace(/\b(state|nonce)=[^&"\s]+/g, '$1=…')
@@ -276,6 +281,7 @@ function report(kind: 'ok' | 'FAIL' | 'info', text: string, detail?: string): vo
 }
 
 const OPTIONS = {
+  help: { type: 'boolean' },
   'functions-url': { type: 'string' },
   'gateway-url': { type: 'string' },
   outputs: { type: 'string' },
@@ -291,15 +297,14 @@ const OPTIONS = {
 
 type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'];
 
-async function readCommandLine(): Promise<{ target: Target; run: Run }> {
-  const { values } = parseArgs({ options: OPTIONS });
+async function readGiven(values: Values): Promise<{ target: Target; run: Run }> {
   const outputs = values.outputs === undefined ? undefined : readOutputs(values.outputs);
   return { target: targetOf(values, outputs), run: await runOf(values, outputs) };
 }
 
 function targetOf(values: Values, outputs: z.infer<typeof Outputs> | undefined): Target {
-  const functionsUrl = values['functions-url'] ?? outputs?.functions_url.value;
-  const gatewayUrl = values['gateway-url'] ?? outputs?.gateway_url?.value;
+  const functionsUrl = baseUrl('--functions-url', values['functions-url'] ?? outputs?.functions_url.value);
+  const gatewayUrl = baseUrl('--gateway-url', values['gateway-url'] ?? outputs?.gateway_url?.value);
   const anyUrl = functionsUrl ?? gatewayUrl;
   if (anyUrl === undefined) throw new Error('No URL is given.');
   const rows = readRows();
@@ -309,8 +314,8 @@ function targetOf(values: Values, outputs: z.infer<typeof Outputs> | undefined):
   const kind = outputs === undefined && isThisMachine(anyUrl) ? 'emulator' : 'deployment';
   return {
     kind,
-    functionsUrl: functionsUrl && baseUrl('--functions-url', functionsUrl),
-    gatewayUrl: gatewayUrl && baseUrl('--gateway-url', gatewayUrl),
+    functionsUrl,
+    gatewayUrl,
     functions: values.only ?? deployed,
     ids: new Map([...Object.entries(outputs?.function_ids.value ?? {}), ...values.function.map(readId)]),
     isPublic: (name) =>
@@ -324,7 +329,7 @@ async function runOf(values: Values, outputs: z.infer<typeof Outputs> | undefine
     isTokenGiven: values['token-stdin'],
     requestId: values['request-id'],
     client: readClient('SMOKE_CLIENT'),
-    contextPrefix: values['context-prefix'] ?? outputs?.context_prefix?.value ?? '/blitz',
+    contextPrefix: contextPrefixOf(values['context-prefix'] ?? outputs?.context_prefix?.value ?? '/blitz'),
     shopOrigin: values['shop-origin'] ?? outputs?.shop_origins?.value[0],
     bind: {
       client: readClient('SMOKE_BIND_CLIENT'),
@@ -345,11 +350,18 @@ async function readToken(): Promise<string> {
   return token;
 }
 
-/** HTTP Basic of a client, from the environment: an argument would show its secret to every user of the machine. */
+/**
+ * HTTP Basic of a client, from the environment: an argument would show its secret to every user of the machine.
+ *
+ * @throws {Error} It is not a client. What it is instead is not repeated: it may be a secret.
+ */
 function readClient(name: string): string | undefined {
   const client = process.env[name];
-  // A CI job sets a secret that there is not to the empty string.
-  return client === undefined || client === '' ? undefined : `Basic ${Buffer.from(client).toString('base64')}`;
+  // A CI job gives an unset secret as an empty string.
+  if (client === undefined || client === '') return undefined;
+  // An empty secret could not be kept out of what is printed.
+  if (!/^[^:]+:./s.test(client)) throw new Error(`${name} must be <id>:<secret>.`);
+  return `Basic ${Buffer.from(client).toString('base64')}`;
 }
 
 function isThisMachine(url: string): boolean {
@@ -362,10 +374,25 @@ function readId(pair: string): [name: string, id: string] {
   return [name, id];
 }
 
-function baseUrl(option: string, text: string): string {
+/** Where paths are added to. The text is not repeated: it may hold a password. */
+function baseUrl(option: string, text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
   const url = URL.parse(text);
   if (url === null || !/^https?:$/.test(url.protocol)) throw new Error(`${option} must be an http or https URL.`);
+  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
+    throw new Error(`${option} must be a URL without a user, a query and a fragment.`);
+  }
   return url.href.replace(/[/?#]+$/, '');
+}
+
+/** A prefix without a slash in front would change the host that gets the credentials. */
+function contextPrefixOf(text: string): string {
+  if (!/^(\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$/.test(text)) {
+    throw new Error(
+      '--context-prefix must be empty, or segments of letters, digits, -, _, . and ~, each after a slash, as /blitz.',
+    );
+  }
+  return text;
 }
 
 function readRows(): z.infer<typeof FunctionsFile>['functions'] {
@@ -380,8 +407,10 @@ function readOutputs(path: string): z.infer<typeof Outputs> {
 }
 
 try {
-  await main();
+  const { values } = parseArgs({ options: OPTIONS });
+  if (values.help) process.stdout.write(USAGE);
+  else await main(values);
 } catch (error) {
-  console.error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
+  process.stderr.write(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
   process.exitCode = 1;
 }

@@ -161,7 +161,7 @@ describe('only what is deployed is tried', () => {
     const { status, text } = await smokeOutputs({ ...outputs, public_functions: { value: [] } });
 
     expect(text).toContain('info smart-home-unlink: HEAD /v1.0/: not tried, no gateway is given');
-    expect(text).toContain('info smart-home-unlink: raw unlink: not tried, the function may not be called directly');
+    expect(text).toContain('info smart-home-unlink: raw unlink: not tried, the function is not public');
     // Nothing tried is nothing shown.
     expect(text).toContain('0 passed, 0 failed');
     expect(status).toBe(1);
@@ -266,7 +266,7 @@ describe('every function is tried', () => {
     const { text } = await smoke('--functions-url', there, '--gateway-url', there, '--only', 'external-provider-list');
 
     expect(text).toContain(`info trying the deployment at ${there} and ${there}`);
-    expect(text).toMatch(/without a credential: not tried, the function may not be called directly by anybody$/m);
+    expect(text).toMatch(/without a credential: not tried, the function is not public$/m);
     expect(text).toMatch(/^FAIL external-provider-list: GET .*got no answer/m);
   });
 });
@@ -331,7 +331,9 @@ describe('the life of a token', () => {
   test('needs two functions: where one is left out, the run says that it was not tried', async () => {
     const { status, lines } = await smoke(...urlsOf(await start()), '--only', 'token-authorize');
 
-    expect(lines).toContain('info the life of the token is not tried: not both functions that it takes are tried');
+    expect(lines).toContain(
+      'info the life of the token is not tried: one of the two functions that it takes is left out',
+    );
     expect(status).toBe(0);
   });
 
@@ -382,7 +384,7 @@ describe('maintenance of a deployment', () => {
 
     expect(lines).toContainEqual(
       expect.stringMatching(
-        /^FAIL maintenance: raw with no IAM token: expected the 401 or 403 of the platform, got 200 \{\}$/,
+        /^FAIL maintenance: raw with no IAM token: expected a refusal by the platform: 4xx, not 404 or 429, got 200 \{\}$/,
       ),
     );
     expect(lines).toContainEqual(expect.stringContaining('info Nobody but its timer may call it.'));
@@ -422,7 +424,7 @@ describe('external-provider-bind', () => {
     expect(text).toMatch(/^ok {3}external-provider-bind: POST …\/fa\/bind without a credential: .* got 401/m);
     expect(text).toContain(`got 200 {"redirectTo":"${provider.url}`);
     expect(text).not.toMatch(/state=\w/);
-    expect(text).toMatch(/a state that there is not: .* got 400 a page "/);
+    expect(text).toMatch(/an unknown state: .* got 400 a page "/);
     expect(text).toMatch(/bind\/page without its cookie: .* got 400 a page "/);
     expect(text).toMatch(/^5 passed, 0 failed$/m);
     expect(status).toBe(0);
@@ -497,7 +499,7 @@ describe('social-unlink', () => {
     const { status, text } = await smoke(...urlsOf(await start()), ...ONLY);
 
     expect(text).toMatch(/an address that nobody has: .* got 403 {"error":true/);
-    expect(text).toContain('info the token may not unlink a social login: for that it takes one of ISSUER');
+    expect(text).toContain('info the token may not unlink a social login: that takes a token of ISSUER');
     expect(text).toContain('an origin that is listed: not tried, --shop-origin not given');
     expect(status).toBe(0);
   });
@@ -550,6 +552,34 @@ test('neither a token nor a secret that an answer repeats is printed', async () 
   expect(text).not.toContain(Buffer.from('app:app-secret').toString('base64'));
 });
 
+test('of a secret that begins with another one, no part is printed', async () => {
+  const url = await startHttpServer((_request, response) =>
+    response.writeHead(418, { 'Content-Type': 'text/plain' }).end('app-secret-of-the-bind'),
+  );
+  const env = { SMOKE_CLIENT: 'app:app-secret', SMOKE_BIND_CLIENT: 'bind:app-secret-of-the-bind' };
+
+  const { text } = await smokeWith({ env }, '--gateway-url', url, '--only', 'token-authorize');
+
+  expect(text).toContain('got 418 <secret>');
+  expect(text).not.toContain('of-the-bind');
+});
+
+test.each(['app', 'app:', ':app-secret'])('SMOKE_CLIENT that is %j is refused, and not repeated', async (client) => {
+  const { status, text } = await smokeWith({ env: { SMOKE_CLIENT: client } }, '--gateway-url', 'http://127.0.0.1:1');
+
+  expect(text).toMatch(/^SMOKE_CLIENT must be <id>:<secret>\.\n/);
+  expect(text).not.toContain('app-secret');
+  expect(status).toBe(1);
+});
+
+test('--help prints the usage to standard output and calls nothing', async () => {
+  const script = startScript('smoke', ['--help']);
+
+  expect(await script.ended).toBe(0);
+  expect(script.printed.stdout).toMatch(/^npm run smoke -- .*--help +prints this.*\.\n$/s);
+  expect(script.printed.stderr).toBe('');
+});
+
 test('a dead URL fails every call, readably', async () => {
   const { status, lines } = await smoke('--functions-url', 'http://127.0.0.1:1', '--gateway-url', 'http://127.0.0.1:1');
 
@@ -561,6 +591,11 @@ test('a dead URL fails every call, readably', async () => {
 test.each([
   [[], 'No URL is given.'],
   [['--functions-url', 'nowhere'], '--functions-url must be an http or https URL.'],
+  [['--functions-url', ''], '--functions-url must be an http or https URL.'],
+  [['--functions-url', 'http://127.0.0.1:1', '--gateway-url', ''], '--gateway-url must be an http or https URL.'],
+  [['--gateway-url', 'http://u:p@127.0.0.1:1'], '--gateway-url must be a URL without a user, a query and a fragment.'],
+  [['--functions-url', 'http://127.0.0.1:1/?integration=raw'], '--functions-url must be a URL without a user'],
+  [['--gateway-url', 'http://127.0.0.1:1', '--context-prefix', 'idp'], '--context-prefix must be empty, or segments'],
   [['--functions-url', 'http://127.0.0.1:1', '--only', 'nothing'], '--only must be one of smart-home-unlink'],
   [['--functions-url', 'http://127.0.0.1:1', '--function', 'nothing'], '--function must be <name>=<id>.'],
   [['--outputs', 'package.json'], 'package.json is not what terraform output -json prints'],

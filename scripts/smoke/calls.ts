@@ -261,7 +261,7 @@ export const SMOKE_CALLS: readonly SmokeCall[] = [
   },
   {
     functions: ['smart-home-unlink'],
-    title: 'raw, a request_type that there is not',
+    title: 'raw, an unknown request_type',
     request: (run) => raw({ ...unlinkEnvelope(run), request_type: 'no-such-type' }),
     expected: '200 {"status":400,"payload":{"error":"invalid_request"}}',
     isExpected: isRawRefusal(400, 'invalid_request'),
@@ -374,7 +374,7 @@ export const SMOKE_CALLS: readonly SmokeCall[] = [
   },
   {
     functions: ['external-provider-bind'],
-    title: 'GET …/bind/cb/smoke/smoke with a state that there is not',
+    title: 'GET …/bind/cb/smoke/smoke with an unknown state',
     request: ({ contextPrefix }) => ({
       via: 'gateway',
       method: 'GET',
@@ -422,7 +422,7 @@ export const SMOKE_CALLS: readonly SmokeCall[] = [
     observe: ({ status }) =>
       status === 200
         ? 'the token may unlink a social login'
-        : 'the token may not unlink a social login: for that it takes one of ISSUER with blitz_api_ufa_chg',
+        : 'the token may not unlink a social login: that takes a token of ISSUER with the scope blitz_api_ufa_chg',
   },
   {
     functions: ['social-unlink'],
@@ -469,7 +469,7 @@ export const SMOKE_CALLS: readonly SmokeCall[] = [
         ...(which === 'a made-up' && { headers: { Authorization: `Bearer t1.${requestId}` } }),
         body: '{}',
       }),
-      expected: 'the 401 or 403 of the platform',
+      expected: 'a refusal by the platform: 4xx, not 404 or 429',
       isExpected: isForbiddenByPlatform,
       advice: () =>
         'Nobody but its timer may call it. Anybody can make it work at will if "All users" have the role functions.functionInvoker: npm run deploy takes it away.',
