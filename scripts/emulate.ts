@@ -38,8 +38,8 @@ function introduction(emulator: LocalEmulator, settings: LocalSettings): string 
   return `
 unlink-functions in an emulator of Yandex Cloud Functions and API Gateway
 
-  functions  ${functions}/<function>?integration=raw   smart-home-unlink, token-authorize, token-revoke, token-introspect, external-provider-{list,link,delete,bind}, threepid-{unbind,bind}
-  gateway    ${gateway}   POST /v1.0/user/unlink, HEAD /v1.0 and /v1.0/, GET /whoami (behind token-authorize), POST /oauth/revoke, /oauth/introspect, GET ${settings.contextPrefix}/api/v3/users/current/fa, POST /_matrix/client/v3/account/3pid/{unbind,bind}${servers ?? ''}${matrixServers ?? ''}
+  functions  ${functions}/<function>?integration=raw   smart-home-unlink, token-authorize, token-revoke, token-introspect, external-provider-{list,link,delete,bind}, social-unlink, threepid-{unbind,bind}, maintenance
+  gateway    ${gateway}   POST /v1.0/user/unlink, HEAD /v1.0 and /v1.0/, GET /whoami (behind token-authorize), POST /oauth/revoke, /oauth/introspect, GET ${settings.contextPrefix}/api/v3/users/current/fa, POST /social/unlink, /_matrix/client/v3/account/3pid/{unbind,bind}${servers ?? ''}${matrixServers ?? ''}
   store      ${databasePath(settings)}
 ${auth === undefined ? '' : walkThrough(functions, gateway, auth, settings.contextPrefix)}${matrix === undefined ? '' : matrixWalkThrough(gateway, matrix)}
 Each call writes a line of its log below. Ctrl-C ends it.

@@ -133,7 +133,7 @@ test('the homeserver has the same key after a restart, and the identity server t
 
 test('bundles that are missing are one sentence and status 1', async () => {
   expect(await refusal([`--bundles=${temporaryFolder()}`])).toMatch(
-    /^The bundle of the function \S+ is missing: .+\.$/,
+    /^The bundle of the function \S+ is missing: .+\. npm run build writes bundles to dist\.$/,
   );
 });
 

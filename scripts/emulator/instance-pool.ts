@@ -184,7 +184,10 @@ export function createInstancePool(options: InstancePoolOptions): InstancePool {
   }
 
   async function startLoaded(): Promise<void> {
-    if (!existsSync(bundle)) throw new StartError(`The bundle of the function ${name} is missing: ${bundle}.`);
+    if (!existsSync(bundle))
+      throw new StartError(
+        `The bundle of the function ${name} is missing: ${bundle}. npm run build writes bundles to dist.`,
+      );
     const instance = startInstance();
     const error = await instance.loaded;
     if (error === undefined) return;
