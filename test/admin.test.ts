@@ -131,12 +131,12 @@ describe('revoke', () => {
 
     for (const token of ['opaque-3', jwt]) {
       expect((await admin(['check', '--token-stdin', '--matrix'], token, asked)).stdout).toContain(
-        'Not revoked here; whether the homeserver accepts it was not asked.',
+        'Not revoked here. The homeserver was not asked whether it accepts the token.',
       );
       const { status, stdout } = await admin(['revoke', '--token-stdin', '--matrix', '--yes'], token, asked);
       expect(status).toBe(0);
       expect(stdout).toMatch(/revokes +a Matrix access token, at our functions alone\n/);
-      expect(stdout).toMatch(/verified +no, a Matrix access token goes by its text\n/);
+      expect(stdout).toMatch(/verified +no, a Matrix access token is known by its text alone\n/);
       expect((await admin(['check', '--token-stdin', '--matrix'], token, asked)).status).toBe(REVOKED);
     }
     expect(calls).toBe(0);

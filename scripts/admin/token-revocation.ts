@@ -45,7 +45,7 @@ const TOKEN_OPTION = {
 
 const MATRIX_OPTION = {
   type: 'boolean',
-  help: 'the token is a Matrix access token: it goes by its text alone, and no issuer is asked about it',
+  help: 'the token is a Matrix access token: it is looked up by its text alone, and no issuer is asked about it',
 } as const;
 
 /** Revokes a token, or all that was issued so far for a subject, a client, or a subject at a client. */
@@ -122,7 +122,7 @@ do it, by its text alone, and the homeserver is not asked.
 
 function conclusion(status: RevocationStatus, { status: known }: Known): string {
   if (status.revoked) return `Revoked, by ${REVOKED_BY[status.by]}.`;
-  if (known === 'matrix') return 'Not revoked here; whether the homeserver accepts it was not asked.';
+  if (known === 'matrix') return 'Not revoked here. The homeserver was not asked whether it accepts the token.';
   return known === 'verified'
     ? 'Not revoked.'
     : 'Not revoked by its own id; its grant, subject and client are not known.';
@@ -393,7 +393,7 @@ async function readToken(
   isMatrix: boolean,
 ): Promise<{ token: string; verification: Known }> {
   const token = tokenOf(await readSecret('Token'));
-  // A homeserver's token is nothing to show to an issuer.
+  // An issuer must not be shown a homeserver's token.
   if (isMatrix) return { token, verification: { status: 'matrix' } };
   return { token, verification: await verify(token, { timeoutMs: TIMEOUT_MS, atAnyTime: true }) };
 }
@@ -426,7 +426,7 @@ const NOT_VERIFIED = {
   refused: (verification: Known) =>
     `no${verification.status === 'refused' ? ` (${verification.reason})` : ''}; functions refuse it as it is`,
   unverified: () => 'no, ISSUERS is not set',
-  matrix: () => 'no, a Matrix access token goes by its text',
+  matrix: () => 'no, a Matrix access token is known by its text alone',
 } as const;
 
 /** What is known of a token, for programs; the grant itself is nobody's to read. */

@@ -14,7 +14,7 @@ export interface OutgoingRequest {
   readonly traceparent?: string | undefined;
   /** How long the whole call may take: to find the host, connect, send, and read all of the answer. */
   readonly timeoutMs: number;
-  /** Ends the call when it is aborted, as if the time were up: nobody needs the answer any more. */
+  /** Ends the call when it is aborted, for a caller that no longer needs the answer. The fault is `timed_out`. */
   readonly signal?: AbortSignal | undefined;
   /** The most bytes of the answer's body, decoded: 64 KB if not given. */
   readonly maxBytes?: number;

@@ -9,7 +9,7 @@ import { foreignErrorOf } from './foreign-error.ts';
 import { MatrixError } from './matrix-error.ts';
 import { serverNameOf } from './threepid.ts';
 
-/** How long the homeserver, and the revocation store beside it, may take to speak of a token, in milliseconds. */
+/** How long the homeserver, and the revocation store beside it, may take to answer about a token, in milliseconds. */
 const IDENTIFY_MS = 3000;
 
 /** The homeserver whose users call. */
@@ -40,8 +40,8 @@ export interface IdentifyPorts {
 }
 
 /**
- * The id of the user who calls: whose the access token is, by the homeserver, unless the token was revoked here. The
- * homeserver and the revocation store are asked at once. The store's word comes first, whichever of them answers first.
+ * Returns the id of the user whose access token the call carries, as the homeserver says it. Asks the homeserver and the
+ * revocation store at the same time. The store's answer decides first, whichever of them answers first.
  *
  * @throws {MatrixError} The token is missing; `M_UNKNOWN_TOKEN` where it is revoked; else what the homeserver says of
  *   it: its own 401, 403 and 429 are passed on; `M_GUEST_ACCESS_FORBIDDEN`; 502 and 504 where it does not say.
@@ -55,7 +55,7 @@ export async function identifyUser(call: UserCall, remainingMs: number, ports: I
   const timeoutMs = Math.min(IDENTIFY_MS, remainingMs);
   const asking = new AbortController();
   const { traceparent } = call;
-  // It never rejects: nobody may be there to catch it.
+  // It must not reject: after an abort nothing awaits it.
   const asked = Promise.allSettled([whoami(token, { timeoutMs, traceparent, signal: asking.signal }, homeserver)]);
   try {
     await assertUnrevoked(token, call, timeoutMs, ports);
@@ -77,7 +77,7 @@ export async function identifyUser(call: UserCall, remainingMs: number, ports: I
 }
 
 /**
- * Looks a token up by its text alone: nobody but the homeserver could verify more of it, be it a JWT or not.
+ * Looks a token up by its text alone, be it a JWT or not: only the homeserver could verify more of it.
  *
  * @throws {MatrixError} `M_UNKNOWN_TOKEN`, a soft logout: the session goes on at the homeserver, and after a hard logout
  *   a client would delete its keys.
