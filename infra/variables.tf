@@ -94,7 +94,7 @@ variable "environment" {
   }
 
   validation {
-    condition     = alltrue([for value in values(var.environment) : !can(regex("\"(client_)?secret\"", value))])
+    condition     = alltrue([for value in values(var.environment) : !can(regex("\"((client_)?secret|authorization)\"", value))])
     error_message = "A value holds a client's or an issuer's secret. Put it in Lockbox and name it in the variable secrets."
   }
 }

@@ -1,9 +1,9 @@
 import { DirectoryEnvironment } from '#shared/directory/locate-directory.ts';
 import { openDirectory } from '#shared/directory/open-store.ts';
+import { EndGrantEnvironment, grantEndingsOf } from '#shared/grant-revocation/end-grant.ts';
 import { openRevocationJobs, RevocationJobEnvironment } from '#shared/grant-revocation/open-ports.ts';
 import { maintain } from '#shared/maintenance/maintain.ts';
 import { defineTimer } from '#shared/runtime/define-timer.ts';
-import { UpstreamEnvironment } from '#shared/smart-home/upstream-environment.ts';
 import { openTokenRevocationStore, TokenRevocationStoreEnvironment } from '#shared/token-revocation/open-store.ts';
 import providers from '../../providers.json' with { type: 'json' };
 
@@ -14,7 +14,7 @@ export const handler = defineTimer({
     ...TokenRevocationStoreEnvironment,
     ...DirectoryEnvironment,
     ...RevocationJobEnvironment,
-    ...UpstreamEnvironment,
+    ...EndGrantEnvironment,
   },
   ports: (settings, platform) => {
     const directory = openDirectory(settings, platform);
@@ -22,7 +22,7 @@ export const handler = defineTimer({
       ...openRevocationJobs(providers, settings, {
         links: directory.links,
         secrets: platform.secrets,
-        upstream: settings.REVOKE_UPSTREAM,
+        endings: grantEndingsOf(settings),
       }),
       directory,
       revocations: openTokenRevocationStore(settings, platform),

@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import {
   type AccessToken,
   type ClientMetadata,
@@ -67,9 +67,10 @@ export interface AuthorizationServer {
 
 /**
  * Starts an OpenID provider for development: `oidc-provider`, in which any name is a user, with the clients
- * `smart-home`, `demo`, `identity-admin` (an application of its own) and, for our functions, `unlink-functions`. Before a
- * refresh it asks whether the link has ended, as `docs/authorization-server.md` tells a provider to do. Its clock is `Date.now`, which the library has no parameter
- * for: a test that moves it runs the server in a process of its own.
+ * `smart-home`, `demo`, `identity-admin` (an application of its own) and, for our functions, `unlink-functions`. It has an
+ * API that ends a grant. Before a refresh it asks whether the link has ended, as `docs/authorization-server.md` tells a
+ * provider to do. Its clock is `Date.now`, which the library has no parameter for: a test that moves it runs the server in
+ * a process of its own.
  *
  * @throws {StartError}
  */
@@ -99,7 +100,12 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
     'scope',
   ]);
   provider.on('server_error', (_ctx, error) => console.error(error));
-  http.on('request', provider.callback());
+  const serve = provider.callback();
+  http.on('request', (request, response) => {
+    const [, grantId] = /^\/admin\/grants\/([^/?]+)$/.exec(request.url ?? '') ?? [];
+    if (grantId === undefined) serve(request, response);
+    else void endGrant(provider, grantId, request, response);
+  });
   return {
     url,
     countGiven: (clientId, accountId) => ({
@@ -112,6 +118,25 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
       store.close();
     },
   };
+}
+
+/**
+ * The server's own API, as a vendor's server may have one: `DELETE /admin/grants/{grant}` ends a grant and all tokens of
+ * it. Its credential is that of all clients, as a Bearer token.
+ */
+async function endGrant(
+  provider: Provider,
+  grantId: string,
+  { method, headers }: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  if (headers.authorization !== `Bearer ${DEMO_SECRET}`) return void response.writeHead(401).end();
+  if (method !== 'DELETE') return void response.writeHead(405, { Allow: 'DELETE' }).end();
+  const grant = await provider.Grant.find(grantId);
+  if (grant === undefined) return void response.writeHead(404).end();
+  for (const model of [provider.AccessToken, provider.RefreshToken]) await model.revokeByGrantId(grantId);
+  await grant.destroy();
+  response.writeHead(204).end();
 }
 
 /** The library warns that its login pages are for development. So is this server. */

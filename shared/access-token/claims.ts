@@ -116,6 +116,12 @@ function idText(value: unknown): string | undefined | typeof NOT_TEXT {
   return typeof text === 'string' && text.length <= MAX_TEXT ? text : NOT_TEXT;
 }
 
+/** The text at a path, or undefined where there is none that could be an id. */
+export function idAt(claims: JsonObject, path: string): string | undefined {
+  const text = idText(valueAt(claims, path));
+  return text === NOT_TEXT ? undefined : text;
+}
+
 /** The client that a token was issued to. */
 function clientOf(claims: JsonObject, data: Claims, { client_claim, clients }: Issuer): ReturnType<typeof idText> {
   const value = client_claim === undefined ? undefined : valueAt(claims, client_claim);

@@ -1,6 +1,5 @@
 import type { KeyObject } from 'node:crypto';
 import * as z from 'zod/mini';
-import type { EndpointClient } from '../access-token/issuers.ts';
 import type { AccountLinks } from '../account-link/account-link.ts';
 import { ProviderEnvironment, readProviders } from '../account-link/provider.ts';
 import { type ProviderSecrets, readKey, readVariable } from '../account-link/provider-secrets.ts';
@@ -11,12 +10,8 @@ import type { DoJob } from '../outbox/attempt-job.ts';
 import { send } from '../outgoing/send.ts';
 import type { Settings } from '../settings.ts';
 import { findCatalogueRow } from './catalogue.ts';
-import {
-  createRevocationJobs,
-  type IsStillLinked,
-  type RevocableProvider,
-  revocationClient,
-} from './revocation-jobs.ts';
+import type { GrantEnding } from './end-grant.ts';
+import { createRevocationJobs, type IsStillLinked, type RevocableProvider } from './revocation-jobs.ts';
 import { grantFamilyOf, type ReadProvider, type RevocationSettings, readRevocations } from './revocation-settings.ts';
 import type { RevocationClient } from './revoke-grant.ts';
 
@@ -31,7 +26,7 @@ export const RevocationJobEnvironment = {
  *
  * @param bundled What `providers.json` holds.
  * @param given `secrets` are the variables that providers' rows name; `links` tell whether another link shares a grant;
- *   `upstream` is our own authorization server's endpoint, of a function that uses it.
+ *   `endings` are how our own authorization servers end a grant, of a function that does that.
  * @throws {Misconfigured}
  */
 export function openRevocationJobs(
@@ -40,15 +35,15 @@ export function openRevocationJobs(
   {
     secrets,
     links,
-    upstream,
+    endings = [],
   }: {
     readonly secrets: ProviderSecrets;
     readonly links: Pick<AccountLinks, 'find'>;
-    readonly upstream?: EndpointClient | undefined;
+    readonly endings?: readonly GrantEnding[];
   },
 ): { readonly providers: readonly ReadProvider[]; readonly doJob: DoJob } {
   const providers = readRevocations(readProviders(bundled, settings));
-  const isNeeded = upstream !== undefined || providers.some(({ revocation }) => revocation !== undefined);
+  const isNeeded = endings.length > 0 || providers.some(({ revocation }) => revocation !== undefined);
   if (isNeeded && settings.ENCRYPTION_KEYS === undefined) {
     throw new Misconfigured('ENCRYPTION_KEYS must be set: tokens are kept until they are revoked');
   }
@@ -56,7 +51,7 @@ export function openRevocationJobs(
     providers: openRevocableProviders(providers, secrets),
     encryptionKeys: settings.ENCRYPTION_KEYS ?? [],
     send,
-    upstream: upstream && revocationClient(upstream),
+    endings,
     isStillLinked: provedAmong(links),
   });
   return { providers, doJob };

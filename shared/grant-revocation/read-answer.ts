@@ -9,6 +9,8 @@ type Verdict = (typeof VERDICTS)[number];
 
 /** How a provider's answers are to be read, where that is not as RFC 7009 has it. */
 export interface AnswerReading {
+  /** The statuses of a success; all from 200 to 299 if not given. */
+  readonly successStatuses?: readonly number[] | undefined;
   /** What a body that came with a success says; undefined: it is no success. The status says it all if not given. */
   readonly successOf?: ((body: unknown) => GrantRevocationResult | undefined) | undefined;
   /** The provider's word for an error, safe for a log; the `error` of OAuth if not given. */
@@ -20,12 +22,13 @@ export interface AnswerReading {
 /** What an answer comes to (RFC 7009, section 2.2): the status says it all, whatever the body of a success. */
 export function readAnswer(
   response: OutgoingResponse,
-  { successOf = () => 'revoked', errorOf = oauthErrorOf, verdicts = {} }: AnswerReading = {},
+  { successStatuses, successOf = () => 'revoked', errorOf = oauthErrorOf, verdicts = {} }: AnswerReading = {},
   now: () => number,
 ): RevocationAttempt {
   const { status } = response;
   const body = parseBody(response);
-  const result = isSuccess(status) ? successOf(body) : undefined;
+  const isMeant = isSuccess(status) && (successStatuses?.includes(status) ?? true);
+  const result = isMeant ? successOf(body) : undefined;
   if (result !== undefined) return { status: 'done', result };
   const word = status < 500 ? errorOf(body) : undefined;
   const error = word === undefined ? `status ${status}` : `status ${status} ${word}`;

@@ -1,4 +1,3 @@
-import type { EndpointClient } from '../access-token/issuers.ts';
 import type { ExternalIdentity } from '../account-link/account-link.ts';
 import { findProvider } from '../account-link/provider.ts';
 import { unsealTokens } from '../account-link/provider-tokens.ts';
@@ -8,6 +7,7 @@ import { isFailure } from '../errors.ts';
 import type { DoJob } from '../outbox/attempt-job.ts';
 import { isUnverified, type OwnedJob } from '../outbox/outbox.ts';
 import type { Send } from '../outgoing/send.ts';
+import { clientOfEnding, type EndedToken, findGrantEnding, type GrantEnding, outcomeOfEnding } from './end-grant.ts';
 import { type GrantTokens, type RevocationAttempt, type RevocationClient, revokeGrant } from './revoke-grant.ts';
 
 /** A provider and our client at its revocation endpoint. */
@@ -31,8 +31,8 @@ export type IsStillLinked = (identities: readonly ExternalIdentity[], timeoutMs:
 export interface RevocationJobPorts {
   /** Those whose grants can be withdrawn. */
   readonly providers: readonly RevocableProvider[];
-  /** Our own authorization server's endpoint. */
-  readonly upstream?: RevocationClient | undefined;
+  /** How our own authorization servers end a grant. */
+  readonly endings?: readonly GrantEnding[] | undefined;
   readonly encryptionKeys: readonly EncryptionKey[];
   readonly send: Send;
   readonly now?: (() => number) | undefined;
@@ -44,29 +44,46 @@ export interface RevocationJobPorts {
 export function createRevocationJobs(ports: RevocationJobPorts): DoJob {
   return async (job, timeoutMs) => {
     const endsAt = monotonicMs() + timeoutMs;
-    const client = clientOf(job, ports);
-    // The settings have lost it; an operator may bring it back while the job lives.
-    if (client === undefined) return { status: 'retry', error: 'no revocation endpoint is set', isOurFault: true };
-    if (client === 'unsupported') return { status: 'done', result: 'unsupported' };
-    let tokens: GrantTokens;
-    try {
-      tokens = tokensOf(job, ports.encryptionKeys);
-    } catch (error) {
-      if (!isFailure(error)) throw error;
-      return { status: 'retry', error: 'the tokens cannot be opened: is their key gone?', isOurFault: true };
-    }
+    const prepared = prepare(job, ports);
+    if ('status' in prepared) return prepared;
+    const { tokens, client, ending } = prepared;
     const shared = await findSharing(job, timeoutMs, ports);
     if (shared !== undefined) return shared;
     const { send, now = Date.now } = ports;
     const { sid, traceparent } = job.details;
     const isRepeated = job.attemptsStarted > 1;
-    return await revokeGrant(tokens, client, {
+    const attempt = await revokeGrant(tokens, client, {
       ...{ now, isRepeated, timeoutMs: endsAt - monotonicMs() },
       // No provider is told of our traces.
       send: isUpstream(job) ? (request) => send({ ...request, traceparent }) : send,
       ...(sid !== undefined && { sid }),
     });
+    return ending === undefined ? attempt : outcomeOfEnding(ending, attempt);
   };
+}
+
+/** What a job is done with. */
+interface PreparedJob {
+  readonly tokens: GrantTokens;
+  readonly client: RevocationClient;
+  /** Of our own authorization server. */
+  readonly ending: GrantEnding | undefined;
+}
+
+/** What a job is done with, or what stands in its way. */
+function prepare(job: OwnedJob, ports: RevocationJobPorts): PreparedJob | RevocationAttempt {
+  const ending = endingOf(job, ports);
+  const way = ending ?? providerClientOf(job, ports);
+  // The settings have lost it; an operator may bring it back while the job lives.
+  if (way === undefined) return { status: 'retry', error: 'no revocation endpoint is set', isOurFault: true };
+  if (way === 'unsupported') return { status: 'done', result: 'unsupported' };
+  try {
+    const { tokens, client } = openJob(job, way, ports.encryptionKeys);
+    return 'fault' in client ? { status: 'failed', error: client.fault } : { tokens, client, ending };
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return { status: 'retry', error: 'the tokens cannot be opened: is their key gone?', isOurFault: true };
+  }
 }
 
 /** Why a grant must not be withdrawn now: a link that lives has it too. Undefined: none has. */
@@ -93,23 +110,37 @@ async function findSharing(
   }
 }
 
-function clientOf(job: OwnedJob, { providers, upstream }: RevocationJobPorts) {
-  if (isUpstream(job)) return upstream;
+/** How a job of our own authorization server is done. A call that names a user is made only for a verified token. */
+function endingOf(job: OwnedJob, { endings = [] }: RevocationJobPorts): GrantEnding | undefined {
+  if (!isUpstream(job)) return undefined;
+  const ending = findGrantEnding(endings, job.details.issuer);
+  return isUnverified(job) && ending?.preset === 'http' ? undefined : ending;
+}
+
+function providerClientOf(job: OwnedJob, { providers }: RevocationJobPorts) {
+  if (isUpstream(job)) return undefined;
   return findProvider(providers, job.details.fpType, job.details.fpName)?.revocation;
 }
 
-function tokensOf(job: OwnedJob, keys: readonly EncryptionKey[]): GrantTokens {
+function openJob(job: OwnedJob, way: GrantEnding | RevocationClient, keys: readonly EncryptionKey[]) {
   const { secret = '', boundTo } = job;
-  if (isUpstream(job)) return { accessToken: unseal(secret, boundTo, keys) };
-  return unsealTokens(secret, boundTo, keys);
+  if (!('preset' in way)) return { tokens: unsealTokens(secret, boundTo, keys), client: way };
+  const ended = openEndedToken(unseal(secret, boundTo, keys), job);
+  return { tokens: { accessToken: ended.token }, client: clientOfEnding(way, ended) };
 }
 
-/** Whether a job is done at our own authorization server: its secret is one token. */
+/** The secret of a job of our own authorization server; {@link openEndedToken} reads it. */
+export function textOfEndedToken(ended: EndedToken, details: OwnedJob['details']): string {
+  return details.issuer === undefined ? ended.token : JSON.stringify(ended);
+}
+
+/** Of a token whose issuer is not known, the text is the token. */
+function openEndedToken(text: string, { details }: OwnedJob): EndedToken {
+  // It was sealed by us, and opens nowhere else.
+  return details.issuer === undefined ? { token: text } : (JSON.parse(text) as EndedToken);
+}
+
+/** Whether a job is done at our own authorization server: its secret is one token, and what is known of it. */
 function isUpstream(job: OwnedJob): boolean {
   return job.kind === 'upstream-revocation' || isUnverified(job);
-}
-
-/** Our client at an authorization server, as its settings name it. */
-export function revocationClient({ endpoint, client_id, client_secret }: EndpointClient): RevocationClient {
-  return { endpoint, clientId: client_id, clientSecret: client_secret, authMethod: 'client_secret_basic' };
 }

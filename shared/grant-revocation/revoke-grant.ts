@@ -1,3 +1,4 @@
+import type { EndpointClient } from '../access-token/issuers.ts';
 import { monotonicMs } from '../clock.ts';
 import { isFailure } from '../errors.ts';
 import type { OutgoingRequest, Send } from '../outgoing/send.ts';
@@ -25,8 +26,8 @@ export type GrantRevocationResult =
   | 'failed';
 
 /** One try: the result is final, or another try may do better. */
-export type RevocationAttempt =
-  | { readonly status: 'done'; readonly result: GrantRevocationResult }
+export type RevocationAttempt<Result = GrantRevocationResult> =
+  | { readonly status: 'done'; readonly result: Result }
   | { readonly status: 'failed'; readonly error: string }
   | {
       readonly status: 'retry';
@@ -50,6 +51,11 @@ export interface RevocationClient {
   readonly authMethod: ClientAuthMethod;
   /** What is different at this provider; RFC 7009 if not given. */
   readonly protocol?: RevocationProtocol | undefined;
+}
+
+/** Our client at an authorization server, as its settings name it. */
+export function revocationClient({ endpoint, client_id, client_secret }: EndpointClient): RevocationClient {
+  return { endpoint, clientId: client_id, clientSecret: client_secret, authMethod: 'client_secret_basic' };
 }
 
 /** How a provider departs from RFC 7009. */

@@ -1,10 +1,14 @@
 import { monotonicMs } from '../clock.ts';
 import { retryWhileUnavailable } from '../databases/retry.ts';
-import type { RevocationAttempt } from '../grant-revocation/revoke-grant.ts';
+import type { UpstreamReach } from '../grant-revocation/end-grant.ts';
+import type { GrantRevocationResult, RevocationAttempt } from '../grant-revocation/revoke-grant.ts';
 import { isUnverified, type Outbox, type OwnedJob, type Settlement } from './outbox.ts';
 
+/** What doing a job once came to. */
+type JobAttempt = RevocationAttempt<GrantRevocationResult | UpstreamReach>;
+
 /** Does a job once. Rejects only with what nobody expected. */
-export type DoJob = (job: OwnedJob, timeoutMs: number) => Promise<RevocationAttempt>;
+export type DoJob = (job: OwnedJob, timeoutMs: number) => Promise<JobAttempt>;
 
 /** Tells an operator of a job that needs one. */
 export type AlertOfJob = (message: string, fields: Record<string, unknown>) => void;
@@ -47,7 +51,7 @@ export async function attemptJob(
 ): Promise<AttemptOutcome> {
   const startedAt = monotonicMs();
   const attempt = await doJob(job, timeoutMs).catch(
-    (): RevocationAttempt => ({ status: 'retry', error: 'unexpected', isOurFault: true }),
+    (): JobAttempt => ({ status: 'retry', error: 'unexpected', isOurFault: true }),
   );
   const settlement = settlementOf(job, attempt, now(), random);
   const fields = () => describeJob(job, { ...settlement, duration_ms: Math.round(monotonicMs() - startedAt) });
@@ -79,7 +83,7 @@ export function providerOf({ details: { fpType, fpName } }: Pick<OwnedJob, 'deta
   return fpType === undefined ? undefined : `${fpType}:${fpName}`;
 }
 
-function settlementOf(job: OwnedJob, attempt: RevocationAttempt, now: number, random: () => number): Settlement {
+function settlementOf(job: OwnedJob, attempt: JobAttempt, now: number, random: () => number): Settlement {
   switch (attempt.status) {
     case 'done':
       return { state: 'done', result: attempt.result };

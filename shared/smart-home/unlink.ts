@@ -33,7 +33,7 @@ export interface UnlinkPorts {
   readonly peppers: readonly Pepper[];
   readonly settings: Settings<typeof UnlinkEnvironment>;
   readonly inactiveLimit: HourlyLimit;
-  /** Where the token is revoked too. */
+  /** Where the grant is ended too. */
   readonly upstream?: UpstreamPorts | undefined;
   readonly now?: () => number;
 }
@@ -86,7 +86,12 @@ export async function unlink(request: UnlinkRequest, ports: UnlinkPorts): Promis
 
   const { status } = verification;
   const tokenId = status === 'verified' ? (revocation.tokenIds[0] ?? '') : textIds(token, ports.peppers).current;
-  const planned = ports.upstream && (await planUpstreamRevocation({ token, tokenId, status }, request, ports.upstream));
+  const isRevoked = async () => {
+    const check = (timeoutMs: number) => ports.revocations.check(identified.presented, timeoutMs);
+    return (await retryWhileUnavailable(request.remainingMs(), check)).revoked;
+  };
+  const presented = { token, tokenId, verification, isRevoked };
+  const planned = ports.upstream && (await planUpstreamRevocation(presented, request, ports.upstream));
   const { first, at } = await retryWhileUnavailable(request.remainingMs(), (timeoutMs) =>
     ports.revocations.revoke(revocation, timeoutMs),
   );
@@ -96,6 +101,14 @@ export async function unlink(request: UnlinkRequest, ports: UnlinkPorts): Promis
   }
 }
 
+/** What the log line says where this call has told nobody. */
+const UNTOLD = {
+  // By an earlier call, which may have been given up: the token is not there to tell.
+  known: 'asked before',
+  not_verified: 'not asked: the token is not verified',
+  revoked_before: 'not asked: the token was revoked before',
+} as const;
+
 /** Tries what was planned, and tells what came of it. */
 async function tellUpstream(
   planned: PlannedRevocation,
@@ -103,14 +116,18 @@ async function tellUpstream(
   request: UnlinkRequest,
   ports: UpstreamPorts,
 ): Promise<void> {
-  if (planned === 'known') {
-    // By an earlier call, which may have been given up: the token is not there to tell.
-    request.note({ upstream: 'asked before' });
+  if (planned === 'not_set') return;
+  if (planned === 'known' || planned === 'not_verified' || planned === 'revoked_before') {
+    request.note({ upstream: UNTOLD[planned] });
     return;
   }
   const upstream = planned === 'queued' ? 'pending' : await tryUpstreamRevocation(planned.job, request, ports);
-  if (upstream === 'revoked') request.note({ reached: [...reached, 'upstream'] });
-  else request.warn({ upstream });
+  if (upstream.startsWith('upstream_')) {
+    request.note({ reached: [...reached, upstream] });
+    return;
+  }
+  const isLate = planned !== 'queued' && planned.mayEndNewer && upstream.startsWith('pending');
+  request.warn({ upstream, ...(isLate && { may_end_newer: true }) });
 }
 
 /**

@@ -1,60 +1,84 @@
 import { randomUUID } from 'node:crypto';
 import * as z from 'zod/mini';
-import type { Verification } from '../access-token/verify.ts';
+import { idAt } from '../access-token/claims.ts';
+import type { Issuer } from '../access-token/issuers.ts';
+import type { Verification, VerifiedToken } from '../access-token/verify.ts';
 import { retryWhileUnavailable } from '../databases/retry.ts';
 import { DirectoryEnvironment } from '../directory/locate-directory.ts';
 import { type EncryptionKey, EncryptionKeys, seal } from '../encryption.ts';
 import { Misconfigured } from '../errors.ts';
-import { createRevocationJobs, revocationClient } from '../grant-revocation/revocation-jobs.ts';
+import {
+  type EndedToken,
+  EndGrantEnvironment,
+  findGrantEnding,
+  type GrantEnding,
+  grantEndingsOf,
+  mayEndNewer,
+} from '../grant-revocation/end-grant.ts';
+import { createRevocationJobs, textOfEndedToken } from '../grant-revocation/revocation-jobs.ts';
 import { type AlertOfJob, type AttemptPorts, attemptJob } from '../outbox/attempt-job.ts';
 import { openOutbox } from '../outbox/open-store.ts';
-import { type JobKind, type Outbox, type OwnedJob, UNVERIFIED_KIND } from '../outbox/outbox.ts';
+import { type JobKind, type NewJob, type Outbox, type OwnedJob, UNVERIFIED_KIND } from '../outbox/outbox.ts';
 import { send } from '../outgoing/send.ts';
 import type { Platform } from '../platform.ts';
 import type { Settings } from '../settings.ts';
 import { canonicalSpelling } from '../token-revocation/token-id.ts';
-import { UpstreamEnvironment } from './upstream-environment.ts';
 
-/** What revoking a token upstream is told. */
+/** What ending a grant upstream is told. */
 export const UpstreamRevocationEnvironment = {
-  ...UpstreamEnvironment,
+  ...EndGrantEnvironment,
   ...DirectoryEnvironment,
   ENCRYPTION_KEYS: z.optional(EncryptionKeys),
 };
 
 /**
- * Where tokens are revoked upstream, or undefined where that is not set.
+ * Where grants are ended upstream, or undefined where that is not set.
  *
  * @throws {Misconfigured}
  */
 export function openUpstream(
-  settings: Settings<typeof UpstreamRevocationEnvironment>,
+  settings: Settings<typeof UpstreamRevocationEnvironment> & { readonly ISSUERS?: readonly Issuer[] | undefined },
   platform: Platform,
 ): UpstreamPorts | undefined {
-  const { REVOKE_UPSTREAM: upstream, ENCRYPTION_KEYS: encryptionKeys } = settings;
-  if (upstream === undefined) return undefined;
+  const { REVOKE_UPSTREAM, END_GRANT = [], ENCRYPTION_KEYS: encryptionKeys, ISSUERS = [] } = settings;
+  const endings = grantEndingsOf(settings);
+  if (endings.length === 0) return undefined;
+  const issuers = ISSUERS.map(({ issuer }) => issuer);
+  const stranger = END_GRANT.findIndex(({ issuer }) => !issuers.includes(issuer));
+  if (stranger !== -1) throw new Misconfigured(`END_GRANT[${stranger}].issuer must be an issuer of ISSUERS`);
+  if (REVOKE_UPSTREAM !== undefined && END_GRANT.length > 0 && END_GRANT.length === issuers.length) {
+    throw new Misconfigured(
+      'REVOKE_UPSTREAM must not be set where each issuer of ISSUERS has a row of END_GRANT: it is for issuers without one',
+    );
+  }
   if (encryptionKeys === undefined) {
-    throw new Misconfigured('ENCRYPTION_KEYS must be set with REVOKE_UPSTREAM: tokens are kept until they are revoked');
+    const name = REVOKE_UPSTREAM === undefined ? 'END_GRANT' : 'REVOKE_UPSTREAM';
+    throw new Misconfigured(`ENCRYPTION_KEYS must be set with ${name}: tokens are kept until they are revoked`);
   }
   return {
-    encryptionKeys,
+    ...{ encryptionKeys, endings, issuers },
     outbox: openOutbox(settings, platform),
-    doJob: createRevocationJobs({ providers: [], encryptionKeys, send, upstream: revocationClient(upstream) }),
+    doJob: createRevocationJobs({ providers: [], encryptionKeys, send, endings }),
   };
 }
 
-/** What revoking a token upstream needs. */
+/** What ending a grant upstream needs. */
 export interface UpstreamPorts extends AttemptPorts {
   readonly outbox: Outbox;
   readonly encryptionKeys: readonly EncryptionKey[];
+  readonly endings: readonly GrantEnding[];
+  /** All that there are. */
+  readonly issuers: readonly string[];
 }
 
-/** The token that is to be revoked upstream. */
+/** The token whose grant is to be ended upstream. */
 interface PresentedUpstream {
   readonly token: string;
   /** The id of the token here: of one that nobody vouched for, of its very text, so that it is in no other's way. */
   readonly tokenId: string;
-  readonly status: Exclude<Verification['status'], 'refused'>;
+  readonly verification: Exclude<Verification, { status: 'refused' }>;
+  /** Asks the store whether the token is revoked already. */
+  readonly isRevoked: () => Promise<boolean>;
 }
 
 /** How long a try in the call may take, in milliseconds: who called us does not wait long. */
@@ -71,40 +95,89 @@ interface UpstreamRequest {
   readonly alert: AlertOfJob;
 }
 
-/** What came of writing a job down: it is to be tried at once, or waits its turn, or was written down before. */
-export type PlannedRevocation = { readonly job: OwnedJob } | 'queued' | 'known';
+/** What came of writing a job down. */
+export type PlannedRevocation =
+  /** It is to be tried at once. */
+  | { readonly job: OwnedJob; readonly mayEndNewer: boolean }
+  /** It waits its turn. */
+  | 'queued'
+  /** It was written down before. */
+  | 'known'
+  /** Nobody is to be told. */
+  | 'not_set'
+  /** None was written: its issuer can be told of a verified token only. */
+  | 'not_verified'
+  /** None was written: the link ended before, and what the call would end may have been linked anew. */
+  | 'revoked_before';
 
 /**
- * Writes down that a token is to be revoked upstream, before it is revoked here: from then on it will be, whatever
+ * Writes down that a grant is to be ended upstream, before it is revoked here: from then on it will be, whatever
  * happens to this call. What its issuer calls inactive may be any text: it waits, behind all others.
  *
  * @throws {StoreUnavailable}
  */
 export async function planUpstreamRevocation(
-  { token, tokenId, status }: PresentedUpstream,
+  { token, tokenId, verification, isRevoked }: PresentedUpstream,
   { requestId, traceparent, remainingMs }: UpstreamRequest,
-  { outbox, encryptionKeys, now = Date.now }: UpstreamPorts,
+  ports: UpstreamPorts,
 ): Promise<PlannedRevocation> {
-  const isVerified = status === 'verified';
-  // Apart, so that a text that nobody vouched for is not in the way of the token should its issuer vouch for it later.
-  const id = isVerified ? `upstream.${tokenId}` : `upstream.unverified.${tokenId}`;
-  const kind: JobKind = isVerified ? 'upstream-revocation' : UNVERIFIED_KIND;
-  const job = {
-    id,
-    kind,
-    details: traceparent === undefined ? {} : { traceparent },
-    // As the server wrote it: which of the spellings that verify came first must not decide what the server is told.
-    secret: seal(isVerified ? canonicalSpelling(token) : token, id, encryptionKeys),
-    boundTo: id,
-    requestId,
-  };
-  const claim = status === 'inactive' ? undefined : { name: randomUUID(), leaseMs: INLINE_LEASE_MS };
+  const { outbox, encryptionKeys, now = Date.now } = ports;
+  const verified = verification.status === 'verified' ? verification.token : undefined;
+  const ending = verified === undefined ? unverifiedEnding(ports) : findGrantEnding(ports.endings, verified.issuer);
+  if (ending === undefined) return verified === undefined ? 'not_verified' : 'not_set';
+  if (mayEndNewer(ending) && (await isRevoked())) return 'revoked_before';
+  const job = newJob({ token, tokenId, verified, ending }, { requestId, traceparent }, encryptionKeys);
+  const claim = verification.status === 'inactive' ? undefined : { name: randomUUID(), leaseMs: INLINE_LEASE_MS };
   const isNew = await retryWhileUnavailable(remainingMs(), (timeoutMs) => outbox.add({ ...job, claim }, timeoutMs));
   if (!isNew) return 'known';
   if (claim === undefined) return 'queued';
   const giveUpAt = Number.POSITIVE_INFINITY; // of the first try: not yet
   const owned = { ...job, claim: claim.name, attemptsStarted: 1, attemptsFinished: 0, createdAt: now(), giveUpAt };
-  return { job: owned };
+  return { job: owned, mayEndNewer: mayEndNewer(ending) };
+}
+
+/** The job of a token. */
+function newJob(
+  {
+    token,
+    tokenId,
+    verified,
+    ending,
+  }: Pick<PresentedUpstream, 'token' | 'tokenId'> & { verified: VerifiedToken | undefined; ending: GrantEnding },
+  { requestId, traceparent }: Pick<UpstreamRequest, 'requestId' | 'traceparent'>,
+  keys: readonly EncryptionKey[],
+): NewJob {
+  // Apart, so that a text that nobody vouched for is not in the way of the token should its issuer vouch for it later.
+  const id = verified === undefined ? `upstream.unverified.${tokenId}` : `upstream.${tokenId}`;
+  const kind: JobKind = verified === undefined ? UNVERIFIED_KIND : 'upstream-revocation';
+  const issuer = verified?.issuer ?? ending.issuer;
+  const details = { ...(issuer !== undefined && { issuer }), ...(traceparent !== undefined && { traceparent }) };
+  const ended = verified === undefined ? { token } : endedToken(token, verified, ending);
+  return { id, kind, details, secret: seal(textOfEndedToken(ended, details), id, keys), boundTo: id, requestId };
+}
+
+/** Who is told of a token that nobody vouched for: RFC 7009 alone, and no issuer that the token may be none of. */
+function unverifiedEnding({ endings, issuers }: UpstreamPorts): GrantEnding | undefined {
+  const [only, ...others] = issuers;
+  const ending = findGrantEnding(endings, others.length === 0 ? only : undefined);
+  return ending?.preset === 'rfc7009' ? ending : undefined;
+}
+
+/** What is kept of a verified token until its grant is ended. */
+function endedToken(
+  token: string,
+  { subject, client, grant, jwtId, claims }: VerifiedToken,
+  ending: GrantEnding,
+): EndedToken {
+  const claim = ending.preset === 'http' ? ending.user_claim : undefined;
+  // A token that names no user names none elsewhere.
+  const value = claim === undefined || subject === undefined ? undefined : idAt(claims, claim);
+  return {
+    // As the server wrote it: which of the spellings that verify came first must not decide what the server is told.
+    token: canonicalSpelling(token),
+    ...{ subject, client, grant: grant?.value, jti: jwtId },
+    ...(claim !== undefined && value !== undefined && { user: { claim, value } }),
+  };
 }
 
 /** Tries what was written down, and returns its result, or what stands in its way; the outbox keeps it then. */

@@ -96,7 +96,14 @@ test('the calls for any language do what they say', async () => {
 });
 
 test('every word of `reached` is explained', () => {
-  for (const word of ['grant', 'cut_off', 'upstream', 'access_token_only']) {
+  for (const word of [
+    'grant',
+    'cut_off',
+    'upstream_token',
+    'upstream_grant',
+    'upstream_all_clients',
+    'access_token_only',
+  ]) {
     expect(DOCUMENT).toContain(`| \`${word}\` |`);
   }
 });

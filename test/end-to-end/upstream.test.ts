@@ -22,7 +22,7 @@ test('the authorization server revokes too: its refresh token is dead even where
   const link = await linked.link('ann', 'opaque');
   expect(await linked.isActiveAtServer(link.accessToken)).toBe(true);
 
-  expect(await linked.unlink(link.accessToken)).toMatchObject({ reached: ['grant', 'upstream'] });
+  expect(await linked.unlink(link.accessToken)).toMatchObject({ reached: ['grant', 'upstream_token'] });
 
   expect(await linked.isActiveAtServer(link.accessToken)).toBe(false);
   await linked.order({ asks: false });

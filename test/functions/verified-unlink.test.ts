@@ -286,7 +286,7 @@ describe('the provider’s own authorization server', () => {
     });
     const told = await start({ REVOKE_UPSTREAM: upstream(`${url}/revoke`) });
     const token = await issueToken({ grant_id: 'up' });
-    expect((await unlink(token, told)).line).toMatchObject({ reached: ['grant', 'upstream'], level: 'INFO' });
+    expect((await unlink(token, told)).line).toMatchObject({ reached: ['grant', 'upstream_token'], level: 'INFO' });
     expect(bodies.map((body) => Object.fromEntries(new URLSearchParams(body)))).toEqual([
       { token, token_type_hint: 'access_token' },
     ]);

@@ -579,6 +579,11 @@ describe.skipIf(!hasTerraform)(
         "holds a client's or an issuer's secret",
       ],
       [
+        "an API's credential in plain JSON",
+        { environment: { END_GRANT: '[{"authorization":"obviously-fake"}]' } },
+        "holds a client's or an issuer's secret",
+      ],
+      [
         'a secret that no row lists',
         { secrets: { ...lockbox, OTHER: secret('o') } },
         'No row of functions.yaml lists these: OTHER',

@@ -128,6 +128,7 @@ const largest: Record<string, number> = {
   SCOPE_NAMES: 192, // four of a name for a name
   CLIENTS: 1024, // six of an id, a hash and two scopes
   REVOKE_UPSTREAM: 512,
+  END_GRANT: 512, // one of an issuer, a URL and an API's credential
   UNVERIFIED_TOKENS: 1,
   LINK_BY_SID: 6,
   PROTECT_LAST_LINK: 5,

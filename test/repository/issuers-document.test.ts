@@ -4,6 +4,7 @@ import * as z from 'zod/mini';
 import { LABELS } from '#scripts/metrics/definitions.ts';
 import { AccessTokenEnvironment, type Issuer } from '#shared/access-token/issuers.ts';
 import { createAccessTokenVerifier } from '#shared/access-token/verify.ts';
+import { EndGrantEnvironment } from '#shared/grant-revocation/end-grant.ts';
 
 const DOCUMENT = readFileSync('docs/authorization-server.md', 'utf8');
 const SETTINGS = readFileSync('docs/smart-home.md', 'utf8');
@@ -95,6 +96,13 @@ describe('docs/authorization-server.md', () => {
 
   test('has each reason of the log with a meaning, and no other', () => {
     expect(firstColumn(sectionOf(DOCUMENT, '## Why a token is refused')).sort()).toEqual([...LABELS.reason].sort());
+  });
+
+  test('has rows of END_GRANT with which a function starts', () => {
+    const [rows, ...others] = rowsOf(sectionOf(DOCUMENT, '## End the grant at the server'));
+
+    expect(others).toEqual([]);
+    expect(EndGrantEnvironment.END_GRANT.safeParse(rows)).toMatchObject({ success: true });
   });
 
   test.each(Object.keys(MEMBERS))('names the member %s of a row', (member) => {

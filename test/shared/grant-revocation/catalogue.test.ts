@@ -9,7 +9,7 @@ import { CATALOGUE } from '#shared/grant-revocation/catalogue.ts';
 import { openRevocableProviders } from '#shared/grant-revocation/open-ports.ts';
 import { createRevocationJobs, type IsStillLinked } from '#shared/grant-revocation/revocation-jobs.ts';
 import { readRevocations } from '#shared/grant-revocation/revocation-settings.ts';
-import type { RevocationAttempt } from '#shared/grant-revocation/revoke-grant.ts';
+import type { DoJob } from '#shared/outbox/attempt-job.ts';
 import type { Send } from '#shared/outgoing/send.ts';
 import { START_MS, testKey } from '#test/support/outbox-run.ts';
 import { APPLE_KEY } from '#test/support/provider-mocks/apple.ts';
@@ -68,7 +68,7 @@ interface Run {
 }
 
 /** What a job comes to at the provider `<preset>:one`, in one try. */
-async function revokeAt(preset: string, run: Run): Promise<RevocationAttempt> {
+async function revokeAt(preset: string, run: Run): ReturnType<DoJob> {
   const { send, tokens = LIVE, others = [], settings = settingsOf(preset), attempt = 1 } = run;
   const environment = { FAKE_SECRET: MOCK_CLIENT_SECRET, FAKE_KEY: APPLE_KEY, ...run.environment };
   const providers = readRows([{ type: preset, name: 'one', revocation: settings }, ...others]);

@@ -105,12 +105,17 @@ describe('the jobs', () => {
     ...{ type: 'a', name: 'b' },
     revocation: { endpoint: 'https://127.0.0.1:1/', client_id: 'c', client_secret_env: 'FAKE_SECRET' },
   };
-  const UPSTREAM = { endpoint: 'https://127.0.0.1:1/', client_id: 'us', client_secret: 's' };
+  const UPSTREAM = {
+    preset: 'rfc7009',
+    endpoint: 'https://127.0.0.1:1/',
+    client_id: 'us',
+    client_secret: 's',
+  } as const;
   const KEYS = [testKey('k1')];
   const open = (rows: object[], settings: object = {}, upstream?: typeof UPSTREAM) =>
     openRevocationJobs(rows, settings, {
       ...{ secrets: { FAKE_SECRET: 's' }, links: openMemoryDirectory().links },
-      ...(upstream !== undefined && { upstream }),
+      ...(upstream !== undefined && { endings: [upstream] }),
     });
   const job = (kind: OwnedJob['kind'], secret: string): OwnedJob => ({
     ...{ id: 'j', kind, details: { fpType: 'a', fpName: 'b', sid: '1' }, secret, boundTo: 'b', requestId: 'r' },

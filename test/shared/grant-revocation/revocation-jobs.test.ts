@@ -2,11 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { sealTokens } from '#shared/account-link/provider-tokens.ts';
 import { seal } from '#shared/encryption.ts';
 import { StoreUnavailable } from '#shared/errors.ts';
-import {
-  createRevocationJobs,
-  type RevocationJobPorts,
-  revocationClient,
-} from '#shared/grant-revocation/revocation-jobs.ts';
+import type { GrantEnding } from '#shared/grant-revocation/end-grant.ts';
+import { createRevocationJobs, type RevocationJobPorts } from '#shared/grant-revocation/revocation-jobs.ts';
+import { revocationClient } from '#shared/grant-revocation/revoke-grant.ts';
 import type { OwnedJob } from '#shared/outbox/outbox.ts';
 import type { OutgoingRequest } from '#shared/outgoing/send.ts';
 import { answered } from '#test/support/matrix-ports.ts';
@@ -14,7 +12,8 @@ import { START_MS, testClient, testKey, testProvider } from '#test/support/outbo
 
 const KEYS = [testKey('k1')];
 const PROVIDER = testProvider('https://provider.example/revoke');
-const UPSTREAM = testClient('https://auth.example/revoke');
+const CLIENT = { endpoint: 'https://auth.example/revoke', client_id: 'c', client_secret: 's' };
+const UPSTREAM: GrantEnding = { preset: 'rfc7009', ...CLIENT };
 const OF_LINK: OwnedJob = {
   ...{ id: 'j', kind: 'grant-revocation', boundTo: 'b', requestId: 'r', claim: 'c' },
   details: { subject: 'ann', fpType: 'oidc', fpName: 'dev_1', sid: 's/1', traceparent: '00-1-2-01' },
@@ -27,7 +26,7 @@ const UPSTREAM_JOB: OwnedJob = { ...OF_LINK, kind: 'upstream-revocation', secret
 async function run(job: OwnedJob, ports: Partial<RevocationJobPorts> = {}, answer = answered(200, {})) {
   const sent: OutgoingRequest[] = [];
   const doJob = createRevocationJobs({
-    ...{ providers: [PROVIDER], upstream: UPSTREAM, encryptionKeys: KEYS, now: () => START_MS },
+    ...{ providers: [PROVIDER], endings: [UPSTREAM], encryptionKeys: KEYS, now: () => START_MS },
     async send(request) {
       sent.push(request);
       return answer;
@@ -57,7 +56,7 @@ describe('a job', () => {
     async (kind) => {
       const { attempt, sent, forms } = await run({ ...UPSTREAM_JOB, kind });
 
-      expect(attempt).toEqual(REVOKED);
+      expect(attempt).toEqual({ status: 'done', result: 'upstream_token' });
       expect(sent).toMatchObject([{ url: 'https://auth.example/revoke', traceparent: '00-1-2-01' }]);
       expect(forms).toEqual([{ token: 'token', token_type_hint: 'access_token' }]);
     },
@@ -66,7 +65,7 @@ describe('a job', () => {
   test.each<[string, OwnedJob, Partial<RevocationJobPorts>]>([
     ['whose provider is gone', OF_LINK, { providers: [] }],
     ['whose provider has no endpoint', OF_LINK, { providers: [{ type: 'oidc', name: 'dev_1' }] }],
-    ['of our own server without an endpoint', UPSTREAM_JOB, { upstream: undefined }],
+    ['of our own server without an endpoint', UPSTREAM_JOB, { endings: [] }],
   ])('%s waits for an operator', async (_title, job, ports) => {
     expect(await run(job, ports)).toMatchObject({
       ...{ attempt: { status: 'retry', error: 'no revocation endpoint is set', isOurFault: true }, sent: [] },
@@ -121,6 +120,90 @@ describe('a job', () => {
     expect(
       (await run({ ...OF_LINK, details }, { providers: [{ ...PROVIDER, revocation: client }] })).sent,
     ).toMatchObject([{ url: 'https://a.example/' }]);
+  });
+});
+
+describe('a job of our own authorization server', () => {
+  const ISSUER = 'https://as.example';
+  const OWN: GrantEnding = { ...UPSTREAM, issuer: ISSUER, endpoint: 'https://as.example/revoke', reaches: 'grant' };
+  const HTTP: GrantEnding = {
+    ...{ issuer: ISSUER, preset: 'http', method: 'DELETE', url: 'https://as.example/admin/{subject}/{grant}?k=secret' },
+    ...{ authorization: 'SSWS obviously-fake', success: [204], reaches: 'all_clients' },
+  };
+  const PRESENTED = { token: 'token', subject: 'ann', grant: 'g/1', jti: 'j', user: { claim: 'uid', value: '00u' } };
+  const jobOf = (presented: object, issuer = ISSUER): OwnedJob => ({
+    ...UPSTREAM_JOB,
+    details: { issuer },
+    secret: seal(JSON.stringify(presented), 'b', KEYS),
+  });
+
+  test('is done as the row of its issuer says, and else at the endpoint of all others', async () => {
+    const endings = [OWN, UPSTREAM];
+
+    const [own, other] = [await run(jobOf(PRESENTED), { endings }), await run(jobOf(PRESENTED, 'x'), { endings })];
+
+    expect(own).toMatchObject({
+      attempt: { result: 'upstream_grant' },
+      sent: [{ url: OWN.endpoint }],
+      forms: [{ token: 'token', token_type_hint: 'access_token' }],
+    });
+    expect(other).toMatchObject({ attempt: { result: 'upstream_token' }, sent: [{ url: CLIENT.endpoint }] });
+  });
+
+  test('calls an API with what was verified of the token, and with nothing else of it', async () => {
+    const { attempt, sent } = await run(jobOf(PRESENTED), { endings: [HTTP] }, answered(204, {}));
+
+    expect(attempt).toEqual({ status: 'done', result: 'upstream_all_clients' });
+    expect(sent).toEqual([
+      {
+        ...{ method: 'DELETE', url: 'https://as.example/admin/ann/g%2F1?k=secret', traceparent: undefined },
+        headers: { Accept: 'application/json', Authorization: 'SSWS obviously-fake' },
+        timeoutMs: expect.any(Number),
+      },
+    ]);
+  });
+
+  test('names the user as the row says, of a value that was read for this claim', async () => {
+    const ofUid = { ...HTTP, user_claim: 'uid' };
+    expect((await run(jobOf(PRESENTED), { endings: [ofUid] })).sent).toMatchObject([
+      { url: 'https://as.example/admin/00u/g%2F1?k=secret' },
+    ]);
+
+    expect(await run(jobOf(PRESENTED), { endings: [{ ...HTTP, user_claim: 'oid' }] })).toMatchObject({
+      attempt: { status: 'failed', error: 'nothing was sent: the token has no {subject}' },
+      sent: [],
+    });
+  });
+
+  test('without a credential sends none', async () => {
+    const { authorization: _authorization, ...open } = HTTP;
+
+    expect((await run(jobOf(PRESENTED), { endings: [open] })).sent[0]?.headers).toEqual({ Accept: 'application/json' });
+  });
+
+  test('of a token that nobody vouched for calls no API', async () => {
+    const job = { ...jobOf({ token: 'token' }), kind: 'unverified-upstream-revocation' } as const;
+
+    expect(await run(job, { endings: [HTTP] })).toMatchObject({ attempt: { isOurFault: true }, sent: [] });
+    expect((await run(job, { endings: [OWN] })).attempt).toMatchObject({ result: 'upstream_grant' });
+  });
+
+  const RIGHT = '"authorization" in END_GRANT must have the right to DELETE https://as.example/admin/{subject}/{grant}';
+  const seconds = { 'retry-after': '7' };
+
+  test.each<[string, number, object, Record<string, string>, object]>([
+    ['404 has nothing to end', 404, {}, {}, { status: 'done', result: 'already_revoked' }],
+    ['a success that is not among those of the row is none', 200, {}, {}, { status: 'retry', error: 'status 200' }],
+    ['202 has not done it yet', 202, {}, {}, { status: 'retry', error: 'status 202' }],
+    ['401 is our credential', 401, {}, {}, { status: 'retry', error: `status 401: ${RIGHT}`, isOurFault: true }],
+    ['403 is our right', 403, {}, {}, { status: 'retry', error: `status 403: ${RIGHT}`, isOurFault: true }],
+    ['429 names its pause', 429, {}, seconds, { status: 'retry', error: 'status 429', retryAfterMs: 7000 }],
+    ['500 may pass', 500, {}, {}, { status: 'retry', error: 'status 500', retryAfterMs: undefined }],
+    ['no word of OAuth says that the grant is gone', 400, { error: 'invalid_token' }, {}, { status: 'failed' }],
+  ])('%s', async (_title, status, body, headers, expected) => {
+    const answer = { ...answered(status, body), headers };
+
+    expect((await run(jobOf(PRESENTED), { endings: [HTTP] }, answer)).attempt).toMatchObject(expected);
   });
 });
 
