@@ -144,6 +144,21 @@ test('without a claim of the grant, the call names the user and says that it may
   expect(jobs(linked)).toMatchObject([{ state: 'done', result: 'upstream_all_clients' }]);
 });
 
+test('the claim that the row names is the user', async () => {
+  const api = await startHttpServer(({ url }, response) => {
+    calls.push(url);
+    response.writeHead(204).end();
+  });
+  const calls: unknown[] = [];
+  const { linked } = await start({ api, row: { url: `${api}/{subject}/{grant}`, user_claim: 'grant_id' } });
+  const { accessToken } = await linked.link('ann');
+  const { grant_id: grantId } = JSON.parse(Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString());
+
+  expect(await linked.unlink(accessToken)).toMatchObject({ reached: ['grant', 'upstream_grant'] });
+
+  expect(calls).toEqual([`/${grantId}/${grantId}`]);
+});
+
 test('a wrong credential is an alert that names the right, and the job waits for the next one', async () => {
   const { linked } = await start({ row: { authorization: 'Bearer obviously-wrong' } });
   const link = await linked.link('ann');
