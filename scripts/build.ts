@@ -26,7 +26,7 @@ const BUDGET_BYTES: Readonly<Partial<Record<Driver, number>>> = {
 const EXTRA_BYTES: Readonly<Record<string, number>> = {
   'external-provider-bind': 74_000,
   'external-provider-delete': 27_000,
-  'smart-home-unlink': 5_000,
+  'smart-home-unlink': 6_000,
   'social-unlink': 30_000,
 };
 
