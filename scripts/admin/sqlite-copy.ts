@@ -121,9 +121,15 @@ function vacuumInto(path: string, target: string): CopiedContent {
   }
 }
 
-/** @throws {StoreUnavailable} The schema marker is missing or older. */
+/**
+ * What a database holds at one moment, whoever writes to it.
+ *
+ * @throws {StoreUnavailable} The schema marker is missing or older.
+ */
 function readContent(database: DatabaseSync, expiringAfter: number): CopiedContent {
   try {
+    // One snapshot for all the counts.
+    database.exec('BEGIN');
     const marker = database.prepare(schemaVersion(TOKEN_REVOCATION_SCHEMA)).get();
     const version = marker && Number(marker.version);
     if (version === undefined || version < TOKEN_REVOCATION_SCHEMA.version) {
@@ -131,14 +137,17 @@ function readContent(database: DatabaseSync, expiringAfter: number): CopiedConte
     }
     const count = (table: string) =>
       Number(database.prepare(`SELECT count(*) AS rows FROM ${table} WHERE expires_at > ?`).get(expiringAfter)?.rows);
-    return {
+    const content = {
       schema: JSON.stringify(database.prepare('SELECT name, sql FROM sqlite_schema ORDER BY name').all()),
       markers: JSON.stringify(database.prepare('SELECT * FROM schema_marker ORDER BY component').all()),
       revokedIds: count('revoked_id'),
       cutOffs: count('revocation_cut_off'),
       expiringAfter,
     };
+    database.exec('COMMIT');
+    return content;
   } catch (error) {
+    // The connection is closed next, and the transaction with it.
     throw sqliteFailure(error);
   }
 }
