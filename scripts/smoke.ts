@@ -6,6 +6,7 @@ import { parse as parseYaml } from 'yaml';
 import * as z from 'zod';
 import { readSecret } from './admin/terminal.ts';
 import {
+  holds,
   LIFE_FUNCTIONS,
   type LifeStep,
   type Run,
@@ -229,8 +230,12 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** What an answer is printed as: a page by its title, other text that is not JSON by its type and size. */
+/**
+ * What an answer is printed as: a page by its title, other text that is not JSON by its type and size; of a token that is
+ * active nothing that says whose it is.
+ */
 function summaryOf({ headers, text, json }: SmokeAnswer): string {
+  if (holds(json, { active: true })) return '{"active":true,…}';
   const [type = ''] = (headers.get('content-type') ?? '').split(';');
   if (json !== undefined || text === '' || type === '' || type === 'text/plain') return text;
   const [, title] = /<title>([^<]*)<\/title>/.exec(text) ?? [];

@@ -68,6 +68,16 @@ describe('on the emulator', () => {
     expect(project.countRows()).toBeGreaterThan(0);
   });
 
+  test('what introspection says of the user is not printed', async () => {
+    const given = { token: await issueToken(), env: { SMOKE_CLIENT: 'skill:skill-secret' } };
+    const only = ['--only', 'token-introspect', '--only', 'token-authorize'];
+
+    const { text } = await smokeWith(given, ...urlsOf(await start()), ...only);
+
+    expect(text).toContain('by the client: expected 200 {"active":true,…}, got 200 {"active":true,…}');
+    expect(text).not.toContain('user-1');
+  });
+
   test('what the platform leaves open is reported', async () => {
     const { lines } = await smoke(...urlsOf(await start()));
 

@@ -170,7 +170,7 @@ const matrixCall = (operation: 'unbind' | 'bind', method: string): SmokeRequest 
 });
 
 /** Whether JSON holds at least these fields. */
-function holds(json: unknown, fields: Readonly<Record<string, unknown>>): boolean {
+export function holds(json: unknown, fields: Readonly<Record<string, unknown>>): boolean {
   if (typeof json !== 'object' || json === null) return false;
   return Object.entries(fields).every(([name, value]) => {
     const found: unknown = Object.getOwnPropertyDescriptor(json, name)?.value;
