@@ -84,6 +84,8 @@ export interface EndedToken {
   readonly client?: string | undefined;
   readonly grant?: string | undefined;
   readonly jti?: string | undefined;
+  /** Whole seconds since the epoch. */
+  readonly expiresAt?: number | undefined;
   /** The claim of `user_claim`, and its value. */
   readonly user?: { readonly claim: string; readonly value: string } | undefined;
 }
@@ -112,13 +114,20 @@ export function clientOfEnding(ending: GrantEnding, token: EndedToken): Revocati
   };
 }
 
-/** What a try at the server comes to, in the words of our own servers' grants. */
+/**
+ * What a try at the server comes to, in the words of our own servers' grants.
+ *
+ * @param wasLive Whether the token was good when the try began: of one that is not, a revocation endpoint answers 200
+ *   too (RFC 7009, section 2.2), and ends nothing with it.
+ */
 export function outcomeOfEnding(
   ending: GrantEnding,
   attempt: RevocationAttempt,
+  wasLive: boolean,
 ): RevocationAttempt<UpstreamReach> | RevocationAttempt {
   if (attempt.status === 'done' && attempt.result === 'revoked') {
-    return { status: 'done', result: `upstream_${ending.reaches ?? 'token'}` };
+    const reaches = ending.preset === 'rfc7009' && !wasLive ? 'token' : ending.reaches;
+    return { status: 'done', result: `upstream_${reaches ?? 'token'}` };
   }
   if (attempt.status !== 'retry' || attempt.isOurFault !== true || ending.preset !== 'http') return attempt;
   // Without the query, in which there may be a key.
@@ -137,8 +146,8 @@ export function fillTemplate(
   let fault: string | undefined;
   const url = template.replace(PLACEHOLDER, (_placeholder, name: Placeholder) => {
     const { [name]: value = '' } = values;
-    if (value === '') fault ??= `nothing was sent: the token has no {${name}}`;
-    else if (!isSafe(value)) fault ??= `nothing was sent: {${name}} of the token cannot be in a URL`;
+    if (value === '') fault ??= `the token has no {${name}}`;
+    else if (!isSafe(value)) fault ??= `{${name}} of the token cannot be in a URL`;
     else return encodeStrictly(value);
     return '';
   });

@@ -47,6 +47,7 @@ export function createRevocationJobs(ports: RevocationJobPorts): DoJob {
     const prepared = prepare(job, ports);
     if ('status' in prepared) return prepared;
     const { tokens, client, ending } = prepared;
+    const wasLive = isLive(job, prepared, ports);
     const shared = await findSharing(job, timeoutMs, ports);
     if (shared !== undefined) return shared;
     const { send, now = Date.now } = ports;
@@ -58,7 +59,7 @@ export function createRevocationJobs(ports: RevocationJobPorts): DoJob {
       send: isUpstream(job) ? (request) => send({ ...request, traceparent }) : send,
       ...(sid !== undefined && { sid }),
     });
-    return ending === undefined ? attempt : outcomeOfEnding(ending, attempt);
+    return ending === undefined ? attempt : outcomeOfEnding(ending, attempt, wasLive);
   };
 }
 
@@ -68,6 +69,14 @@ interface PreparedJob {
   readonly client: RevocationClient;
   /** Of our own authorization server. */
   readonly ending: GrantEnding | undefined;
+  /** Of a token of ours, when it expires, in seconds since the epoch, if it says so. */
+  readonly expiresAt?: number | undefined;
+}
+
+/** Whether a token of ours is good now. One that does not say when it expires was so when its job was written down. */
+function isLive(job: OwnedJob, { expiresAt }: PreparedJob, { now = Date.now }: RevocationJobPorts): boolean {
+  if (isUnverified(job)) return false;
+  return expiresAt === undefined ? job.attemptsStarted === 1 : expiresAt * 1000 > now();
 }
 
 /** What a job is done with, or what stands in its way. */
@@ -78,8 +87,9 @@ function prepare(job: OwnedJob, ports: RevocationJobPorts): PreparedJob | Revoca
   if (way === undefined) return { status: 'retry', error: 'no revocation endpoint is set', isOurFault: true };
   if (way === 'unsupported') return { status: 'done', result: 'unsupported' };
   try {
-    const { tokens, client } = openJob(job, way, ports.encryptionKeys);
-    return 'fault' in client ? { status: 'failed', error: client.fault } : { tokens, client, ending };
+    const { tokens, client, expiresAt } = openJob(job, way, ports.encryptionKeys);
+    if ('fault' in client) return { status: 'failed', error: `nothing was sent: ${client.fault}` };
+    return { tokens, client, ending, expiresAt };
   } catch (error) {
     if (!isFailure(error)) throw error;
     return { status: 'retry', error: 'the tokens cannot be opened: is their key gone?', isOurFault: true };
@@ -114,6 +124,8 @@ async function findSharing(
 function endingOf(job: OwnedJob, { endings = [] }: RevocationJobPorts): GrantEnding | undefined {
   if (!isUpstream(job)) return undefined;
   const ending = findGrantEnding(endings, job.details.issuer);
+  // What a row was to do, no other server can: its answer would be taken for a success.
+  if (job.details.by === BY_ROW && ending?.issuer === undefined) return undefined;
   return isUnverified(job) && ending?.preset === 'http' ? undefined : ending;
 }
 
@@ -124,10 +136,13 @@ function providerClientOf(job: OwnedJob, { providers }: RevocationJobPorts) {
 
 function openJob(job: OwnedJob, way: GrantEnding | RevocationClient, keys: readonly EncryptionKey[]) {
   const { secret = '', boundTo } = job;
-  if (!('preset' in way)) return { tokens: unsealTokens(secret, boundTo, keys), client: way };
+  if (!('preset' in way)) return { tokens: unsealTokens(secret, boundTo, keys), client: way, expiresAt: undefined };
   const ended = openEndedToken(unseal(secret, boundTo, keys), job);
-  return { tokens: { accessToken: ended.token }, client: clientOfEnding(way, ended) };
+  return { tokens: { accessToken: ended.token }, client: clientOfEnding(way, ended), expiresAt: ended.expiresAt };
 }
+
+/** What the details of a job name as `by` that a row of `END_GRANT` is to do. */
+export const BY_ROW = 'END_GRANT';
 
 /** The secret of a job of our own authorization server; {@link openEndedToken} reads it. */
 export function textOfEndedToken(ended: EndedToken, details: OwnedJob['details']): string {

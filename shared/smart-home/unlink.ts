@@ -117,9 +117,10 @@ async function tellUpstream(
   ports: UpstreamPorts,
 ): Promise<void> {
   if (planned === 'not_set') return;
-  if (planned === 'known' || planned === 'not_verified' || planned === 'revoked_before') {
-    request.note({ upstream: UNTOLD[planned] });
-    return;
+  if (planned === 'known') return request.note({ upstream: UNTOLD.known });
+  if (planned === 'not_verified' || planned === 'revoked_before') return request.warn({ upstream: UNTOLD[planned] });
+  if (typeof planned === 'object' && 'fault' in planned) {
+    return request.warn({ upstream: `not asked: ${planned.fault}` });
   }
   const upstream = planned === 'queued' ? 'pending' : await tryUpstreamRevocation(planned.job, request, ports);
   if (upstream.startsWith('upstream_')) {

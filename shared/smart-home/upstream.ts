@@ -8,6 +8,7 @@ import { DirectoryEnvironment } from '../directory/locate-directory.ts';
 import { type EncryptionKey, EncryptionKeys, seal } from '../encryption.ts';
 import { Misconfigured } from '../errors.ts';
 import {
+  clientOfEnding,
   type EndedToken,
   EndGrantEnvironment,
   findGrantEnding,
@@ -15,7 +16,7 @@ import {
   grantEndingsOf,
   mayEndNewer,
 } from '../grant-revocation/end-grant.ts';
-import { createRevocationJobs, textOfEndedToken } from '../grant-revocation/revocation-jobs.ts';
+import { BY_ROW, createRevocationJobs, textOfEndedToken } from '../grant-revocation/revocation-jobs.ts';
 import { type AlertOfJob, type AttemptPorts, attemptJob } from '../outbox/attempt-job.ts';
 import { openOutbox } from '../outbox/open-store.ts';
 import { type JobKind, type NewJob, type Outbox, type OwnedJob, UNVERIFIED_KIND } from '../outbox/outbox.ts';
@@ -108,7 +109,9 @@ export type PlannedRevocation =
   /** None was written: its issuer can be told of a verified token only. */
   | 'not_verified'
   /** None was written: the link ended before, and what the call would end may have been linked anew. */
-  | 'revoked_before';
+  | 'revoked_before'
+  /** None was written: the token lacks what the call must name. */
+  | { readonly fault: string };
 
 /**
  * Writes down that a grant is to be ended upstream, before it is revoked here: from then on it will be, whatever
@@ -125,8 +128,14 @@ export async function planUpstreamRevocation(
   const verified = verification.status === 'verified' ? verification.token : undefined;
   const ending = verified === undefined ? unverifiedEnding(ports) : findGrantEnding(ports.endings, verified.issuer);
   if (ending === undefined) return verified === undefined ? 'not_verified' : 'not_set';
-  if (mayEndNewer(ending) && (await isRevoked())) return 'revoked_before';
-  const job = newJob({ token, tokenId, verified, ending }, { requestId, traceparent }, encryptionKeys);
+  const ended = verified === undefined ? { token } : endedToken(token, verified, ending);
+  const client = clientOfEnding(ending, ended);
+  if ('fault' in client) return client;
+  const job = newJob({ tokenId, verified, ending, ended }, { requestId, traceparent }, encryptionKeys);
+  if (mayEndNewer(ending) && (await isRevoked())) {
+    const known = await retryWhileUnavailable(remainingMs(), () => outbox.find(job.id));
+    return known === undefined ? 'revoked_before' : 'known';
+  }
   const claim = verification.status === 'inactive' ? undefined : { name: randomUUID(), leaseMs: INLINE_LEASE_MS };
   const isNew = await retryWhileUnavailable(remainingMs(), (timeoutMs) => outbox.add({ ...job, claim }, timeoutMs));
   if (!isNew) return 'known';
@@ -139,11 +148,11 @@ export async function planUpstreamRevocation(
 /** The job of a token. */
 function newJob(
   {
-    token,
     tokenId,
     verified,
     ending,
-  }: Pick<PresentedUpstream, 'token' | 'tokenId'> & { verified: VerifiedToken | undefined; ending: GrantEnding },
+    ended,
+  }: { tokenId: string; verified: VerifiedToken | undefined; ending: GrantEnding; ended: EndedToken },
   { requestId, traceparent }: Pick<UpstreamRequest, 'requestId' | 'traceparent'>,
   keys: readonly EncryptionKey[],
 ): NewJob {
@@ -151,8 +160,11 @@ function newJob(
   const id = verified === undefined ? `upstream.unverified.${tokenId}` : `upstream.${tokenId}`;
   const kind: JobKind = verified === undefined ? UNVERIFIED_KIND : 'upstream-revocation';
   const issuer = verified?.issuer ?? ending.issuer;
-  const details = { ...(issuer !== undefined && { issuer }), ...(traceparent !== undefined && { traceparent }) };
-  const ended = verified === undefined ? { token } : endedToken(token, verified, ending);
+  const details = {
+    ...(issuer !== undefined && { issuer }),
+    ...(ending.issuer !== undefined && { by: BY_ROW }),
+    ...(traceparent !== undefined && { traceparent }),
+  };
   return { id, kind, details, secret: seal(textOfEndedToken(ended, details), id, keys), boundTo: id, requestId };
 }
 
@@ -166,7 +178,7 @@ function unverifiedEnding({ endings, issuers }: UpstreamPorts): GrantEnding | un
 /** What is kept of a verified token until its grant is ended. */
 function endedToken(
   token: string,
-  { subject, client, grant, jwtId, claims }: VerifiedToken,
+  { subject, client, grant, jwtId, expiresAt, claims }: VerifiedToken,
   ending: GrantEnding,
 ): EndedToken {
   const claim = ending.preset === 'http' ? ending.user_claim : undefined;
@@ -175,7 +187,7 @@ function endedToken(
   return {
     // As the server wrote it: which of the spellings that verify came first must not decide what the server is told.
     token: canonicalSpelling(token),
-    ...{ subject, client, grant: grant?.value, jti: jwtId },
+    ...{ subject, client, grant: grant?.value, jti: jwtId, expiresAt },
     ...(claim !== undefined && value !== undefined && { user: { claim, value } }),
   };
 }

@@ -132,6 +132,7 @@ test('without a claim of the grant, the call names the user and says that it may
   expect(await linked.unlink(link.accessToken)).toMatchObject({
     ...{ reached: ['cut_off'], upstream: 'pending: status 503', may_end_newer: true },
   });
+  expect(await linked.unlink(link.accessToken)).toMatchObject({ upstream: 'asked before' });
   // A token of the link that has ended, after the next link may have been made.
   const replay = await linked.unlink(sibling.accessToken);
   expect(replay).toMatchObject({ reached: ['cut_off'], upstream: 'not asked: the token was revoked before' });
@@ -218,9 +219,9 @@ test('a token without the value that the URL needs sends nothing, and the result
   const link = await linked.link('ann');
 
   expect(await linked.unlink(link.accessToken)).toMatchObject({
-    ...{ reached: ['cut_off'], upstream: 'dead: nothing was sent: the token has no {grant}' },
+    ...{ reached: ['cut_off'], upstream: 'not asked: the token has no {grant}', level: 'WARN' },
   });
-  expect(jobs(linked)).toMatchObject([{ state: 'dead', secret: null }]);
+  expect(jobs(linked)).toEqual([]);
   expect((await linked.refresh(link)).status).toBe(200);
 });
 
@@ -228,7 +229,7 @@ test('a text that the server calls inactive calls no API, and writes no job', as
   const { linked } = await start();
 
   expect(await linked.unlink('123qwe456a...')).toMatchObject({
-    ...{ reached: ['access_token_only'], upstream: 'not asked: the token is not verified', level: 'INFO' },
+    ...{ reached: ['access_token_only'], upstream: 'not asked: the token is not verified', level: 'WARN' },
   });
   expect(jobs(linked)).toEqual([]);
 });

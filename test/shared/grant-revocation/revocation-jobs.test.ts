@@ -185,7 +185,29 @@ describe('a job of our own authorization server', () => {
     const job = { ...jobOf({ token: 'token' }), kind: 'unverified-upstream-revocation' } as const;
 
     expect(await run(job, { endings: [HTTP] })).toMatchObject({ attempt: { isOurFault: true }, sent: [] });
-    expect((await run(job, { endings: [OWN] })).attempt).toMatchObject({ result: 'upstream_grant' });
+    expect((await run(job, { endings: [OWN] })).attempt).toMatchObject({ result: 'upstream_token' });
+  });
+
+  const NOW_S = START_MS / 1000;
+  test.each([
+    ['lives', { expiresAt: NOW_S + 1 }, 1, 'upstream_grant'],
+    ['has expired', { expiresAt: NOW_S }, 1, 'upstream_token'],
+    ['does not say when it expires, at the unlink', {}, 1, 'upstream_grant'],
+    ['does not say when it expires, later', {}, 2, 'upstream_token'],
+  ])('of a token that %s says of a 200 no more than it means', async (_title, more, attemptsStarted, result) => {
+    const job = { ...jobOf({ ...PRESENTED, ...more }), attemptsStarted };
+
+    expect((await run(job, { endings: [OWN] })).attempt).toEqual({ status: 'done', result });
+  });
+
+  test('that a row was to do is done at no other server', async () => {
+    const job = jobOf(PRESENTED);
+    const planned = { ...job, details: { ...job.details, by: 'END_GRANT' } };
+
+    expect(await run(planned, { endings: [UPSTREAM] })).toMatchObject({
+      ...{ attempt: { status: 'retry', isOurFault: true }, sent: [] },
+    });
+    expect((await run(planned, { endings: [OWN, UPSTREAM] })).attempt).toMatchObject({ result: 'upstream_grant' });
   });
 
   const RIGHT = '"authorization" in END_GRANT must have the right to DELETE https://as.example/admin/{subject}/{grant}';
