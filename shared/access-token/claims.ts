@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import { isJsonObject, type JsonObject } from '../json.ts';
 import { matchOf } from './claim-pattern.ts';
 import type { Issuer } from './issuers.ts';
-import type { Verification, VerifiedToken } from './verify.ts';
+import type { RefusalReason, Verification, VerifiedToken } from './verify.ts';
 
 /** Clocks differ: how much, in seconds, is let pass in `exp` and `nbf`. */
 export const CLOCK_SKEW_S = 60;
@@ -50,19 +50,24 @@ export function valueAt(claims: JsonObject, path: string): unknown {
   return value;
 }
 
+/** A token that is refused, and why. */
+export function refused(reason: RefusalReason): Extract<Verification, { status: 'refused' }> {
+  return { status: 'refused', reason };
+}
+
 /** What is known of an access token by its claims, or why it is refused. */
 export function readAccessToken(claims: JsonObject, row: Issuer): Verification {
-  if (!isMeantFor(row.audience, claims.aud)) return { status: 'refused', reason: 'wrong_audience' };
+  if (!isMeantFor(row.audience, claims.aud)) return refused('wrong_audience');
   const token = readClaims(claims, row);
-  if (token === undefined) return { status: 'refused', reason: 'bad_claims' };
+  if (token === undefined) return refused('bad_claims');
   const isOfClients = row.clients === undefined || (token.client !== undefined && row.clients.includes(token.client));
-  return isOfClients ? { status: 'verified', token } : { status: 'refused', reason: 'wrong_client' };
+  return isOfClients ? { status: 'verified', token } : refused('wrong_client');
 }
 
 /** What is known of a refresh token: it is for the server itself, and names no audience of ours. */
 export function readRefreshToken(claims: JsonObject, row: Issuer): Verification {
   const token = readClaims(claims, row);
-  return token === undefined ? { status: 'refused', reason: 'bad_claims' } : { status: 'refresh', token };
+  return token === undefined ? refused('bad_claims') : { status: 'refresh', token };
 }
 
 /** Whether a token is for us (RFC 7519, section 4.1.3); any is where `ISSUERS` names no audience. */

@@ -2,10 +2,10 @@ import { hash } from 'node:crypto';
 import type { JsonObject } from '../json.ts';
 import { basicAuthorization, jsonObjectOf } from '../outgoing/json.ts';
 import { OutgoingFailure } from '../outgoing/send.ts';
-import { CLOCK_SKEW_S, presentMembers, readAccessToken, readRefreshToken } from './claims.ts';
+import { CLOCK_SKEW_S, presentMembers, readAccessToken, readRefreshToken, refused } from './claims.ts';
 import type { EndpointClient, Issuer } from './issuers.ts';
 import { kindOfActive } from './token-kind.ts';
-import type { IssuerSettings, RefusalReason, Verification, VerifyAccessToken, VerifyOptions } from './verify.ts';
+import type { IssuerSettings, Verification, VerifyAccessToken, VerifyOptions } from './verify.ts';
 
 /** How long an issuer's "active" is believed, in milliseconds. A revocation is never kept back by it. */
 const MAX_AGE_MS = 30_000;
@@ -80,7 +80,3 @@ function judge(token: string, answer: JsonObject, row: Issuer, { refreshTokens }
 
 /** Why a token that may be a refresh token is no access token. */
 const REFUSALS = { refresh: 'refresh_token', unsaid: 'unmarked', unfit: 'row_rule' } as const;
-
-function refused(reason: RefusalReason): Verification {
-  return { status: 'refused', reason };
-}

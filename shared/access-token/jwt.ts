@@ -5,7 +5,7 @@ import { findSignedJsonFault, isJsonObject, type JsonObject } from '../json.ts';
 import { once } from '../once.ts';
 import { jsonObjectOf } from '../outgoing/json.ts';
 import { OutgoingFailure } from '../outgoing/send.ts';
-import { CLOCK_SKEW_S, isPresent, presentMembers, readAccessToken, readRefreshToken } from './claims.ts';
+import { CLOCK_SKEW_S, isPresent, presentMembers, readAccessToken, readRefreshToken, refused } from './claims.ts';
 import { algorithmsOf, type Issuer } from './issuers.ts';
 import { kindOfJwt } from './token-kind.ts';
 import type { IssuerSettings, RefusalReason, Verification, VerifyAccessToken, VerifyOptions } from './verify.ts';
@@ -61,10 +61,6 @@ export function createJwtVerifier(row: Issuer, settings: IssuerSettings): Verify
       return refused(refusalReason(error));
     }
   };
-}
-
-function refused(reason: RefusalReason): { status: 'refused'; reason: RefusalReason } {
-  return { status: 'refused', reason };
 }
 
 /** What a signature that verified covers. */

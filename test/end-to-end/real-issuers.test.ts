@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type EmulatedProject, startProject } from '#test/support/emulated-project.ts';
-import { startLinkedProject } from '#test/support/linked-project.ts';
+import { callWhoami, startLinkedProject, unlinkRaw } from '#test/support/linked-project.ts';
 import { ISSUER_API, type IssuedTokens, type RealIssuer, startRealIssuer } from '#test/support/real-issuers.ts';
 import { basic } from '#test/support/test-issuer.ts';
 
@@ -192,17 +192,8 @@ async function start(issuer: RealIssuer, row: Record<string, unknown>) {
     link: () => issuer.link(resource),
     refresh: (link) => issuer.refresh(link, resource),
     setClock: issuer.setClock,
-    call: async (token) => (await project.gateway('GET', '/whoami', { Authorization: `Bearer ${token}` })).status,
-    async unlink(token) {
-      project.output.length = 0;
-      const answer = await project.raw('smart-home-unlink', {
-        headers: { request_id: '1111-aaaa', authorization: `Bearer ${token}` },
-        request_type: 'unlink',
-        api_version: 1.0,
-      });
-      expect(answer).toMatchObject({ status: 200, body: '{"request_id":"1111-aaaa"}' });
-      return project.takeLogLine();
-    },
+    call: (token) => callWhoami(project, token),
+    unlink: (token) => unlinkRaw(project, token),
   });
   return { life, project };
 }

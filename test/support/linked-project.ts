@@ -81,19 +81,8 @@ export async function startLinkedProject(
     async isActiveAtServer(token) {
       return (await askServer('/token/introspection', 'unlink-functions', { token })).active === true;
     },
-    async call(token) {
-      return (await project.gateway('GET', '/whoami', { Authorization: `Bearer ${token}` })).status;
-    },
-    async unlink(token) {
-      project.output.length = 0;
-      const answer = await project.raw('smart-home-unlink', {
-        headers: { request_id: '1111-aaaa', authorization: `Bearer ${token}` },
-        request_type: 'unlink',
-        api_version: 1.0,
-      });
-      expect(answer).toMatchObject({ status: 200, body: '{"request_id":"1111-aaaa"}' });
-      return project.takeLogLine();
-    },
+    call: (token) => callWhoami(project, token),
+    unlink: (token) => unlinkRaw(project, token),
     post: (path, clientId, token) =>
       project.gateway(
         'POST',
@@ -109,4 +98,21 @@ export async function startLinkedProject(
       await project.close();
     },
   };
+}
+
+/** The status of a call behind the authorizer. */
+export async function callWhoami(project: EmulatedProject, token: string): Promise<number> {
+  return (await project.gateway('GET', '/whoami', { Authorization: `Bearer ${token}` })).status;
+}
+
+/** Unlinks by a raw call, which must be answered 200, and returns the log line of it. */
+export async function unlinkRaw(project: EmulatedProject, token: string): Promise<Record<string, unknown>> {
+  project.output.length = 0;
+  const answer = await project.raw('smart-home-unlink', {
+    headers: { request_id: '1111-aaaa', authorization: `Bearer ${token}` },
+    request_type: 'unlink',
+    api_version: 1.0,
+  });
+  expect(answer).toMatchObject({ status: 200, body: '{"request_id":"1111-aaaa"}' });
+  return project.takeLogLine();
 }
