@@ -1,40 +1,64 @@
 import * as z from 'zod/mini';
 import { EndpointClient } from '../access-token/issuers.ts';
+import { Misconfigured } from '../errors.ts';
+import { readCertificates } from '../outgoing/certificates.ts';
 import { ServiceUrl } from '../outgoing/service-url.ts';
 import { jsonText } from '../settings.ts';
-import { type RevocationAttempt, type RevocationClient, revocationClient } from './revoke-grant.ts';
-
-/** What a placeholder of a URL may stand for: each is a value of the token. */
-const PLACEHOLDER = /\{(subject|client|grant|jti)\}/g;
-type Placeholder = 'subject' | 'client' | 'grant' | 'jti';
+import type { ApiCredential } from './api-credentials.ts';
+import type { GrantApi } from './grant-api.ts';
+import { GRANT_PRESET_NAMES, GRANT_PRESETS, type KnownCredentials } from './grant-presets.ts';
+import type { RevocationAttempt } from './revoke-grant.ts';
+import { fillTemplate, isTemplate } from './url-template.ts';
 
 const EndGrantRows = z.lazy(() => {
   const text = z.string().check(z.minLength(1));
+  const optional = z.optional(text);
   const issuer = text;
   const reaches = z.enum(['grant', 'token', 'all_clients']);
   const status = z.int().check(z.gte(200), z.lte(299));
+  /** A file of certificates that the server's may be signed by, besides the public ones. */
+  const ca_file = optional;
+  const authorization = z.union([
+    /** The whole value of the header. */
+    z.string().check(z.regex(/^[!-~]([ -~]*[!-~])?$/)),
+    /** Our client, which asks for a token of its own (RFC 6749, section 4.4), and what it sends beside. */
+    z.strictObject({
+      ...{ client_id: text, client_secret: text, audience: optional, resource: optional, scope: optional },
+      token_endpoint: z.optional(ServiceUrl),
+      auth_method: z.optional(z.enum(['client_secret_basic', 'client_secret_post'])),
+    }),
+    /** An access key of AWS. */
+    z.strictObject({ access_key_id: text, secret_access_key: text }),
+  ]);
+  const credential = { authorization: z.optional(authorization) };
+  /** The claim of the id that the server's API knows the user by: the subject, if not given. */
+  const user_claim = optional;
   const rfc7009 = z.strictObject({
-    ...{ issuer, preset: z.literal('rfc7009'), endpoint: ServiceUrl, client_id: text, client_secret: text },
+    ...{ issuer, preset: z.literal('rfc7009'), endpoint: ServiceUrl, client_id: text, client_secret: text, ca_file },
     /** What ends with an access token there: the token, if not given. */
     reaches: z.optional(reaches),
   });
   const http = z.strictObject({
-    ...{ issuer, preset: z.literal('http'), method: z.enum(['DELETE', 'POST']) },
+    ...{ issuer, preset: z.literal('http'), method: z.enum(['DELETE', 'POST']), ...credential, user_claim, ca_file },
     url: ServiceUrl.check(z.refine(isTemplate)),
-    /** The whole value of the header. */
-    authorization: z.optional(z.string().check(z.regex(/^[!-~]([ -~]*[!-~])?$/))),
     /** The statuses that say that it is done. */
     success: z.array(status).check(z.minLength(1)),
-    /** The claim of the id that the server's API knows the user by: the subject, if not given. */
-    user_claim: z.optional(text),
     reaches,
   });
-  return z.array(z.union([rfc7009, http])).check(
+  const named = z.strictObject({
+    ...{ issuer, preset: z.enum(GRANT_PRESET_NAMES), ...credential, user_claim, ca_file },
+    /** The base of its API, where that does not follow from the issuer. */
+    api: z.optional(ServiceUrl.check(z.regex(/^[^?]+$/))),
+    /** The row allows what ends the grants of every client of the user. */
+    reaches: z.optional(z.literal('all_clients')),
+  });
+  return z.array(z.union([rfc7009, http, named])).check(
     z.minLength(1),
     z.refine((rows) => new Set(rows.map((row) => row.issuer)).size === rows.length),
   );
 });
 type EndGrantRow = z.output<typeof EndGrantRows>[number];
+type ApiRow = Exclude<EndGrantRow, { preset: 'rfc7009' }>;
 
 /** Where the grants of our own authorization servers are ended. */
 export const EndGrantEnvironment = {
@@ -45,18 +69,44 @@ export const EndGrantEnvironment = {
   /** How each issuer ends a grant. */
   END_GRANT: z.optional(
     jsonText(
-      'must be JSON: a list of {"issuer", "preset": "rfc7009", "endpoint", "client_id", "client_secret"} or {"issuer", "preset": "http", "method", "url", "success", "reaches"}, each issuer once, a URL by https with {grant}, {subject} or {jti} in its path or query',
+      `must be JSON: a list of {"issuer", "preset": "rfc7009", "endpoint", "client_id", "client_secret"}, {"issuer", "preset": "http", "method", "url", "success", "reaches"} or {"issuer", "preset"} of ${GRANT_PRESET_NAMES.join(', ')}, each issuer once, with the members of docs/smart-home.md, a URL by https with {grant}, {subject} or {jti} in its path or query`,
       EndGrantRows,
     ),
   ),
 };
 
-/** How the grants of an issuer are ended; without `issuer`, those of every issuer that has no such row. */
-export type GrantEnding =
-  | EndGrantRow
-  | (Omit<Extract<EndGrantRow, { preset: 'rfc7009' }>, 'issuer'> & { readonly issuer?: undefined });
+/** An API of a server that ends a grant, and our credential there. */
+export interface ApiEnding {
+  readonly preset: ApiRow['preset'];
+  readonly issuer: string;
+  /** What the paths of the API follow; of the preset `http`, all of its URL. */
+  readonly base: string;
+  readonly api: GrantApi;
+  readonly credential: ApiCredential;
+  readonly reaches: 'grant' | 'token' | 'all_clients';
+  /** The claim of the id that the API knows the user by; the subject if not given. */
+  readonly userClaim?: string | undefined;
+  /** Authorities that the server's certificate may be of, in PEM, besides the public ones. */
+  readonly certificates?: string | undefined;
+}
 
-/** All that the settings say: `REVOKE_UPSTREAM` is the preset `rfc7009` of whoever has no row. */
+/** The revocation endpoint of a server, and our client there; without `issuer`, of every issuer that has no row. */
+export interface EndpointEnding extends EndpointClient {
+  readonly preset: 'rfc7009';
+  readonly issuer?: string | undefined;
+  readonly reaches?: 'grant' | 'token' | 'all_clients' | undefined;
+  /** Authorities that the server's certificate may be of, in PEM, besides the public ones. */
+  readonly certificates?: string | undefined;
+}
+
+/** How the grants of an issuer are ended. */
+export type GrantEnding = EndpointEnding | ApiEnding;
+
+/**
+ * All that the settings say: `REVOKE_UPSTREAM` is the preset `rfc7009` of whoever has no row.
+ *
+ * @throws {Misconfigured} Names the row, and what it must have.
+ */
 export function grantEndingsOf({
   REVOKE_UPSTREAM: upstream,
   END_GRANT: rows = [],
@@ -64,17 +114,80 @@ export function grantEndingsOf({
   readonly REVOKE_UPSTREAM?: EndpointClient | undefined;
   readonly END_GRANT?: readonly EndGrantRow[] | undefined;
 }): readonly GrantEnding[] {
-  return upstream === undefined ? rows : [...rows, { preset: 'rfc7009', ...upstream }];
+  const endings = rows.map((row, index) => endingOf(row, `END_GRANT[${index}]`));
+  return upstream === undefined ? endings : [...endings, { preset: 'rfc7009', ...upstream }];
 }
+
+function endingOf(row: EndGrantRow, name: string): GrantEnding {
+  const certificates = readCertificates(row.ca_file, `${name}.ca_file`);
+  if (row.preset === 'rfc7009') {
+    const { ca_file: _file, ...rest } = row;
+    return { ...rest, certificates };
+  }
+  const { issuer, preset } = row;
+  const given = { issuer, preset, certificates, userClaim: row.user_claim };
+  if (row.preset === 'http') {
+    const { method, url: base, success: successStatuses, reaches } = row;
+    const verdicts = { already_revoked: ['status 404'], our_fault: ['status 405'] };
+    const api: GrantApi = {
+      steps: [{ method, path: '', reading: { successStatuses, verdicts } }],
+      right: 'the right to make this call',
+    };
+    return { ...given, base, api, reaches, credential: credentialOf(row, name, {}) };
+  }
+  const { reaches, ...known } = GRANT_PRESETS[row.preset];
+  if (reaches !== 'grant_or_all_clients' && (reaches === 'all_clients') !== (row.reaches === 'all_clients')) {
+    const rule = reaches === 'grant' ? 'is not for' : 'must be given with';
+    throw new Misconfigured(`${name}: "reaches": "all_clients" ${rule} preset ${preset}`);
+  }
+  const base = (row.api ?? known.baseOf?.(issuer))?.replace(/\/+$/, '');
+  if (base === undefined) throw new Misconfigured(`${name}: "api" must be given: it does not follow from the issuer`);
+  return {
+    ...given,
+    ...{ base, api: known.apiOf(issuer), reaches: row.reaches ?? 'grant' },
+    userClaim: row.user_claim ?? known.userClaim,
+    credential: credentialOf(row, name, known.credentialOf(issuer, base)),
+  };
+}
+
+/** @param known What a preset says of its credentials. */
+function credentialOf({ authorization }: ApiRow, name: string, known: KnownCredentials): ApiCredential {
+  const credential = readCredential(authorization, known);
+  const taken = known.kinds ?? ['none', 'header', 'client'];
+  if (credential !== undefined && taken.includes(credential.kind)) return credential;
+  throw new Misconfigured(`${name}: "authorization" must be ${taken.map((kind) => FORMS[kind]).join(', or ')}`);
+}
+
+/** What a row says of its credential; undefined: not enough. */
+function readCredential(given: ApiRow['authorization'], known: KnownCredentials): ApiCredential | undefined {
+  if (given === undefined) return { kind: 'none' };
+  if (typeof given === 'string') return { kind: 'header', authorization: given };
+  if ('access_key_id' in given) {
+    const { access_key_id: accessKeyId, secret_access_key: secretAccessKey } = given;
+    return known.signed && { kind: 'sigv4', ...known.signed, accessKeyId, secretAccessKey };
+  }
+  const { client_id: clientId, client_secret: clientSecret, token_endpoint, auth_method } = given;
+  const endpoint = token_endpoint ?? known.token?.endpoint;
+  if (endpoint === undefined) return undefined;
+  const { audience, resource, scope } = given;
+  const own = { ...(audience && { audience }), ...(resource && { resource }), ...(scope && { scope }) };
+  return {
+    ...{ kind: 'client', endpoint, clientId, clientSecret, fields: { ...known.token?.fields, ...own } },
+    authMethod: auth_method ?? known.token?.authMethod ?? 'client_secret_basic',
+  };
+}
+
+/** How a row says each kind of credential, for a sentence. */
+const FORMS: Readonly<Record<ApiCredential['kind'], string>> = {
+  none: 'left out',
+  header: 'the value of the header',
+  client: '{"client_id", "client_secret"}, with "token_endpoint" where that does not follow from the issuer',
+  sigv4: '{"access_key_id", "secret_access_key"}',
+};
 
 /** How the grants of an issuer are ended. @param issuer undefined: of a token that nobody vouched for. */
 export function findGrantEnding(endings: readonly GrantEnding[], issuer: string | undefined): GrantEnding | undefined {
   return endings.find((ending) => ending.issuer === issuer) ?? endings.find(({ issuer: named }) => named === undefined);
-}
-
-/** Whether a late call would also end what was linked anew: its URL names neither the grant nor the token. */
-export function mayEndNewer(ending: GrantEnding): boolean {
-  return ending.preset === 'http' && !/\{(grant|jti)\}/.test(ending.url);
 }
 
 /** A token of a grant that is to be ended, and what was verified of it. All of it is kept sealed. */
@@ -86,89 +199,60 @@ export interface EndedToken {
   readonly jti?: string | undefined;
   /** Whole seconds since the epoch. */
   readonly expiresAt?: number | undefined;
+  /** What was made later belongs to the next link, in milliseconds since the epoch; not given: all that is there ends. */
+  readonly until?: number | undefined;
   /** The claim of `user_claim`, and its value. */
   readonly user?: { readonly claim: string; readonly value: string } | undefined;
+}
+
+/** Whether a late call would also end what was linked anew: nothing tells it from what the token hung on. */
+export function mayEndNewer(ending: GrantEnding, { grant }: Pick<EndedToken, 'grant'>): boolean {
+  if (ending.preset === 'rfc7009') return false;
+  if (ending.preset === 'http') return !/\{(grant|jti)\}/.test(ending.base);
+  const { showsAge = false, namesGrant = false } = ending.api;
+  return !showsAge && !(namesGrant && grant !== undefined);
+}
+
+/** What the API knows the user by. */
+export function userOf({ userClaim }: ApiEnding, { subject, user }: EndedToken): string | undefined {
+  if (userClaim === undefined) return subject;
+  return user?.claim === userClaim ? user.value : undefined;
+}
+
+/** What a token lacks that ending its grant takes; undefined: nothing. */
+export function faultOfEnding(ending: GrantEnding, token: EndedToken): string | undefined {
+  if (ending.preset === 'rfc7009') return undefined;
+  const templates = ending.api.steps.map((step) => {
+    if (!('list' in step)) return JSON.stringify([step.path, step.body]);
+    // Of a list of all that the user has, the client's is meant.
+    return step.isOfUser ? `${step.list}{client}` : step.list;
+  });
+  const filled = fillTemplate([ending.base, ...templates].join(''), { ...token, subject: userOf(ending, token) });
+  return 'fault' in filled ? filled.fault : undefined;
 }
 
 /** What the server has confirmed to have ended. */
 export type UpstreamReach = 'upstream_token' | 'upstream_grant' | 'upstream_all_clients';
 
-/** Our client at the server, for one token; or why nothing can be sent. */
-export function clientOfEnding(ending: GrantEnding, token: EndedToken): RevocationClient | { readonly fault: string } {
-  if (ending.preset === 'rfc7009') return revocationClient(ending);
-  const { method, url: template, authorization, success, user_claim: userClaim } = ending;
-  const user = token.user?.claim === userClaim ? token.user?.value : undefined;
-  const filled = fillTemplate(template, { ...token, subject: userClaim === undefined ? token.subject : user });
-  if ('fault' in filled) return filled;
-  const headers = { Accept: 'application/json', ...(authorization !== undefined && { Authorization: authorization }) };
-  return {
-    ...{ endpoint: template, clientId: '', authMethod: 'none' },
-    protocol: {
-      effect: 'grant',
-      requestOf: () => ({ method, url: filled.url, headers }),
-      successStatuses: success,
-      // What OAuth calls an invalid token is our own credential here.
-      errorOf: () => undefined,
-      verdicts: { already_revoked: ['status 404'] },
-    },
-  };
-}
+/** What is known of a grant that was to be ended by an API. */
+export type UpstreamResult =
+  | UpstreamReach
+  /** The server has nothing of the user at the client: it ended before, or was not there. */
+  | 'already_revoked'
+  /** A session of the user goes on, other clients have it too, and the row does not allow to end it. */
+  | 'session_lives';
 
 /**
- * What a try at the server comes to, in the words of our own servers' grants.
+ * What a try at a revocation endpoint comes to, in the words of our own servers' grants.
  *
  * @param wasLive Whether the token was good when the try began: of one that is not, a revocation endpoint answers 200
  *   too (RFC 7009, section 2.2), and ends nothing with it.
  */
-export function outcomeOfEnding(
-  ending: GrantEnding,
+export function outcomeOfEndpoint(
+  { reaches = 'token' }: EndpointEnding,
   attempt: RevocationAttempt,
   wasLive: boolean,
 ): RevocationAttempt<UpstreamReach> | RevocationAttempt {
-  if (attempt.status === 'done' && attempt.result === 'revoked') {
-    const reaches = ending.preset === 'rfc7009' && !wasLive ? 'token' : ending.reaches;
-    return { status: 'done', result: `upstream_${reaches ?? 'token'}` };
-  }
-  if (attempt.status !== 'retry' || attempt.isOurFault !== true || ending.preset !== 'http') return attempt;
-  // Without the query, in which there may be a key.
-  const [path] = ending.url.split('?');
-  return {
-    ...attempt,
-    error: `${attempt.error}: "authorization" in END_GRANT must have the right to ${ending.method} ${path}`,
-  };
-}
-
-/** A URL with the values of a token, each percent-encoded as strictly as can be; or why there is none. */
-export function fillTemplate(
-  template: string,
-  values: Readonly<Partial<Record<Placeholder, string | undefined>>>,
-): { readonly url: string } | { readonly fault: string } {
-  let fault: string | undefined;
-  const url = template.replace(PLACEHOLDER, (_placeholder, name: Placeholder) => {
-    const { [name]: value = '' } = values;
-    if (value === '') fault ??= `the token has no {${name}}`;
-    else if (!isSafe(value)) fault ??= `{${name}} of the token cannot be in a URL`;
-    else return encodeStrictly(value);
-    return '';
-  });
-  return fault === undefined ? { url } : { fault };
-}
-
-/** Whether a value stays what it is in a path: some servers decode it first and take out its dots then. */
-function isSafe(value: string): boolean {
-  return value.isWellFormed() && !value.split(/[/\\]/).some((part) => part === '.' || part === '..');
-}
-
-/** RFC 3986, section 2.3: only what is unreserved stays. */
-function encodeStrictly(value: string): string {
-  return encodeURIComponent(value).replace(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
-}
-
-/** Whether a URL has placeholders in its path or query alone, one of which tells the user's grant from others'. */
-function isTemplate(url: string): boolean {
-  const [, host = '', rest = ''] = /^(https?:\/\/[^/?\\]*)([^\\]*)$/.exec(url) ?? [];
-  const names = [...rest.matchAll(PLACEHOLDER)].map(([, name]) => name);
-  const [path = ''] = rest.split('?');
-  const hasDots = path.split('/').some((part) => /^(\.|%2e){1,2}$/i.test(part));
-  return names.some((name) => name !== 'client') && !/[{}]/.test(host + rest.replace(PLACEHOLDER, '')) && !hasDots;
+  if (attempt.status !== 'done' || attempt.result !== 'revoked') return attempt;
+  return { status: 'done', result: `upstream_${wasLive ? reaches : 'token'}` };
 }

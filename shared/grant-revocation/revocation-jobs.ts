@@ -7,8 +7,16 @@ import { isFailure } from '../errors.ts';
 import type { DoJob } from '../outbox/attempt-job.ts';
 import { isUnverified, type OwnedJob } from '../outbox/outbox.ts';
 import type { Send } from '../outgoing/send.ts';
-import { clientOfEnding, type EndedToken, findGrantEnding, type GrantEnding, outcomeOfEnding } from './end-grant.ts';
-import { type GrantTokens, type RevocationAttempt, type RevocationClient, revokeGrant } from './revoke-grant.ts';
+import { createApiCredentials } from './api-credentials.ts';
+import {
+  type EndedToken,
+  findGrantEnding,
+  type GrantEnding,
+  outcomeOfEndpoint,
+  type UpstreamResult,
+} from './end-grant.ts';
+import { endGrant } from './grant-api.ts';
+import { type RevocationAttempt, type RevocationClient, revocationClient, revokeGrant } from './revoke-grant.ts';
 
 /** A provider and our client at its revocation endpoint. */
 export interface RevocableProvider {
@@ -42,58 +50,71 @@ export interface RevocationJobPorts {
 
 /** Makes what does the jobs of all kinds: each revokes tokens where they were issued. */
 export function createRevocationJobs(ports: RevocationJobPorts): DoJob {
-  return async (job, timeoutMs) => {
-    const endsAt = monotonicMs() + timeoutMs;
-    const prepared = prepare(job, ports);
-    if ('status' in prepared) return prepared;
-    const { tokens, client, ending } = prepared;
-    const wasLive = isLive(job, prepared, ports);
-    const shared = await findSharing(job, timeoutMs, ports);
-    if (shared !== undefined) return shared;
-    const { send, now = Date.now } = ports;
-    const { sid, traceparent } = job.details;
-    const isRepeated = job.attemptsStarted > 1;
-    const attempt = await revokeGrant(tokens, client, {
-      ...{ now, isRepeated, timeoutMs: endsAt - monotonicMs() },
-      // No provider is told of our traces.
-      send: isUpstream(job) ? (request) => send({ ...request, traceparent }) : send,
-      ...(sid !== undefined && { sid }),
+  const endUpstream = createUpstreamEnd(ports);
+  return async (job, timeoutMs) => (isUpstream(job) ? endUpstream(job, timeoutMs) : revokeLink(job, timeoutMs, ports));
+}
+
+/** Withdraws the grant of a link at its provider. */
+async function revokeLink(job: OwnedJob, timeoutMs: number, ports: RevocationJobPorts): Promise<RevocationAttempt> {
+  const endsAt = monotonicMs() + timeoutMs;
+  const { fpType, fpName, sid } = job.details;
+  const client = findProvider(ports.providers, fpType, fpName)?.revocation;
+  if (client === undefined) return NO_ENDPOINT;
+  if (client === 'unsupported') return { status: 'done', result: 'unsupported' };
+  const tokens = open(() => unsealTokens(job.secret ?? '', job.boundTo, ports.encryptionKeys));
+  if ('status' in tokens) return tokens;
+  const shared = await findSharing(job, timeoutMs, ports);
+  if (shared !== undefined) return shared;
+  const { send, now = Date.now } = ports;
+  return revokeGrant(tokens, client, {
+    ...{ send, now, isRepeated: job.attemptsStarted > 1, timeoutMs: endsAt - monotonicMs() },
+    ...(sid !== undefined && { sid }),
+  });
+}
+
+/** Ends the grant of a token at the authorization server that issued it. It keeps the credentials of the servers' APIs. */
+function createUpstreamEnd(ports: RevocationJobPorts) {
+  const { send, now = Date.now, encryptionKeys } = ports;
+  const credentials = createApiCredentials({ now });
+  return async (job: OwnedJob, timeoutMs: number): Promise<RevocationAttempt<UpstreamResult> | RevocationAttempt> => {
+    const ending = endingOf(job, ports);
+    if (ending === undefined) return NO_ENDPOINT;
+    const token = open(() => openEndedToken(unseal(job.secret ?? '', job.boundTo, encryptionKeys), job));
+    if ('status' in token) return token;
+    const { traceparent } = job.details;
+    if (ending.preset !== 'rfc7009') {
+      return endGrant(ending, token, { send, credentials, timeoutMs, now, traceparent });
+    }
+    const wasLive = isLive(job, token, now());
+    const attempt = await revokeGrant({ accessToken: token.token }, revocationClient(ending), {
+      ...{
+        send: (request) => send({ ...request, traceparent, certificates: ending.certificates }),
+        now,
+        timeoutMs,
+        isRepeated: job.attemptsStarted > 1,
+      },
     });
-    return ending === undefined ? attempt : outcomeOfEnding(ending, attempt, wasLive);
+    return outcomeOfEndpoint(ending, attempt, wasLive);
   };
 }
 
-/** What a job is done with. */
-interface PreparedJob {
-  readonly tokens: GrantTokens;
-  readonly client: RevocationClient;
-  /** Of our own authorization server. */
-  readonly ending: GrantEnding | undefined;
-  /** Of a token of ours, when it expires, in seconds since the epoch, if it says so. */
-  readonly expiresAt?: number | undefined;
-}
+/** The settings have lost it; an operator may bring it back while the job lives. */
+const NO_ENDPOINT = { status: 'retry', error: 'no revocation endpoint is set', isOurFault: true } as const;
 
-/** Whether a token of ours is good now. One that does not say when it expires was so when its job was written down. */
-function isLive(job: OwnedJob, { expiresAt }: PreparedJob, { now = Date.now }: RevocationJobPorts): boolean {
-  if (isUnverified(job)) return false;
-  return expiresAt === undefined ? job.attemptsStarted === 1 : expiresAt * 1000 > now();
-}
-
-/** What a job is done with, or what stands in its way. */
-function prepare(job: OwnedJob, ports: RevocationJobPorts): PreparedJob | RevocationAttempt {
-  const ending = endingOf(job, ports);
-  const way = ending ?? providerClientOf(job, ports);
-  // The settings have lost it; an operator may bring it back while the job lives.
-  if (way === undefined) return { status: 'retry', error: 'no revocation endpoint is set', isOurFault: true };
-  if (way === 'unsupported') return { status: 'done', result: 'unsupported' };
+/** Opens what is sealed, or says what is in the way. */
+function open<Opened extends object>(unsealed: () => Opened): Opened | RevocationAttempt {
   try {
-    const { tokens, client, expiresAt } = openJob(job, way, ports.encryptionKeys);
-    if ('fault' in client) return { status: 'failed', error: `nothing was sent: ${client.fault}` };
-    return { tokens, client, ending, expiresAt };
+    return unsealed();
   } catch (error) {
     if (!isFailure(error)) throw error;
     return { status: 'retry', error: 'the tokens cannot be opened: is their key gone?', isOurFault: true };
   }
+}
+
+/** Whether a token of ours is good now. One that does not say when it expires was so when its job was written down. */
+function isLive(job: OwnedJob, { expiresAt }: EndedToken, nowMs: number): boolean {
+  if (isUnverified(job)) return false;
+  return expiresAt === undefined ? job.attemptsStarted === 1 : expiresAt * 1000 > nowMs;
 }
 
 /** Why a grant must not be withdrawn now: a link that lives has it too. Undefined: none has. */
@@ -122,23 +143,10 @@ async function findSharing(
 
 /** How a job of our own authorization server is done. A call that names a user is made only for a verified token. */
 function endingOf(job: OwnedJob, { endings = [] }: RevocationJobPorts): GrantEnding | undefined {
-  if (!isUpstream(job)) return undefined;
   const ending = findGrantEnding(endings, job.details.issuer);
   // What a row was to do, no other server can: its answer would be taken for a success.
   if (job.details.by === BY_ROW && ending?.issuer === undefined) return undefined;
-  return isUnverified(job) && ending?.preset === 'http' ? undefined : ending;
-}
-
-function providerClientOf(job: OwnedJob, { providers }: RevocationJobPorts) {
-  if (isUpstream(job)) return undefined;
-  return findProvider(providers, job.details.fpType, job.details.fpName)?.revocation;
-}
-
-function openJob(job: OwnedJob, way: GrantEnding | RevocationClient, keys: readonly EncryptionKey[]) {
-  const { secret = '', boundTo } = job;
-  if (!('preset' in way)) return { tokens: unsealTokens(secret, boundTo, keys), client: way, expiresAt: undefined };
-  const ended = openEndedToken(unseal(secret, boundTo, keys), job);
-  return { tokens: { accessToken: ended.token }, client: clientOfEnding(way, ended), expiresAt: ended.expiresAt };
+  return isUnverified(job) && ending?.preset !== 'rfc7009' ? undefined : ending;
 }
 
 /** What the details of a job name as `by` that a row of `END_GRANT` is to do. */

@@ -38,6 +38,9 @@ export type RevocationAttempt<Result = GrantRevocationResult> =
       readonly isOurFault?: boolean;
     };
 
+/** A try that has come to nothing yet, or for good. */
+export type FailedAttempt = Exclude<RevocationAttempt, { readonly status: 'done' }>;
+
 /** Our client at a revocation endpoint, and how it authenticates there (RFC 6749, section 2.3.1). */
 export interface RevocationClient {
   readonly endpoint: string;

@@ -1,11 +1,11 @@
 import { monotonicMs } from '../clock.ts';
 import { retryWhileUnavailable } from '../databases/retry.ts';
-import type { UpstreamReach } from '../grant-revocation/end-grant.ts';
+import type { UpstreamResult } from '../grant-revocation/end-grant.ts';
 import type { GrantRevocationResult, RevocationAttempt } from '../grant-revocation/revoke-grant.ts';
 import { isUnverified, type Outbox, type OwnedJob, type Settlement } from './outbox.ts';
 
 /** What doing a job once came to. */
-type JobAttempt = RevocationAttempt<GrantRevocationResult | UpstreamReach>;
+type JobAttempt = RevocationAttempt<GrantRevocationResult | UpstreamResult>;
 
 /** Does a job once. Rejects only with what nobody expected. */
 export type DoJob = (job: OwnedJob, timeoutMs: number) => Promise<JobAttempt>;

@@ -1,9 +1,9 @@
 import type { LookupAddress } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import type { SecureContext } from 'node:tls';
-import { Misconfigured } from '../errors.ts';
 import { once } from '../once.ts';
 import { parsedText, parseEach } from '../settings.ts';
+import { assertCertificates } from './certificates.ts';
 import { createSend, OutgoingFailure, type Send } from './send.ts';
 
 /** More than `https://`, the longest name, a port and a few slashes. */
@@ -121,20 +121,8 @@ function pinTo(addresses: LookupAddress[]): LookupFunction {
 
 async function createTrust(certificates: string | undefined): Promise<SecureContext> {
   const { createSecureContext, rootCertificates } = await import('node:tls');
-  if (certificates !== undefined) await assertCertificates(certificates);
+  if (certificates !== undefined) assertCertificates(certificates, 'the further certificate authorities');
   // Without any further one, those that Node comes with.
   const ca = certificates === undefined ? undefined : [...rootCertificates, certificates];
   return createSecureContext({ ca, minVersion: 'TLSv1.2' });
-}
-
-/** TLS would take no notice of what is no certificate, and trust nobody new. */
-async function assertCertificates(text: string): Promise<void> {
-  const { X509Certificate } = await import('node:crypto');
-  const blocks = text.match(/-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/gs) ?? [];
-  try {
-    if (blocks.length === 0) throw new RangeError('there is no certificate');
-    for (const block of blocks) new X509Certificate(block);
-  } catch (error) {
-    throw new Misconfigured('the further certificate authorities must be certificates in PEM', { cause: error });
-  }
 }

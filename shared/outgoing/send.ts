@@ -16,6 +16,8 @@ export interface OutgoingRequest {
   readonly timeoutMs: number;
   /** Ends the call when it is aborted, for a caller that no longer needs the answer. The fault is `timed_out`. */
   readonly signal?: AbortSignal | undefined;
+  /** Authorities, in PEM, that the other side's certificate may be of besides those that Node trusts. */
+  readonly certificates?: string | undefined;
   /** The most bytes of the answer's body, decoded: 64 KB if not given. */
   readonly maxBytes?: number;
   /** Leaves the answer's body as it is coded, to be passed on with its `Content-Encoding`. */
@@ -132,7 +134,7 @@ function abortion(signal: AbortSignal): Promise<never> {
 }
 
 function open(
-  { method, headers = {}, body, traceparent }: OutgoingRequest,
+  { method, headers = {}, body, traceparent, certificates }: OutgoingRequest,
   { url, connection }: Route,
   signal: AbortSignal,
 ): ClientRequest {
@@ -140,12 +142,14 @@ function open(
   const { request }: Pick<typeof import('node:https'), 'request'> = process.getBuiltinModule(
     url.protocol === 'https:' ? 'node:https' : 'node:http',
   );
+  const ca = certificates && [...process.getBuiltinModule('node:tls').rootCertificates, certificates];
   return request(url, {
     ...connection,
     method,
     agent: false,
     // Whatever the environment says.
     rejectUnauthorized: true,
+    ...(ca && { ca }),
     maxHeaderSize: 32 * 1024,
     headers: {
       'Accept-Encoding': 'identity',

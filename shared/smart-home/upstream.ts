@@ -8,9 +8,9 @@ import { DirectoryEnvironment } from '../directory/locate-directory.ts';
 import { type EncryptionKey, EncryptionKeys, seal } from '../encryption.ts';
 import { Misconfigured } from '../errors.ts';
 import {
-  clientOfEnding,
   type EndedToken,
   EndGrantEnvironment,
+  faultOfEnding,
   findGrantEnding,
   type GrantEnding,
   grantEndingsOf,
@@ -128,11 +128,11 @@ export async function planUpstreamRevocation(
   const verified = verification.status === 'verified' ? verification.token : undefined;
   const ending = verified === undefined ? unverifiedEnding(ports) : findGrantEnding(ports.endings, verified.issuer);
   if (ending === undefined) return verified === undefined ? 'not_verified' : 'not_set';
-  const ended = verified === undefined ? { token } : endedToken(token, verified, ending);
-  const client = clientOfEnding(ending, ended);
-  if ('fault' in client) return client;
+  const ended = verified === undefined ? { token } : endedToken(token, verified, ending, now());
+  const fault = faultOfEnding(ending, ended);
+  if (fault !== undefined) return { fault };
   const job = newJob({ tokenId, verified, ending, ended }, { requestId, traceparent }, encryptionKeys);
-  if (mayEndNewer(ending) && (await isRevoked())) {
+  if (mayEndNewer(ending, ended) && (await isRevoked())) {
     const known = await retryWhileUnavailable(remainingMs(), () => outbox.find(job.id));
     return known === undefined ? 'revoked_before' : 'known';
   }
@@ -142,7 +142,7 @@ export async function planUpstreamRevocation(
   if (claim === undefined) return 'queued';
   const giveUpAt = Number.POSITIVE_INFINITY; // of the first try: not yet
   const owned = { ...job, claim: claim.name, attemptsStarted: 1, attemptsFinished: 0, createdAt: now(), giveUpAt };
-  return { job: owned, mayEndNewer: mayEndNewer(ending) };
+  return { job: owned, mayEndNewer: mayEndNewer(ending, ended) };
 }
 
 /** The job of a token. */
@@ -178,16 +178,19 @@ function unverifiedEnding({ endings, issuers }: UpstreamPorts): GrantEnding | un
 /** What is kept of a verified token until its grant is ended. */
 function endedToken(
   token: string,
-  { subject, client, grant, jwtId, expiresAt, claims }: VerifiedToken,
+  { subject, client, grant, jwtId, expiresAt, issuedAt = 0, claims }: VerifiedToken,
   ending: GrantEnding,
+  nowMs: number,
 ): EndedToken {
-  const claim = ending.preset === 'http' ? ending.user_claim : undefined;
+  const claim = ending.preset === 'rfc7009' ? undefined : ending.userClaim;
   // A token that names no user names none elsewhere.
   const value = claim === undefined || subject === undefined ? undefined : idAt(claims, claim);
   return {
     // As the server wrote it: which of the spellings that verify came first must not decide what the server is told.
     token: canonicalSpelling(token),
     ...{ subject, client, grant: grant?.value, jti: jwtId, expiresAt },
+    // As the cut-off: what the server's clock says of the token counts, too.
+    until: Math.max(nowMs, issuedAt * 1000 + 999),
     ...(claim !== undefined && value !== undefined && { user: { claim, value } }),
   };
 }

@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs';
 import * as z from 'zod/mini';
 import { DirectoryEnvironment } from '../directory/locate-directory.ts';
 import { openDirectory } from '../directory/open-store.ts';
-import { Misconfigured } from '../errors.ts';
+import { readCertificates } from '../outgoing/certificates.ts';
 import { AllowedHosts, createPublicSend } from '../outgoing/public-host.ts';
 import { type Send, send } from '../outgoing/send.ts';
 import { ServiceUrl } from '../outgoing/service-url.ts';
@@ -63,17 +62,11 @@ export function openMatrixPorts(settings: Settings<typeof MatrixEnvironment>, pl
     revocations: openTokenRevocationStore(settings, platform),
     peppers: settings.TOKEN_PEPPERS,
     threepids: openDirectory(settings, platform).threepids,
-    sendToIdentityServer: createPublicSend({ allowed, certificates: readCertificates(settings.ID_SERVER_CA_FILE) }),
+    sendToIdentityServer: createPublicSend({
+      allowed,
+      certificates: readCertificates(settings.ID_SERVER_CA_FILE, 'ID_SERVER_CA_FILE'),
+    }),
     allowedServers: allowed,
     now: Date.now,
   };
-}
-
-function readCertificates(file: string | undefined): string | undefined {
-  if (file === undefined) return undefined;
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new Misconfigured('ID_SERVER_CA_FILE must be a file that can be read', { cause: error });
-  }
 }

@@ -173,7 +173,7 @@ test('a wrong credential is an alert that names the right, and the job waits for
     expect.objectContaining({
       message: 'smart-home-unlink: an outbox job waits for an operator',
       error: expect.stringMatching(
-        /^status 401: "authorization" in END_GRANT must have the right to DELETE http:\S+\/admin\/grants\/\{grant\}$/,
+        /^status 401: in END_GRANT, the credential must have the right to make this call \(DELETE http:\S+\/admin\/grants\/\{grant\}\)$/,
       ),
     }),
   );

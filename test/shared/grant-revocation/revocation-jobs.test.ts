@@ -7,6 +7,7 @@ import { createRevocationJobs, type RevocationJobPorts } from '#shared/grant-rev
 import { revocationClient } from '#shared/grant-revocation/revoke-grant.ts';
 import type { OwnedJob } from '#shared/outbox/outbox.ts';
 import type { OutgoingRequest } from '#shared/outgoing/send.ts';
+import { endingOf } from '#test/support/ending-of.ts';
 import { answered } from '#test/support/matrix-ports.ts';
 import { START_MS, testClient, testKey, testProvider } from '#test/support/outbox-run.ts';
 
@@ -126,10 +127,11 @@ describe('a job', () => {
 describe('a job of our own authorization server', () => {
   const ISSUER = 'https://as.example';
   const OWN: GrantEnding = { ...UPSTREAM, issuer: ISSUER, endpoint: 'https://as.example/revoke', reaches: 'grant' };
-  const HTTP: GrantEnding = {
+  const ROW = {
     ...{ issuer: ISSUER, preset: 'http', method: 'DELETE', url: 'https://as.example/admin/{subject}/{grant}?k=secret' },
     ...{ authorization: 'SSWS obviously-fake', success: [204], reaches: 'all_clients' },
   };
+  const HTTP = endingOf(ROW);
   const PRESENTED = { token: 'token', subject: 'ann', grant: 'g/1', jti: 'j', user: { claim: 'uid', value: '00u' } };
   const jobOf = (presented: object, issuer = ISSUER): OwnedJob => ({
     ...UPSTREAM_JOB,
@@ -164,19 +166,19 @@ describe('a job of our own authorization server', () => {
   });
 
   test('names the user as the row says, of a value that was read for this claim', async () => {
-    const ofUid = { ...HTTP, user_claim: 'uid' };
+    const ofUid = endingOf({ ...ROW, user_claim: 'uid' });
     expect((await run(jobOf(PRESENTED), { endings: [ofUid] })).sent).toMatchObject([
       { url: 'https://as.example/admin/00u/g%2F1?k=secret' },
     ]);
 
-    expect(await run(jobOf(PRESENTED), { endings: [{ ...HTTP, user_claim: 'oid' }] })).toMatchObject({
+    expect(await run(jobOf(PRESENTED), { endings: [endingOf({ ...ROW, user_claim: 'oid' })] })).toMatchObject({
       attempt: { status: 'failed', error: 'nothing was sent: the token has no {subject}' },
       sent: [],
     });
   });
 
   test('without a credential sends none', async () => {
-    const { authorization: _authorization, ...open } = HTTP;
+    const open = endingOf({ ...ROW, authorization: undefined });
 
     expect((await run(jobOf(PRESENTED), { endings: [open] })).sent[0]?.headers).toEqual({ Accept: 'application/json' });
   });
@@ -210,7 +212,8 @@ describe('a job of our own authorization server', () => {
     expect((await run(planned, { endings: [OWN, UPSTREAM] })).attempt).toMatchObject({ result: 'upstream_grant' });
   });
 
-  const RIGHT = '"authorization" in END_GRANT must have the right to DELETE https://as.example/admin/{subject}/{grant}';
+  const RIGHT =
+    'in END_GRANT, the credential must have the right to make this call (DELETE https://as.example/admin/{subject}/{grant})';
   const seconds = { 'retry-after': '7' };
 
   test.each<[string, number, object, Record<string, string>, object]>([

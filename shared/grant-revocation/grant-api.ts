@@ -1,0 +1,262 @@
+import { monotonicMs } from '../clock.ts';
+import { isFailure } from '../errors.ts';
+import { jsonOf } from '../outgoing/json.ts';
+import type { OutgoingRequest, OutgoingResponse, Send } from '../outgoing/send.ts';
+import type { ApiCredentials, Authorization } from './api-credentials.ts';
+import { type ApiEnding, type EndedToken, type UpstreamResult, userOf } from './end-grant.ts';
+import { type AnswerReading, readAnswer } from './read-answer.ts';
+import type { Ask, FailedAttempt, RevocationAttempt } from './revoke-grant.ts';
+import { fillTemplate } from './url-template.ts';
+
+/** A call of a server's API. Its URL and body are templates: `{subject}`, `{client}`, `{grant}`, `{jti}`, and of a list `{id}`. */
+export interface ApiCall {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  /** From the base of the API on. */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** JSON; `{subject}` as a whole text stands for the user. */
+  readonly body?: Readonly<Record<string, string>> | undefined;
+}
+
+/** A call that ends what it names. */
+export interface EndingCall extends ApiCall {
+  readonly method: 'POST' | 'DELETE';
+  /** How its answer is to be read, where that is not as {@link API_READING} has it. */
+  readonly reading?: AnswerReading | undefined;
+}
+
+/** Something of the user's that the server lists, and that can be ended. */
+export interface ListedGrant {
+  readonly id: string;
+  /** The clients that have it, where the list is of all that the user has. */
+  readonly clients?: readonly string[] | undefined;
+  /** In milliseconds since the epoch, if the server says so. */
+  readonly madeAt?: number | undefined;
+}
+
+/** A list of what the user has at the server, and the call that ends one thing of it. */
+export interface EndingList {
+  readonly list: string;
+  /** It lists what the user has at all clients. */
+  readonly isOfUser?: boolean | undefined;
+  /** What a page of the list names; undefined: that is no page of it. */
+  readonly itemsOf: (body: unknown) => readonly ListedGrant[] | undefined;
+  /** Where the next page is, from the base of the API on; undefined: there is none. */
+  readonly nextOf?: ((answer: OutgoingResponse, path: string) => string | undefined) | undefined;
+  /** The words and statuses of a list that say that the user has nothing. */
+  readonly absent?: readonly string[] | undefined;
+  /** The call that ends one, by `{id}`. */
+  readonly end: EndingCall;
+  /** Each is other clients' too: it is ended only where the row says `"reaches": "all_clients"`. */
+  readonly isShared?: boolean | undefined;
+}
+
+/** One step of ending a grant. */
+export type EndingStep = EndingCall | EndingList;
+
+/** How a server's API ends the grant of one user at one client. */
+export interface GrantApi {
+  /** In this order. */
+  readonly steps: readonly EndingStep[];
+  /** The id of what it lists is the grant's that the token names: that one alone is ended. */
+  readonly namesGrant?: boolean | undefined;
+  /** It shows when what it lists was made: what the user has linked since stays. */
+  readonly showsAge?: boolean | undefined;
+  /** The server's word for an error, safe for a log; none if not given. */
+  readonly errorOf?: AnswerReading['errorOf'];
+  /** The least right that the credential must have, for an alert. */
+  readonly right: string;
+}
+
+/** What calling an API needs. */
+export interface GrantApiPorts {
+  readonly send: Send;
+  readonly credentials: ApiCredentials;
+  readonly timeoutMs: number;
+  readonly now?: (() => number) | undefined;
+  readonly traceparent?: string | undefined;
+}
+
+/** The most pages of a list that a try reads. */
+const MAX_PAGES = 20;
+/** The most bytes of a page. */
+const MAX_PAGE_BYTES = 1024 * 1024;
+/** What most APIs agree on. That there is no such path would be said so, too: only where an API documents it, 404 is an end. */
+const API_READING: AnswerReading = { verdicts: { our_fault: ['status 404', 'status 405'] } };
+
+/** What a step has come to, where it is no attempt that ends the try. */
+type StepResult = 'ended' | 'nothing' | 'session_lives';
+
+/**
+ * Ends the grant of a user at a client by the API of their server, step by step. What a list names is ended, and then asked
+ * for again: a server that says it is done and still names it has not done it. A try that follows one whose answer was
+ * lost finds nothing more, which is a success.
+ */
+export async function endGrant(
+  ending: ApiEnding,
+  token: EndedToken,
+  { send, credentials, timeoutMs, now = Date.now, traceparent }: GrantApiPorts,
+): Promise<RevocationAttempt<UpstreamResult>> {
+  const endsAt = monotonicMs() + timeoutMs;
+  const { certificates } = ending;
+  const ask: Ask = (request) => send({ ...request, traceparent, certificates, timeoutMs: endsAt - monotonicMs() });
+  const results: StepResult[] = [];
+  try {
+    for (const step of ending.api.steps) {
+      const result = await takeStep(step, { ending, token, ask, credentials, now });
+      if (typeof result === 'object') return result;
+      results.push(result);
+    }
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return { status: 'retry', error: error.message };
+  }
+  return { status: 'done', result: resultOf(results, ending) };
+}
+
+function resultOf(results: readonly StepResult[], { reaches, api: { steps } }: ApiEnding): UpstreamResult {
+  if (results.includes('session_lives')) return 'session_lives';
+  if (!results.includes('ended')) return 'already_revoked';
+  // A row may allow it; it has come to it only where a step that is other clients' too has ended something.
+  const shared = steps.some((step, index) => 'list' in step && step.isShared && results[index] === 'ended');
+  const mayShare = steps.some((step) => 'list' in step && step.isShared);
+  return `upstream_${mayShare && !shared ? 'grant' : reaches}`;
+}
+
+interface StepPorts {
+  readonly ending: ApiEnding;
+  readonly token: EndedToken;
+  readonly ask: Ask;
+  readonly credentials: ApiCredentials;
+  readonly now: () => number;
+}
+
+async function takeStep(step: EndingStep, ports: StepPorts): Promise<StepResult | FailedAttempt> {
+  return 'list' in step ? endListed(step, ports) : endNamed(step, ports);
+}
+
+/** Makes a call that ends what it names. */
+async function endNamed(call: EndingCall, ports: StepPorts, id?: string): Promise<'ended' | 'nothing' | FailedAttempt> {
+  const answer = await callApi(call, ports, id);
+  if ('attempt' in answer) return answer.attempt;
+  const attempt = readAnswer(answer.response, readingOf(call.reading, ports), ports.now);
+  if (attempt.status !== 'done') return explain(attempt, call, ports);
+  return attempt.result === 'revoked' ? 'ended' : 'nothing';
+}
+
+/** Ends what the list names of the user at the client, and was made before the unlink. */
+async function endListed(step: EndingList, ports: StepPorts): Promise<StepResult | FailedAttempt> {
+  const found = await listGrants(step, ports);
+  if ('status' in found) return found;
+  if (found.length === 0) return 'nothing';
+  if (step.isShared && ports.ending.reaches !== 'all_clients') return 'session_lives';
+  for (const { id } of found) {
+    const ended = await endNamed(step.end, ports, id);
+    if (typeof ended === 'object') return ended;
+  }
+  const left = await listGrants(step, ports);
+  if ('status' in left) return left;
+  if (left.length === 0) return 'ended';
+  // It may be what was ended, or come of a refresh in between: another try looks for it.
+  return {
+    status: 'retry',
+    error: `${step.end.method} ${step.end.path} succeeded, and the server still lists a grant`,
+  };
+}
+
+/** What the list names, all pages of it, that is to be ended. */
+async function listGrants(step: EndingList, ports: StepPorts): Promise<readonly ListedGrant[] | FailedAttempt> {
+  const found: ListedGrant[] = [];
+  let path: string | undefined = step.list;
+  for (let page = 0; path !== undefined; page += 1) {
+    if (page === MAX_PAGES) return { status: 'retry', error: `the list has more than ${MAX_PAGES} pages` };
+    const call: ApiCall = { method: 'GET', path };
+    const answer = await callApi(call, ports);
+    if ('attempt' in answer) return answer.attempt;
+    const reading = {
+      ...readingOf(undefined, ports),
+      verdicts: { already_revoked: step.absent ?? [], ...API_READING.verdicts },
+    };
+    const attempt = readAnswer(answer.response, reading, ports.now);
+    if (attempt.status !== 'done') return explain(attempt, { ...call, path: step.list }, ports);
+    if (attempt.result === 'already_revoked') return found;
+    const items = step.itemsOf(jsonOf(answer.response));
+    if (items === undefined) {
+      return explain({ status: 'retry', error: 'the answer is no list of the API', isOurFault: true }, call, ports);
+    }
+    found.push(...items.filter((item) => isMeant(step, item, ports)));
+    path = step.nextOf?.(answer.response, step.list);
+  }
+  return found;
+}
+
+/** Whether it is what the token hung on: the grant that it names, or all that its user had at its client by then. */
+function isMeant(
+  { isOfUser }: EndingList,
+  { id, clients = [], madeAt }: ListedGrant,
+  { ending, token }: StepPorts,
+): boolean {
+  const { client = '', grant, until } = token;
+  if (ending.api.namesGrant && grant !== undefined) return id === grant;
+  if (isOfUser && !clients.includes(client)) return false;
+  return madeAt === undefined || until === undefined || madeAt <= until;
+}
+
+function readingOf(own: AnswerReading | undefined, { ending: { api } }: StepPorts): AnswerReading {
+  // What OAuth calls an invalid token is our own credential here.
+  const { errorOf = () => undefined } = api;
+  return { ...API_READING, errorOf, ...own };
+}
+
+/** Calls the API with a credential; once more if it refuses one that was kept from an earlier call. */
+async function callApi(
+  call: ApiCall,
+  ports: StepPorts,
+  id?: string,
+): Promise<{ readonly response: OutgoingResponse } | { readonly attempt: FailedAttempt }> {
+  const { ending, ask, credentials } = ports;
+  const request = requestOf(call, ports, id);
+  if ('fault' in request) return { attempt: { status: 'failed', error: `nothing was sent: ${request.fault}` } };
+  for (;;) {
+    const authorization = await credentials.authorize(ending, request, ask);
+    if ('attempt' in authorization) return authorization;
+    const response = await ask(withHeaders(request, authorization));
+    if (response.status !== 401 || !authorization.isKept) return { response };
+    credentials.forget(ending);
+  }
+}
+
+function withHeaders(request: Omit<OutgoingRequest, 'timeoutMs'>, { headers }: Authorization) {
+  return { ...request, headers: { ...request.headers, ...headers } };
+}
+
+function requestOf(
+  { method, path, headers, body }: ApiCall,
+  { ending, token }: StepPorts,
+  id: string | undefined,
+): Omit<OutgoingRequest, 'timeoutMs'> | { readonly fault: string } {
+  const values = { ...token, subject: userOf(ending, token), id };
+  const filled = fillTemplate(`${ending.base}${path}`, values);
+  if ('fault' in filled) return filled;
+  const texts = Object.entries(body ?? {}).map(([name, text]) => [name, text === '{subject}' ? values.subject : text]);
+  return {
+    ...{ method, url: filled.url },
+    headers: {
+      Accept: 'application/json',
+      ...(body !== undefined && { 'Content-Type': 'application/json' }),
+      ...headers,
+    },
+    ...(body !== undefined && { body: JSON.stringify(Object.fromEntries(texts)) }),
+    ...(method === 'GET' && { maxBytes: MAX_PAGE_BYTES }),
+  };
+}
+
+/** Where an operator has to look: what the row must say, and of which call. */
+function explain(attempt: FailedAttempt, { method, path }: ApiCall, { ending }: StepPorts): FailedAttempt {
+  if (attempt.status !== 'retry' || attempt.isOurFault !== true) return attempt;
+  const isNowhere = /^status 40[45]/.test(attempt.error) && ending.preset !== 'http';
+  const rule = isNowhere ? '"api" must be the base of the API' : `the credential must have ${ending.api.right}`;
+  // Without the query, in which there may be a key.
+  const [url] = `${ending.base}${path}`.split('?');
+  return { ...attempt, error: `${attempt.error}: in END_GRANT, ${rule} (${method} ${url})` };
+}

@@ -1,0 +1,196 @@
+import { DatabaseSync } from 'node:sqlite';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { type Changes, type EmulatedProject, startProject, TEST_KEYS } from '#test/support/emulated-project.ts';
+import { type GrantServer, type GrantServerKind, startGrantServer } from '#test/support/grant-servers/grant-server.ts';
+import { GRANT_SERVERS } from '#test/support/grant-servers/grant-servers.ts';
+import { callWhoami, unlinkRaw } from '#test/support/linked-project.ts';
+
+/** The built functions, told to end grants at a server of the kind. */
+async function start(
+  kind: GrantServerKind,
+  { row = kind.endingRow, basePath, local }: { row?: GrantServerKind['endingRow']; basePath?: string } & Changes = {},
+): Promise<{ server: GrantServer; project: EmulatedProject }> {
+  const server = await startGrantServer(kind, basePath === undefined ? {} : { basePath });
+  const { issuer, origin } = server;
+  const project = await startProject({
+    local: {
+      ...{ UNVERIFIED_TOKENS: null, GRANT_CLAIM: null, ISSUERS: JSON.stringify([server.issuerRow]) },
+      ...{ END_GRANT: JSON.stringify([{ issuer, preset: kind.preset, ...row(origin) }]), ENCRYPTION_KEYS: TEST_KEYS },
+      ...local,
+    },
+  });
+  onTestFinished(() => project.close());
+  return { server, project };
+}
+
+function jobs({ database }: EmulatedProject) {
+  const connection = new DatabaseSync(database);
+  const rows = connection.prepare('SELECT * FROM outbox_job ORDER BY created_at').all();
+  connection.close();
+  return rows;
+}
+
+async function runJobs(project: EmulatedProject): Promise<void> {
+  project.makeJobsDue();
+  await project.tick();
+}
+
+const DEAD = { status: 400, error: 'invalid_grant' };
+
+describe.each(GRANT_SERVERS)('$preset', (kind) => {
+  /** A link that was made a while before the unlink. */
+  const linkBefore = async (server: GrantServer, user = 'ann', client?: string) => {
+    server.aheadMs = -10_000;
+    const link = await server.link(user, client);
+    server.aheadMs = 0;
+    return link;
+  };
+
+  test('an unlink ends the grant of the user at the client, and no other', async () => {
+    const { server, project } = await start(kind);
+    const [link, ofOther] = [await linkBefore(server), await linkBefore(server, 'ben')];
+    const elsewhere = await linkBefore(server, 'ann', 'other');
+
+    const line = await unlinkRaw(project, link.accessToken);
+
+    expect(line).toMatchObject({ reached: expect.arrayContaining([kind.reach]), level: 'INFO' });
+    expect(await server.refresh(link)).toMatchObject(DEAD);
+    expect((await server.refresh(ofOther)).status).toBe(200);
+    const isShared = kind.reach === 'upstream_all_clients';
+    expect((await server.refresh(elsewhere)).status).toBe(isShared ? 400 : 200);
+    expect(jobs(project)).toMatchObject([{ state: 'done', result: kind.reach, secret: null }]);
+  });
+
+  test('behind a path of its own, too', async () => {
+    const { server, project } = await start(kind, { basePath: '/auth/x' });
+    const link = await linkBefore(server);
+
+    expect(await unlinkRaw(project, link.accessToken)).toMatchObject({ level: 'INFO' });
+
+    expect(await server.refresh(link)).toMatchObject(DEAD);
+    expect(server.calls.filter((call) => !call.includes(' /auth/x/'))).toEqual([]);
+  });
+
+  test('an API that is down for a day is called when it is back; a token of a refresh in between lives until it expires', async () => {
+    const { server, project } = await start(kind);
+    const link = await linkBefore(server);
+    server.misbehaviour = 'is_down';
+
+    expect(await unlinkRaw(project, link.accessToken)).toMatchObject({ upstream: 'pending: outgoing: unreachable' });
+    server.aheadMs = 1000;
+    const refreshed = await server.refresh(link);
+    expect(refreshed.status).toBe(200);
+    await runJobs(project);
+    const dayAgo = new DatabaseSync(project.database);
+    dayAgo.exec('UPDATE outbox_job SET created_at = created_at - 86400000, give_up_at = give_up_at - 86400000');
+    dayAgo.close();
+    server.misbehaviour = undefined;
+    await runJobs(project);
+
+    expect(await server.refresh(link)).toMatchObject(DEAD);
+    expect(jobs(project)).toMatchObject([{ state: 'done', result: kind.reach }]);
+    expect(await callWhoami(project, link.accessToken)).toBe(403);
+    expect(await callWhoami(project, refreshed.accessToken)).toBe(kind.namesGrant ? 403 : 200);
+  });
+
+  test(`a link that is made before the API is called ${kind.keepsNewer ? 'stays' : 'may end with it, and the log says so'}`, async () => {
+    const { server, project } = await start(kind);
+    const link = await linkBefore(server);
+    server.misbehaviour = 'is_down';
+    const line = await unlinkRaw(project, link.accessToken);
+    server.aheadMs = 1000;
+    const again = await server.link('ann');
+
+    server.misbehaviour = undefined;
+    await runJobs(project);
+
+    expect(await server.refresh(link)).toMatchObject(DEAD);
+    expect((await server.refresh(again)).status).toBe(kind.keepsNewer ? 200 : 400);
+    expect(line.may_end_newer).toBe(kind.keepsNewer ? undefined : true);
+  });
+
+  test('what has ended before is not said to be ended now', async () => {
+    const { server, project } = await start(kind);
+    const link = await linkBefore(server);
+    server.drop(link);
+
+    const line = await unlinkRaw(project, link.accessToken);
+
+    const isKnown = kind.showsNothing !== false;
+    expect(line).toMatchObject(isKnown ? { upstream: 'already_revoked', level: 'WARN' } : { level: 'INFO' });
+    expect(jobs(project)).toMatchObject([{ state: 'done', result: isKnown ? 'already_revoked' : kind.reach }]);
+  });
+
+  test('a credential that is wrong, or has no right, is an alert that says what it must have', async () => {
+    const { server, project } = await start(kind, { row: kind.wrongRow });
+    const link = await linkBefore(server);
+
+    expect(await unlinkRaw(project, link.accessToken)).toMatchObject({ upstream: expect.stringMatching(/^pending: /) });
+
+    expect(jobs(project)).toMatchObject([{ state: 'pending' }]);
+    expect((await server.refresh(link)).status).toBe(200);
+    const { server: second, project: other } = await start(kind);
+    second.misbehaviour = kind.forbidden ?? { status: 403 };
+    const message = await unlinkRaw(other, (await linkBefore(second)).accessToken);
+    expect(message.upstream).toMatch(kind.right);
+    for (const { output } of [project, other]) expect(output.join()).not.toContain('obviously-wrong');
+  });
+
+  test.each<[string, NonNullable<GrantServer['misbehaviour']>, RegExp]>([
+    ['is broken', { status: 500 }, /^pending: status 500/],
+    ['does not answer', 'hangs', /^pending: outgoing: timed_out$/],
+    [
+      'sends us elsewhere',
+      { status: 302, headers: { Location: 'http://127.0.0.1:9/' } },
+      /^pending: outgoing: redirected$/,
+    ],
+    ['answers with a page', { status: 200, body: '<html>' }, /^pending: /],
+    ['answers with an empty object', { status: 200, body: {} }, /^pending: /],
+  ])('an API that %s is not said to have ended anything', async (_title, misbehaviour, upstream) => {
+    const { server, project } = await start(kind);
+    const link = await linkBefore(server);
+    server.misbehaviour = misbehaviour;
+
+    const line = await unlinkRaw(project, link.accessToken);
+
+    expect(line).toMatchObject({ outcome: 'ok', level: 'WARN', upstream: expect.stringMatching(upstream) });
+    expect((await server.refresh(link)).status).toBe(200);
+    server.misbehaviour = undefined;
+    await runJobs(project);
+    expect(await server.refresh(link)).toMatchObject(DEAD);
+  });
+
+  test('an API that has too many calls is called no sooner than it asks', async () => {
+    const { server, project } = await start(kind);
+    const link = await linkBefore(server);
+    server.misbehaviour = { ...(kind.tooMany ?? { status: 429 }), headers: { 'Retry-After': '120' } };
+    const before = Date.now();
+
+    expect(await unlinkRaw(project, link.accessToken)).toMatchObject({ upstream: expect.stringMatching(/^pending/) });
+
+    expect(Number(jobs(project)[0]?.due_at)).toBeGreaterThanOrEqual(before + 120_000);
+  });
+
+  test.runIf(kind.showsLies)('an API that only says that it has done it is found out', async () => {
+    const { server, project } = await start(kind);
+    const link = await linkBefore(server);
+    server.misbehaviour = 'lies';
+
+    expect(await unlinkRaw(project, link.accessToken)).toMatchObject({ upstream: expect.stringMatching(/^pending/) });
+
+    expect(jobs(project)).toMatchObject([{ state: 'pending' }]);
+  });
+
+  test('what waits in the outbox, and every line of the log, names neither the user nor the credential', async () => {
+    const { server, project } = await start(kind);
+    const link = await linkBefore(server, 'ann-canary');
+    server.misbehaviour = 'is_down';
+    const line = await unlinkRaw(project, link.accessToken);
+
+    expect(jobs(project)).toHaveLength(1);
+    const kept = `${JSON.stringify(jobs(project))}${JSON.stringify(line)}${project.output.join()}`;
+    for (const secret of ['ann-canary', link.grant.id, link.accessToken, 'obviously-fake']) {
+      expect(kept).not.toContain(secret);
+    }
+  });
+});
