@@ -5,7 +5,7 @@ import { readCertificates } from '../outgoing/certificates.ts';
 import { ServiceUrl } from '../outgoing/service-url.ts';
 import { jsonText } from '../settings.ts';
 import type { ApiCredential } from './api-credentials.ts';
-import type { GrantApi } from './grant-api.ts';
+import { type GrantApi, stepsOf, userOf } from './grant-api.ts';
 import { GRANT_PRESET_NAMES, GRANT_PRESETS, type KnownCredentials } from './grant-presets.ts';
 import type { RevocationAttempt } from './revoke-grant.ts';
 import { fillTemplate, isTemplate } from './url-template.ts';
@@ -213,16 +213,10 @@ export function mayEndNewer(ending: GrantEnding, { grant }: Pick<EndedToken, 'gr
   return !showsAge && !(namesGrant && grant !== undefined);
 }
 
-/** What the API knows the user by. */
-export function userOf({ userClaim }: ApiEnding, { subject, user }: EndedToken): string | undefined {
-  if (userClaim === undefined) return subject;
-  return user?.claim === userClaim ? user.value : undefined;
-}
-
 /** What a token lacks that ending its grant takes; undefined: nothing. */
 export function faultOfEnding(ending: GrantEnding, token: EndedToken): string | undefined {
   if (ending.preset === 'rfc7009') return undefined;
-  const templates = ending.api.steps.map((step) => {
+  const templates = stepsOf(ending.api, token).map((step) => {
     if (!('list' in step)) return JSON.stringify([step.path, step.body]);
     // Of a list of all that the user has, the client's is meant.
     return step.isOfUser ? `${step.list}{client}` : step.list;
@@ -237,10 +231,10 @@ export type UpstreamReach = 'upstream_token' | 'upstream_grant' | 'upstream_all_
 /** What is known of a grant that was to be ended by an API. */
 export type UpstreamResult =
   | UpstreamReach
-  /** The server has nothing of the user at the client: it ended before, or was not there. */
-  | 'already_revoked'
-  /** A session of the user goes on, other clients have it too, and the row does not allow to end it. */
-  | 'session_lives';
+  /** The server has nothing of the user at the client, as far as its API tells. */
+  | 'nothing_found'
+  /** Something of it may go on: what other clients have too and the row does not allow to end, or what the API does not list. */
+  | 'ended_in_part';
 
 /**
  * What a try at a revocation endpoint comes to, in the words of our own servers' grants.

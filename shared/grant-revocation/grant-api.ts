@@ -3,7 +3,7 @@ import { isFailure } from '../errors.ts';
 import { jsonOf } from '../outgoing/json.ts';
 import type { OutgoingRequest, OutgoingResponse, Send } from '../outgoing/send.ts';
 import type { ApiCredentials, Authorization } from './api-credentials.ts';
-import { type ApiEnding, type EndedToken, type UpstreamResult, userOf } from './end-grant.ts';
+import type { ApiEnding, EndedToken, UpstreamResult } from './end-grant.ts';
 import { type AnswerReading, readAnswer } from './read-answer.ts';
 import type { Ask, FailedAttempt, RevocationAttempt } from './revoke-grant.ts';
 import { fillTemplate } from './url-template.ts';
@@ -18,8 +18,13 @@ export interface ApiCall {
   readonly body?: Readonly<Record<string, string>> | undefined;
 }
 
+/** Whether a step is taken: only for a token that names its grant, or only for one that does not. */
+interface Condition {
+  readonly only?: 'with_grant' | 'without_grant' | undefined;
+}
+
 /** A call that ends what it names. */
-export interface EndingCall extends ApiCall {
+export interface EndingCall extends ApiCall, Condition {
   readonly method: 'POST' | 'DELETE';
   /** How its answer is to be read, where that is not as {@link API_READING} has it. */
   readonly reading?: AnswerReading | undefined;
@@ -35,7 +40,7 @@ export interface ListedGrant {
 }
 
 /** A list of what the user has at the server, and the call that ends one thing of it. */
-export interface EndingList {
+export interface EndingList extends Condition {
   readonly list: string;
   /** It lists what the user has at all clients. */
   readonly isOfUser?: boolean | undefined;
@@ -47,6 +52,8 @@ export interface EndingList {
   readonly absent?: readonly string[] | undefined;
   /** The call that ends one, by `{id}`. */
   readonly end: EndingCall;
+  /** Ends what the user has at the client and the list does not name; made only where nothing newer than the unlink is listed. */
+  readonly rest?: EndingCall | undefined;
   /** Each is other clients' too: it is ended only where the row says `"reaches": "all_clients"`. */
   readonly isShared?: boolean | undefined;
 }
@@ -82,10 +89,10 @@ const MAX_PAGES = 20;
 /** The most bytes of a page. */
 const MAX_PAGE_BYTES = 1024 * 1024;
 /** What most APIs agree on. That there is no such path would be said so, too: only where an API documents it, 404 is an end. */
-const API_READING: AnswerReading = { verdicts: { our_fault: ['status 404', 'status 405'] } };
+const API_READING: AnswerReading = { successStatuses: [204], verdicts: { our_fault: ['status 404', 'status 405'] } };
 
 /** What a step has come to, where it is no attempt that ends the try. */
-type StepResult = 'ended' | 'nothing' | 'session_lives';
+type StepResult = 'ended' | 'nothing' | 'ended_in_part';
 
 /**
  * Ends the grant of a user at a client by the API of their server, step by step. What a list names is ended, and then asked
@@ -100,12 +107,12 @@ export async function endGrant(
   const endsAt = monotonicMs() + timeoutMs;
   const { certificates } = ending;
   const ask: Ask = (request) => send({ ...request, traceparent, certificates, timeoutMs: endsAt - monotonicMs() });
-  const results: StepResult[] = [];
+  const results: TakenStep[] = [];
   try {
-    for (const step of ending.api.steps) {
+    for (const step of stepsOf(ending.api, token)) {
       const result = await takeStep(step, { ending, token, ask, credentials, now });
       if (typeof result === 'object') return result;
-      results.push(result);
+      results.push({ step, result });
     }
   } catch (error) {
     if (!isFailure(error)) throw error;
@@ -114,13 +121,31 @@ export async function endGrant(
   return { status: 'done', result: resultOf(results, ending) };
 }
 
-function resultOf(results: readonly StepResult[], { reaches, api: { steps } }: ApiEnding): UpstreamResult {
-  if (results.includes('session_lives')) return 'session_lives';
-  if (!results.includes('ended')) return 'already_revoked';
-  // A row may allow it; it has come to it only where a step that is other clients' too has ended something.
-  const shared = steps.some((step, index) => 'list' in step && step.isShared && results[index] === 'ended');
-  const mayShare = steps.some((step) => 'list' in step && step.isShared);
-  return `upstream_${mayShare && !shared ? 'grant' : reaches}`;
+/** What the API knows the user by. */
+export function userOf({ userClaim }: ApiEnding, { subject, user }: EndedToken): string | undefined {
+  if (userClaim === undefined) return subject;
+  return user?.claim === userClaim ? user.value : undefined;
+}
+
+/** The steps that are taken for a token. */
+export function stepsOf({ steps }: GrantApi, { grant }: Pick<EndedToken, 'grant'>): readonly EndingStep[] {
+  const not = grant === undefined ? 'with_grant' : 'without_grant';
+  return steps.filter(({ only }) => only !== not);
+}
+
+interface TakenStep {
+  readonly step: EndingStep;
+  readonly result: StepResult;
+}
+
+function resultOf(taken: readonly TakenStep[], { reaches }: ApiEnding): UpstreamResult {
+  if (taken.some(({ result }) => result === 'ended_in_part')) return 'ended_in_part';
+  const ended = taken.filter(({ result }) => result === 'ended');
+  if (ended.length === 0) return 'nothing_found';
+  // That a row allows it does not mean that it was needed.
+  const isShared = ({ step }: TakenStep) => 'list' in step && step.isShared === true;
+  const isOfClient = taken.some(isShared) && !ended.some(isShared);
+  return `upstream_${isOfClient ? 'grant' : reaches}`;
 }
 
 interface StepPorts {
@@ -148,15 +173,24 @@ async function endNamed(call: EndingCall, ports: StepPorts, id?: string): Promis
 async function endListed(step: EndingList, ports: StepPorts): Promise<StepResult | FailedAttempt> {
   const found = await listGrants(step, ports);
   if ('status' in found) return found;
-  if (found.length === 0) return 'nothing';
-  if (step.isShared && ports.ending.reaches !== 'all_clients') return 'session_lives';
-  for (const { id } of found) {
+  const result = found.older.length === 0 ? 'nothing' : await endOlder(found.older, step, ports);
+  if (typeof result === 'object' || step.rest === undefined) return result;
+  return found.hasNewer ? 'ended_in_part' : endNamed(step.rest, ports);
+}
+
+async function endOlder(
+  older: readonly ListedGrant[],
+  step: EndingList,
+  ports: StepPorts,
+): Promise<StepResult | FailedAttempt> {
+  if (step.isShared && ports.ending.reaches !== 'all_clients') return 'ended_in_part';
+  for (const { id } of older) {
     const ended = await endNamed(step.end, ports, id);
     if (typeof ended === 'object') return ended;
   }
   const left = await listGrants(step, ports);
   if ('status' in left) return left;
-  if (left.length === 0) return 'ended';
+  if (left.older.length === 0) return 'ended';
   // It may be what was ended, or come of a refresh in between: another try looks for it.
   return {
     status: 'retry',
@@ -164,9 +198,16 @@ async function endListed(step: EndingList, ports: StepPorts): Promise<StepResult
   };
 }
 
-/** What the list names, all pages of it, that is to be ended. */
-async function listGrants(step: EndingList, ports: StepPorts): Promise<readonly ListedGrant[] | FailedAttempt> {
-  const found: ListedGrant[] = [];
+/** What the list names of the user at the client, all pages of it. */
+interface ListedGrants {
+  /** What is to be ended. */
+  readonly older: readonly ListedGrant[];
+  /** Whether something was made since the unlink. */
+  readonly hasNewer: boolean;
+}
+
+async function listGrants(step: EndingList, ports: StepPorts): Promise<ListedGrants | FailedAttempt> {
+  const listed: ListedGrant[] = [];
   let path: string | undefined = step.list;
   for (let page = 0; path !== undefined; page += 1) {
     if (page === MAX_PAGES) return { status: 'retry', error: `the list has more than ${MAX_PAGES} pages` };
@@ -175,31 +216,33 @@ async function listGrants(step: EndingList, ports: StepPorts): Promise<readonly 
     if ('attempt' in answer) return answer.attempt;
     const reading = {
       ...readingOf(undefined, ports),
+      successStatuses: [200],
       verdicts: { already_revoked: step.absent ?? [], ...API_READING.verdicts },
     };
     const attempt = readAnswer(answer.response, reading, ports.now);
     if (attempt.status !== 'done') return explain(attempt, { ...call, path: step.list }, ports);
-    if (attempt.result === 'already_revoked') return found;
+    if (attempt.result === 'already_revoked') break;
     const items = step.itemsOf(jsonOf(answer.response));
     if (items === undefined) {
       return explain({ status: 'retry', error: 'the answer is no list of the API', isOurFault: true }, call, ports);
     }
-    found.push(...items.filter((item) => isMeant(step, item, ports)));
+    listed.push(...items.filter((item) => isOfToken(step, item, ports.token, ports.ending.api)));
     path = step.nextOf?.(answer.response, step.list);
   }
-  return found;
+  const isOlder = ({ madeAt = 0 }: ListedGrant) => madeAt <= (ports.token.until ?? Number.POSITIVE_INFINITY);
+  const older = listed.filter(isOlder);
+  return { older, hasNewer: older.length < listed.length };
 }
 
-/** Whether it is what the token hung on: the grant that it names, or all that its user had at its client by then. */
-function isMeant(
-  { isOfUser }: EndingList,
-  { id, clients = [], madeAt }: ListedGrant,
-  { ending, token }: StepPorts,
+/** Whether it is what the token hung on: the grant that it names, or else what its user has at its client. */
+function isOfToken(
+  step: EndingList,
+  { id, clients }: ListedGrant,
+  { client = '', grant }: EndedToken,
+  api: GrantApi,
 ): boolean {
-  const { client = '', grant, until } = token;
-  if (ending.api.namesGrant && grant !== undefined) return id === grant;
-  if (isOfUser && !clients.includes(client)) return false;
-  return madeAt === undefined || until === undefined || madeAt <= until;
+  if (api.namesGrant && grant !== undefined) return id === grant;
+  return !step.isOfUser || (clients ?? []).includes(client);
 }
 
 function readingOf(own: AnswerReading | undefined, { ending: { api } }: StepPorts): AnswerReading {
@@ -254,9 +297,9 @@ function requestOf(
 /** Where an operator has to look: what the row must say, and of which call. */
 function explain(attempt: FailedAttempt, { method, path }: ApiCall, { ending }: StepPorts): FailedAttempt {
   if (attempt.status !== 'retry' || attempt.isOurFault !== true) return attempt;
-  const isNowhere = /^status 40[45]/.test(attempt.error) && ending.preset !== 'http';
-  const rule = isNowhere ? '"api" must be the base of the API' : `the credential must have ${ending.api.right}`;
   // Without the query, in which there may be a key.
   const [url] = `${ending.base}${path}`.split('?');
+  const isThere = ending.preset === 'http' || !/^status 40[45]$/.test(attempt.error);
+  const rule = isThere ? `the credential must have ${ending.api.right}` : '"api" must be the base of the API';
   return { ...attempt, error: `${attempt.error}: in END_GRANT, ${rule} (${method} ${url})` };
 }

@@ -37,6 +37,8 @@ export interface GrantPreset {
   readonly reaches: 'grant' | 'all_clients' | 'grant_or_all_clients';
 }
 
+const HYDRA_CONSENTS = '/admin/oauth2/auth/sessions/consent';
+
 /** The names that `preset` takes. */
 export const GRANT_PRESET_NAMES = [
   ...(['keycloak', 'auth0', 'okta', 'hydra', 'fusionauth', 'authentik', 'logto', 'cognito', 'entra'] as const),
@@ -143,11 +145,13 @@ export const GRANT_PRESETS: Readonly<Record<(typeof GRANT_PRESET_NAMES)[number],
     reaches: 'grant',
     apiOf: () => ({
       right: 'the right to pass to the admin API',
+      // The claim of the grant must be the id of the consent request.
       namesGrant: true,
-      showsAge: true,
       steps: [
+        { method: 'DELETE', path: `${HYDRA_CONSENTS}?consent_request_id={grant}`, only: 'with_grant' },
         {
-          list: '/admin/oauth2/auth/sessions/consent?subject={subject}&page_size=250',
+          list: `${HYDRA_CONSENTS}?subject={subject}&page_size=250`,
+          only: 'without_grant',
           isOfUser: true,
           itemsOf: (body) =>
             listOf(body, ({ consent_request_id: id, consent_request: asked, handled_at }) => ({
@@ -156,7 +160,9 @@ export const GRANT_PRESETS: Readonly<Record<(typeof GRANT_PRESET_NAMES)[number],
               madeAt: dateOf(handled_at),
             })),
           nextOf: linkOf('page_token'),
-          end: { method: 'DELETE', path: '/admin/oauth2/auth/sessions/consent?consent_request_id={id}' },
+          end: { method: 'DELETE', path: `${HYDRA_CONSENTS}?consent_request_id={id}` },
+          // It does not list what a remembered consent has granted without asking again.
+          rest: { method: 'DELETE', path: `${HYDRA_CONSENTS}?subject={subject}&client={client}` },
         },
       ],
     }),
@@ -183,7 +189,11 @@ export const GRANT_PRESETS: Readonly<Record<(typeof GRANT_PRESET_NAMES)[number],
                 madeAt: numberOf(startInstant),
               }),
             ),
-          end: { method: 'DELETE', path: '/api/jwt/refresh/{id}', reading: nothingAt('status 404') },
+          end: {
+            method: 'DELETE',
+            path: '/api/jwt/refresh/{id}',
+            reading: { ...nothingAt('status 404'), successStatuses: [200] },
+          },
         },
       ],
     }),
@@ -213,13 +223,12 @@ export const GRANT_PRESETS: Readonly<Record<(typeof GRANT_PRESET_NAMES)[number],
     reaches: 'grant',
     apiOf: () => ({
       right: 'access to the Management API (the permission all)',
-      showsAge: true,
+      // A grant is used again by the next link in the same session: that it is old does not mean that the link is.
       errorOf: (body) => textAt(body, 'code'),
       steps: [
         {
           list: '/users/{subject}/grants',
           isOfUser: true,
-          absent: ['entity.not_found'],
           itemsOf: (body) =>
             listOf(isJsonObject(body) ? body.grants : undefined, ({ id, payload }) => ({
               id,
@@ -252,6 +261,8 @@ export const GRANT_PRESETS: Readonly<Record<(typeof GRANT_PRESET_NAMES)[number],
           },
           body: { UserPoolId: poolOf(issuer).id, Username: '{subject}' },
           reading: {
+            successStatuses: [200],
+            successOf: (body) => (isJsonObject(body) && Object.keys(body).length === 0 ? 'revoked' : undefined),
             verdicts: {
               already_revoked: ['UserNotFoundException'],
               our_fault: [
@@ -285,8 +296,13 @@ export const GRANT_PRESETS: Readonly<Record<(typeof GRANT_PRESET_NAMES)[number],
         {
           method: 'POST',
           path: '/users/{subject}/revokeSignInSessions',
+          // Without a body it has been refused.
+          body: {},
           reading: {
-            successOf: (body) => (isJsonObject(body) && body.value === false ? undefined : 'revoked'),
+            successStatuses: [200, 204],
+            // It has answered 204 without a body, too.
+            successOf: (body) =>
+              body === undefined || (isJsonObject(body) && body.value === true) ? 'revoked' : undefined,
             verdicts: { already_revoked: ['Request_ResourceNotFound'] },
           },
         },

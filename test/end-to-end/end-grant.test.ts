@@ -186,7 +186,7 @@ test('a wrong credential is an alert that names the right, and the job waits for
 });
 
 test.each<[string, number, Record<string, string>, string, string]>([
-  ['has no such grant', 404, {}, 'already_revoked', 'done'],
+  ['has no such grant', 404, {}, 'nothing_found', 'done'],
   ['answers a 200 that is not a success by the row', 200, {}, 'pending: status 200', 'pending'],
   ['has too many calls', 429, { 'Retry-After': '120' }, 'pending: status 429', 'pending'],
   ['is broken', 500, {}, 'pending: status 500', 'pending'],

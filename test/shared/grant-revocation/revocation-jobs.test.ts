@@ -217,7 +217,7 @@ describe('a job of our own authorization server', () => {
   const seconds = { 'retry-after': '7' };
 
   test.each<[string, number, object, Record<string, string>, object]>([
-    ['404 has nothing to end', 404, {}, {}, { status: 'done', result: 'already_revoked' }],
+    ['404 has nothing to end', 404, {}, {}, { status: 'done', result: 'nothing_found' }],
     ['a success that is not among those of the row is none', 200, {}, {}, { status: 'retry', error: 'status 200' }],
     ['202 has not done it yet', 202, {}, {}, { status: 'retry', error: 'status 202' }],
     ['401 is our credential', 401, {}, {}, { status: 'retry', error: `status 401: ${RIGHT}`, isOurFault: true }],

@@ -61,6 +61,10 @@ export interface GrantServerState {
 export interface GrantServerKind {
   /** As in `END_GRANT`. */
   readonly preset: string;
+  /** Where there are several kinds of a preset: how this one is told apart. */
+  readonly title?: string;
+  /** Where our client gets a token, if the API takes one: it answers also while the API answers otherwise. */
+  readonly tokenPath?: string;
   /** What follows the origin in the issuer. */
   readonly issuerPath: string;
   /** What a row of `ISSUERS` says beside issuer, audience and keys. */
@@ -165,8 +169,8 @@ export async function startGrantServer(
     const { misbehaviour } = server;
     if (misbehaviour === 'hangs') return;
     if (misbehaviour === 'is_down') return void request.socket.destroy();
-    if (typeof misbehaviour === 'object') return answer(response, misbehaviour);
     const path = url.pathname.startsWith(basePath) ? url.pathname.slice(basePath.length) : undefined;
+    if (typeof misbehaviour === 'object' && path !== kind.tokenPath) return answer(response, misbehaviour);
     const call = { method: request.method ?? '', query: url.searchParams, headers: request.headers, body };
     answer(response, (path !== undefined && kind.answer({ ...call, path }, state)) || { status: 404 });
   }
