@@ -262,7 +262,7 @@ export const GRANT_PRESETS: Readonly<Record<(typeof GRANT_PRESET_NAMES)[number],
           body: { UserPoolId: poolOf(issuer).id, Username: '{subject}' },
           reading: {
             successStatuses: [200],
-            successOf: (body) => (isJsonObject(body) && Object.keys(body).length === 0 ? 'revoked' : undefined),
+            successOf: (body) => (isJsonObject(body) && isEmpty(body) ? 'revoked' : undefined),
             verdicts: {
               already_revoked: ['UserNotFoundException'],
               our_fault: [
@@ -351,7 +351,7 @@ function linkOf(parameter: string): EndingList['nextOf'] {
 
 /** The user pool of an issuer: `https://cognito-idp.eu-north-1.amazonaws.com/eu-north-1_pool`. */
 function poolOf(issuer: string): { readonly id: string; readonly region: string } {
-  const id = pathOf(issuer).slice(1);
+  const id = pathOf(issuer).split('/').at(-1) ?? '';
   return { id, region: id.split('_')[0] ?? '' };
 }
 
@@ -372,6 +372,10 @@ function textAt(value: unknown, name: string): string | undefined {
 function sentenceAsWord(text: string | undefined): string | undefined {
   const word = text?.toLowerCase().replaceAll(' ', '_').replace(/\.$/, '');
   return word !== undefined && /^[a-z_]{1,64}$/.test(word) ? word : undefined;
+}
+
+function isEmpty(value: JsonObject): boolean {
+  return Object.keys(value).length === 0;
 }
 
 function numberOf(value: unknown): number | undefined {

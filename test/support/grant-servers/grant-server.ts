@@ -83,6 +83,8 @@ export interface GrantServerKind {
   readonly tooMany?: ApiResponse;
   /** Whether a newer grant than the unlink is told apart, and stays. */
   readonly keepsNewer: boolean;
+  /** Whether the log warns that it may end: if it does not keep it, if not given. */
+  readonly saysMayEndNewer?: boolean;
   /** Whether tokens name the grant: then those of a later refresh are refused here. */
   readonly namesGrant: boolean;
   /** What its end of a grant is in `reached`. */

@@ -24,6 +24,15 @@ export const OKTA: GrantServerKind = {
   right: /okta\.users\.manage/,
 };
 
+/** The same with the scope `offline_access`: the id of the refresh token is in `jti`. */
+export const OKTA_WITH_GRANT: GrantServerKind = {
+  ...OKTA,
+  title: 'okta, with the refresh token in jti',
+  issuerRow: { ...OKTA.issuerRow, grant: { claim: 'jti', match: '^AT[.][^.]+[.](.+)' } },
+  claimsOf: (grant) => ({ ...OKTA.claimsOf(grant), jti: `AT.${crypto.randomUUID()}.${grant.id}` }),
+  namesGrant: true,
+};
+
 function tokenOf({ id, user, client, madeAt }: Grant, origin: string) {
   const created = new Date(madeAt).toISOString();
   return { id, status: 'ACTIVE', created, clientId: client, userId: user, issuer: `${origin}/oauth2/default` };
