@@ -182,7 +182,7 @@ export const GRANT_PRESETS: Readonly<Record<(typeof GRANT_PRESET_NAMES)[number],
           absent: ['status 404'],
           itemsOf: (body) =>
             listOf(
-              isJsonObject(body) ? (body.refreshTokens ?? []) : undefined,
+              isJsonObject(body) ? (isEmpty(body) ? [] : body.refreshTokens) : undefined,
               ({ id, applicationId, startInstant }) => ({
                 id,
                 clients: [String(applicationId)],
