@@ -150,7 +150,7 @@ export const GRANT_PRESETS: Readonly<Record<(typeof GRANT_PRESET_NAMES)[number],
       steps: [
         { method: 'DELETE', path: `${HYDRA_CONSENTS}?consent_request_id={grant}`, only: 'with_grant' },
         {
-          list: `${HYDRA_CONSENTS}?subject={subject}&page_size=250`,
+          list: `${HYDRA_CONSENTS}?subject={subject}&page_size=500`,
           only: 'without_grant',
           isOfUser: true,
           itemsOf: (body) =>
@@ -183,10 +183,11 @@ export const GRANT_PRESETS: Readonly<Record<(typeof GRANT_PRESET_NAMES)[number],
           itemsOf: (body) =>
             listOf(
               isJsonObject(body) ? (isEmpty(body) ? [] : body.refreshTokens) : undefined,
-              ({ id, applicationId, startInstant }) => ({
+              ({ id, applicationId, insertInstant, startInstant }) => ({
                 id,
                 clients: [String(applicationId)],
-                madeAt: numberOf(startInstant),
+                // The latter moves with each use where the tokens' life is a sliding window.
+                madeAt: numberOf(insertInstant) ?? numberOf(startInstant),
               }),
             ),
           end: {
@@ -241,7 +242,8 @@ export const GRANT_PRESETS: Readonly<Record<(typeof GRANT_PRESET_NAMES)[number],
     }),
   },
   cognito: {
-    baseOf: (issuer) => `https://cognito-idp.${poolOf(issuer).region}.amazonaws.com`,
+    // https://cognito-idp.eu-north-1.amazonaws.com/eu-north-1_pool
+    baseOf: (issuer) => issuer.replace(/\/[^/]+$/, ''),
     credentialOf: (issuer) => ({
       kinds: ['sigv4'],
       signed: { service: 'cognito-idp', region: poolOf(issuer).region },
@@ -250,7 +252,7 @@ export const GRANT_PRESETS: Readonly<Record<(typeof GRANT_PRESET_NAMES)[number],
     reaches: 'all_clients',
     apiOf: (issuer) => ({
       right: 'the action cognito-idp:AdminUserGlobalSignOut on the user pool',
-      errorOf: (body) => textAt(body, '__type')?.match(/[A-Za-z]{1,64}$/)?.[0],
+      errorOf: (body) => textAt(body, '__type')?.match(/([A-Za-z]{1,64})(?::.*)?$/)?.[1],
       steps: [
         {
           method: 'POST',
@@ -262,12 +264,13 @@ export const GRANT_PRESETS: Readonly<Record<(typeof GRANT_PRESET_NAMES)[number],
           body: { UserPoolId: poolOf(issuer).id, Username: '{subject}' },
           reading: {
             successStatuses: [200],
-            successOf: (body) => (isJsonObject(body) && isEmpty(body) ? 'revoked' : undefined),
+            successOf: (body) => (body === undefined || (isJsonObject(body) && isEmpty(body)) ? 'revoked' : undefined),
             verdicts: {
               already_revoked: ['UserNotFoundException'],
               our_fault: [
                 ...['AccessDeniedException', 'NotAuthorizedException', 'UnrecognizedClientException'],
-                ...['InvalidSignatureException', 'ResourceNotFoundException', 'ExpiredTokenException'],
+                ...['InvalidSignatureException', 'IncompleteSignatureException', 'MissingAuthenticationTokenException'],
+                ...['ExpiredTokenException', 'ResourceNotFoundException', 'OperationNotEnabledException'],
               ],
               retry: ['TooManyRequestsException', 'ThrottlingException', 'InternalErrorException'],
             },
@@ -349,7 +352,7 @@ function linkOf(parameter: string): EndingList['nextOf'] {
   };
 }
 
-/** The user pool of an issuer: `https://cognito-idp.eu-north-1.amazonaws.com/eu-north-1_pool`. */
+/** The user pool that an issuer ends with. */
 function poolOf(issuer: string): { readonly id: string; readonly region: string } {
   const id = pathOf(issuer).split('/').at(-1) ?? '';
   return { id, region: id.split('_')[0] ?? '' };

@@ -5,8 +5,8 @@ export const COGNITO: GrantServerKind = {
   preset: 'cognito',
   issuerPath: '/eu-north-1_pool',
   issuerRow: { audience: 'none', clients: ['skill', 'other'] },
-  endingRow: (origin) => rowOf(origin, 'AKIAOBVIOUSLYFAKE'),
-  wrongRow: (origin) => rowOf(origin, 'AKIAOBVIOUSLYWRONG'),
+  endingRow: () => rowOf('AKIAOBVIOUSLYFAKE'),
+  wrongRow: () => rowOf('AKIAOBVIOUSLYWRONG'),
   claimsOf: ({ user, client }) => ({
     ...{ sub: `sub-of-${user}`, username: user, client_id: client, token_use: 'access', scope: 'home/devices' },
     aud: undefined,
@@ -30,8 +30,8 @@ export const COGNITO: GrantServerKind = {
   right: /cognito-idp:AdminUserGlobalSignOut/,
 };
 
-function rowOf(origin: string, access_key_id: string) {
-  return { api: origin, reaches: 'all_clients', authorization: { access_key_id, secret_access_key: 'obviously-fake' } };
+function rowOf(access_key_id: string) {
+  return { reaches: 'all_clients', authorization: { access_key_id, secret_access_key: 'obviously-fake' } };
 }
 
 /** That the signature is right is tested where it is made. */
