@@ -1,7 +1,8 @@
 import { DirectoryEnvironment } from '#shared/directory/locate-directory.ts';
 import { openDirectory } from '#shared/directory/open-store.ts';
-import { EndGrantEnvironment, grantEndingsOf } from '#shared/grant-revocation/end-grant.ts';
+import { EndGrantEnvironment } from '#shared/grant-revocation/end-grant.ts';
 import { openRevocationJobs, RevocationJobEnvironment } from '#shared/grant-revocation/open-ports.ts';
+import { openUpstreamJobs } from '#shared/grant-revocation/upstream-jobs.ts';
 import { maintain } from '#shared/maintenance/maintain.ts';
 import { defineTimer } from '#shared/runtime/define-timer.ts';
 import { openTokenRevocationStore, TokenRevocationStoreEnvironment } from '#shared/token-revocation/open-store.ts';
@@ -22,7 +23,7 @@ export const handler = defineTimer({
       ...openRevocationJobs(providers, settings, {
         links: directory.links,
         secrets: platform.secrets,
-        endings: grantEndingsOf(settings),
+        doUpstream: openUpstreamJobs(settings),
       }),
       directory,
       revocations: openTokenRevocationStore(settings, platform),

@@ -10,7 +10,6 @@ import type { DoJob } from '../outbox/attempt-job.ts';
 import { send } from '../outgoing/send.ts';
 import type { Settings } from '../settings.ts';
 import { findCatalogueRow } from './catalogue.ts';
-import type { GrantEnding } from './end-grant.ts';
 import { createRevocationJobs, type IsStillLinked, type RevocableProvider } from './revocation-jobs.ts';
 import { grantFamilyOf, type ReadProvider, type RevocationSettings, readRevocations } from './revocation-settings.ts';
 import type { RevocationClient } from './revoke-grant.ts';
@@ -26,7 +25,7 @@ export const RevocationJobEnvironment = {
  *
  * @param bundled What `providers.json` holds.
  * @param given `secrets` are the variables that providers' rows name; `links` tell whether another link shares a grant;
- *   `endings` are how our own authorization servers end a grant, of a function that does that.
+ *   `doUpstream` does the jobs of our own authorization servers, of a function that does them.
  * @throws {Misconfigured}
  */
 export function openRevocationJobs(
@@ -35,15 +34,15 @@ export function openRevocationJobs(
   {
     secrets,
     links,
-    endings = [],
+    doUpstream,
   }: {
     readonly secrets: ProviderSecrets;
     readonly links: Pick<AccountLinks, 'find'>;
-    readonly endings?: readonly GrantEnding[];
+    readonly doUpstream?: DoJob | undefined;
   },
 ): { readonly providers: readonly ReadProvider[]; readonly doJob: DoJob } {
   const providers = readRevocations(readProviders(bundled, settings));
-  const isNeeded = endings.length > 0 || providers.some(({ revocation }) => revocation !== undefined);
+  const isNeeded = providers.some(({ revocation }) => revocation !== undefined);
   if (isNeeded && settings.ENCRYPTION_KEYS === undefined) {
     throw new Misconfigured('ENCRYPTION_KEYS must be set: tokens are kept until they are revoked');
   }
@@ -51,7 +50,7 @@ export function openRevocationJobs(
     providers: openRevocableProviders(providers, secrets),
     encryptionKeys: settings.ENCRYPTION_KEYS ?? [],
     send,
-    endings,
+    doUpstream,
     isStillLinked: provedAmong(links),
   });
   return { providers, doJob };

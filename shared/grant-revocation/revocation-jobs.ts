@@ -2,21 +2,12 @@ import type { ExternalIdentity } from '../account-link/account-link.ts';
 import { findProvider } from '../account-link/provider.ts';
 import { unsealTokens } from '../account-link/provider-tokens.ts';
 import { monotonicMs } from '../clock.ts';
-import { type EncryptionKey, unseal } from '../encryption.ts';
+import type { EncryptionKey } from '../encryption.ts';
 import { isFailure } from '../errors.ts';
 import type { DoJob } from '../outbox/attempt-job.ts';
 import { isUnverified, type OwnedJob } from '../outbox/outbox.ts';
 import type { Send } from '../outgoing/send.ts';
-import { createApiCredentials } from './api-credentials.ts';
-import {
-  type EndedToken,
-  findGrantEnding,
-  type GrantEnding,
-  outcomeOfEndpoint,
-  type UpstreamResult,
-} from './end-grant.ts';
-import { endGrant } from './grant-api.ts';
-import { type RevocationAttempt, type RevocationClient, revocationClient, revokeGrant } from './revoke-grant.ts';
+import { type RevocationAttempt, type RevocationClient, revokeGrant } from './revoke-grant.ts';
 
 /** A provider and our client at its revocation endpoint. */
 export interface RevocableProvider {
@@ -39,8 +30,8 @@ export type IsStillLinked = (identities: readonly ExternalIdentity[], timeoutMs:
 export interface RevocationJobPorts {
   /** Those whose grants can be withdrawn. */
   readonly providers: readonly RevocableProvider[];
-  /** How our own authorization servers end a grant. */
-  readonly endings?: readonly GrantEnding[] | undefined;
+  /** Does the jobs of our own authorization servers, of a function that does them. */
+  readonly doUpstream?: DoJob | undefined;
   readonly encryptionKeys: readonly EncryptionKey[];
   readonly send: Send;
   readonly now?: (() => number) | undefined;
@@ -50,8 +41,8 @@ export interface RevocationJobPorts {
 
 /** Makes what does the jobs of all kinds: each revokes tokens where they were issued. */
 export function createRevocationJobs(ports: RevocationJobPorts): DoJob {
-  const endUpstream = createUpstreamEnd(ports);
-  return async (job, timeoutMs) => (isUpstream(job) ? endUpstream(job, timeoutMs) : revokeLink(job, timeoutMs, ports));
+  const { doUpstream = async () => NO_ENDPOINT } = ports;
+  return async (job, timeoutMs) => (isUpstream(job) ? doUpstream(job, timeoutMs) : revokeLink(job, timeoutMs, ports));
 }
 
 /** Withdraws the grant of a link at its provider. */
@@ -61,7 +52,7 @@ async function revokeLink(job: OwnedJob, timeoutMs: number, ports: RevocationJob
   const client = findProvider(ports.providers, fpType, fpName)?.revocation;
   if (client === undefined) return NO_ENDPOINT;
   if (client === 'unsupported') return { status: 'done', result: 'unsupported' };
-  const tokens = open(() => unsealTokens(job.secret ?? '', job.boundTo, ports.encryptionKeys));
+  const tokens = openSealed(() => unsealTokens(job.secret ?? '', job.boundTo, ports.encryptionKeys));
   if ('status' in tokens) return tokens;
   const shared = await findSharing(job, timeoutMs, ports);
   if (shared !== undefined) return shared;
@@ -72,49 +63,17 @@ async function revokeLink(job: OwnedJob, timeoutMs: number, ports: RevocationJob
   });
 }
 
-/** Ends the grant of a token at the authorization server that issued it. It keeps the credentials of the servers' APIs. */
-function createUpstreamEnd(ports: RevocationJobPorts) {
-  const { send, now = Date.now, encryptionKeys } = ports;
-  const credentials = createApiCredentials({ now });
-  return async (job: OwnedJob, timeoutMs: number): Promise<RevocationAttempt<UpstreamResult> | RevocationAttempt> => {
-    const ending = endingOf(job, ports);
-    if (ending === undefined) return NO_ENDPOINT;
-    const token = open(() => openEndedToken(unseal(job.secret ?? '', job.boundTo, encryptionKeys), job));
-    if ('status' in token) return token;
-    const { traceparent } = job.details;
-    if (ending.preset !== 'rfc7009') {
-      return endGrant(ending, token, { send, credentials, timeoutMs, now, traceparent });
-    }
-    const wasLive = isLive(job, token, now());
-    const attempt = await revokeGrant({ accessToken: token.token }, revocationClient(ending), {
-      ...{
-        send: (request) => send({ ...request, traceparent, certificates: ending.certificates }),
-        now,
-        timeoutMs,
-        isRepeated: job.attemptsStarted > 1,
-      },
-    });
-    return outcomeOfEndpoint(ending, attempt, wasLive);
-  };
-}
-
 /** The settings have lost it; an operator may bring it back while the job lives. */
-const NO_ENDPOINT = { status: 'retry', error: 'no revocation endpoint is set', isOurFault: true } as const;
+export const NO_ENDPOINT = { status: 'retry', error: 'no revocation endpoint is set', isOurFault: true } as const;
 
-/** Opens what is sealed, or says what is in the way. */
-function open<Opened extends object>(unsealed: () => Opened): Opened | RevocationAttempt {
+/** Opens what is sealed for a job, or says what is in the way. */
+export function openSealed<Opened extends object>(unsealed: () => Opened): Opened | RevocationAttempt {
   try {
     return unsealed();
   } catch (error) {
     if (!isFailure(error)) throw error;
     return { status: 'retry', error: 'the tokens cannot be opened: is their key gone?', isOurFault: true };
   }
-}
-
-/** Whether a token of ours is good now. One that does not say when it expires was so when its job was written down. */
-function isLive(job: OwnedJob, { expiresAt }: EndedToken, nowMs: number): boolean {
-  if (isUnverified(job)) return false;
-  return expiresAt === undefined ? job.attemptsStarted === 1 : expiresAt * 1000 > nowMs;
 }
 
 /** Why a grant must not be withdrawn now: a link that lives has it too. Undefined: none has. */
@@ -139,28 +98,6 @@ async function findSharing(
     if (!isFailure(error)) throw error;
     return { status: 'retry', error: error.message };
   }
-}
-
-/** How a job of our own authorization server is done. A call that names a user is made only for a verified token. */
-function endingOf(job: OwnedJob, { endings = [] }: RevocationJobPorts): GrantEnding | undefined {
-  const ending = findGrantEnding(endings, job.details.issuer);
-  // What a row was to do, no other server can: its answer would be taken for a success.
-  if (job.details.by === BY_ROW && ending?.issuer === undefined) return undefined;
-  return isUnverified(job) && ending?.preset !== 'rfc7009' ? undefined : ending;
-}
-
-/** What the details of a job name as `by` that a row of `END_GRANT` is to do. */
-export const BY_ROW = 'END_GRANT';
-
-/** The secret of a job of our own authorization server; {@link openEndedToken} reads it. */
-export function textOfEndedToken(ended: EndedToken, details: OwnedJob['details']): string {
-  return details.issuer === undefined ? ended.token : JSON.stringify(ended);
-}
-
-/** Of a token whose issuer is not known, the text is the token. */
-function openEndedToken(text: string, { details }: OwnedJob): EndedToken {
-  // It was sealed by us, and opens nowhere else.
-  return details.issuer === undefined ? { token: text } : (JSON.parse(text) as EndedToken);
 }
 
 /** Whether a job is done at our own authorization server: its secret is one token, and what is known of it. */

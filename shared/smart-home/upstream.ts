@@ -16,7 +16,7 @@ import {
   grantEndingsOf,
   mayEndNewer,
 } from '../grant-revocation/end-grant.ts';
-import { BY_ROW, createRevocationJobs, textOfEndedToken } from '../grant-revocation/revocation-jobs.ts';
+import { BY_ROW, createUpstreamJobs, textOfEndedToken } from '../grant-revocation/upstream-jobs.ts';
 import { type AlertOfJob, type AttemptPorts, attemptJob } from '../outbox/attempt-job.ts';
 import { openOutbox } from '../outbox/open-store.ts';
 import { type JobKind, type NewJob, type Outbox, type OwnedJob, UNVERIFIED_KIND } from '../outbox/outbox.ts';
@@ -59,7 +59,7 @@ export function openUpstream(
   return {
     ...{ encryptionKeys, endings, issuers },
     outbox: openOutbox(settings, platform),
-    doJob: createRevocationJobs({ providers: [], encryptionKeys, send, endings }),
+    doJob: createUpstreamJobs({ encryptionKeys, send, endings }),
   };
 }
 

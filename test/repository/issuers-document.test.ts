@@ -5,6 +5,8 @@ import { LABELS } from '#scripts/metrics/definitions.ts';
 import { AccessTokenEnvironment, type Issuer } from '#shared/access-token/issuers.ts';
 import { createAccessTokenVerifier } from '#shared/access-token/verify.ts';
 import { EndGrantEnvironment } from '#shared/grant-revocation/end-grant.ts';
+import { GRANT_PRESET_NAMES } from '#shared/grant-revocation/grant-presets.ts';
+import { endingOf } from '#test/support/ending-of.ts';
 
 const DOCUMENT = readFileSync('docs/authorization-server.md', 'utf8');
 const SETTINGS = readFileSync('docs/smart-home.md', 'utf8');
@@ -103,6 +105,33 @@ describe('docs/authorization-server.md', () => {
 
     expect(others).toEqual([]);
     expect(EndGrantEnvironment.END_GRANT.safeParse(rows)).toMatchObject({ success: true });
+  });
+
+  const endings = servers.flatMap(([name, section]) =>
+    [...section.matchAll(/^- END_GRANT: (?:for Logto )?`(\{.*?\})`[.:]/gms)].map(([, row = '']): [string, string] => [
+      name,
+      row,
+    ]),
+  );
+
+  test.each(endings)('has a row of END_GRANT for %s with which a function starts', (_name, text) => {
+    const row = JSON.parse(text);
+
+    expect(endingOf(row)).toMatchObject({ preset: row.preset, issuer: row.issuer });
+  });
+
+  test('has a row of END_GRANT for each preset, by its own issuer', () => {
+    const rows = endings.map(([, text]) => JSON.parse(text));
+
+    expect(rows.map(({ preset }) => preset).sort()).toEqual([...GRANT_PRESET_NAMES].sort());
+    for (const [index, [name]] of endings.entries()) {
+      const [row = '{}'] = rowsOf(sectionOf(DOCUMENT, `### ${name}`));
+      if (!name.includes('Logto')) expect(rows[index].issuer).toBe(JSON.parse(row).issuer);
+    }
+  });
+
+  test.each(servers.slice(0, -1))('says of %s how END_GRANT ends a grant, or why it cannot', (_name, section) => {
+    expect(section).toMatch(/\n- END_GRANT: (`\{|for |none: |none of its own: )/);
   });
 
   test.each(Object.keys(MEMBERS))('names the member %s of a row', (member) => {

@@ -6,6 +6,7 @@ import { openMemoryDirectory } from '#shared/directory/drivers/memory.ts';
 import { seal } from '#shared/encryption.ts';
 import { openRevocableProviders, openRevocationJobs, provedAmong } from '#shared/grant-revocation/open-ports.ts';
 import { readRevocations } from '#shared/grant-revocation/revocation-settings.ts';
+import { openUpstreamJobs } from '#shared/grant-revocation/upstream-jobs.ts';
 import type { OwnedJob } from '#shared/outbox/outbox.ts';
 import { START_MS, testKey } from '#test/support/outbox-run.ts';
 import { APPLE_KEY } from '#test/support/provider-mocks/apple.ts';
@@ -105,17 +106,12 @@ describe('the jobs', () => {
     ...{ type: 'a', name: 'b' },
     revocation: { endpoint: 'https://127.0.0.1:1/', client_id: 'c', client_secret_env: 'FAKE_SECRET' },
   };
-  const UPSTREAM = {
-    preset: 'rfc7009',
-    endpoint: 'https://127.0.0.1:1/',
-    client_id: 'us',
-    client_secret: 's',
-  } as const;
+  const UPSTREAM = { endpoint: 'https://127.0.0.1:1/', client_id: 'us', client_secret: 's' };
   const KEYS = [testKey('k1')];
   const open = (rows: object[], settings: object = {}, upstream?: typeof UPSTREAM) =>
     openRevocationJobs(rows, settings, {
       ...{ secrets: { FAKE_SECRET: 's' }, links: openMemoryDirectory().links },
-      ...(upstream !== undefined && { endings: [upstream] }),
+      doUpstream: openUpstreamJobs({ ...settings, REVOKE_UPSTREAM: upstream }),
     });
   const job = (kind: OwnedJob['kind'], secret: string): OwnedJob => ({
     ...{ id: 'j', kind, details: { fpType: 'a', fpName: 'b', sid: '1' }, secret, boundTo: 'b', requestId: 'r' },

@@ -5,8 +5,9 @@ import { StoreUnavailable } from '#shared/errors.ts';
 import type { GrantEnding } from '#shared/grant-revocation/end-grant.ts';
 import { createRevocationJobs, type RevocationJobPorts } from '#shared/grant-revocation/revocation-jobs.ts';
 import { revocationClient } from '#shared/grant-revocation/revoke-grant.ts';
+import { createUpstreamJobs } from '#shared/grant-revocation/upstream-jobs.ts';
 import type { OwnedJob } from '#shared/outbox/outbox.ts';
-import type { OutgoingRequest } from '#shared/outgoing/send.ts';
+import type { OutgoingRequest, Send } from '#shared/outgoing/send.ts';
 import { endingOf } from '#test/support/ending-of.ts';
 import { answered } from '#test/support/matrix-ports.ts';
 import { START_MS, testClient, testKey, testProvider } from '#test/support/outbox-run.ts';
@@ -24,14 +25,19 @@ const OF_LINK: OwnedJob = {
 const UPSTREAM_JOB: OwnedJob = { ...OF_LINK, kind: 'upstream-revocation', secret: seal('token', 'b', KEYS) };
 
 /** What a job comes to, and what was sent for it. */
-async function run(job: OwnedJob, ports: Partial<RevocationJobPorts> = {}, answer = answered(200, {})) {
+async function run(
+  job: OwnedJob,
+  { endings = [UPSTREAM], ...ports }: Partial<RevocationJobPorts> & { readonly endings?: readonly GrantEnding[] } = {},
+  answer = answered(200, {}),
+) {
   const sent: OutgoingRequest[] = [];
+  const send: Send = async (request) => {
+    sent.push(request);
+    return answer;
+  };
+  const own = { encryptionKeys: KEYS, now: () => START_MS, send };
   const doJob = createRevocationJobs({
-    ...{ providers: [PROVIDER], endings: [UPSTREAM], encryptionKeys: KEYS, now: () => START_MS },
-    async send(request) {
-      sent.push(request);
-      return answer;
-    },
+    ...{ ...own, providers: [PROVIDER], doUpstream: createUpstreamJobs({ ...own, endings }) },
     ...ports,
   });
   const attempt = await doJob(job, 5000);
@@ -63,7 +69,7 @@ describe('a job', () => {
     },
   );
 
-  test.each<[string, OwnedJob, Partial<RevocationJobPorts>]>([
+  test.each<[string, OwnedJob, Parameters<typeof run>[1]]>([
     ['whose provider is gone', OF_LINK, { providers: [] }],
     ['whose provider has no endpoint', OF_LINK, { providers: [{ type: 'oidc', name: 'dev_1' }] }],
     ['of our own server without an endpoint', UPSTREAM_JOB, { endings: [] }],
