@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import { inspect } from 'node:util';
 import { gzipSync } from 'node:zlib';
-import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
 import { migrateDynamodb } from '#scripts/migrate-dynamodb.ts';
 import { deadlineIn } from '#shared/databases/deadline.ts';
 import { type DynamodbOptions, type Item, openDynamodb } from '#shared/databases/dynamodb.ts';
@@ -9,7 +9,7 @@ import { retryWhileUnavailable } from '#shared/databases/retry.ts';
 import { DIRECTORY_SCHEMA } from '#shared/directory/directory.ts';
 import { TOKEN_REVOCATION_SCHEMA, type TokenRevocationStore } from '#shared/token-revocation/store.ts';
 import { CONTENT_CODINGS } from '#test/support/content-codings.ts';
-import { DYNAMODB_CREDENTIALS, urlOfNewTable } from '#test/support/dynamodb-server.ts';
+import { DYNAMODB_CREDENTIALS, startDynamodbServer, urlOfNewTable } from '#test/support/dynamodb-server.ts';
 import {
   type ApiAnswer,
   type ApiRequest,
@@ -105,12 +105,16 @@ async function* scan(
 const revocationOf = (id: string) => ({ tokenIds: [id], grants: [], cutOffs: [], expiresAt: 4_000_000_000 });
 const tokenOf = (...tokenIds: string[]) => ({ tokenIds, grants: [], cutOffKeys: [] });
 
-/** The store URL of a table that is deleted after the test: DynamoDB Local builds no index beside many that expire. */
-function urlForTest(serverUrl = inject('dynamodbUrl')): string {
+/**
+ * The store URL of a table that is deleted after the test: DynamoDB Local builds no index beside many that expire.
+ *
+ * @param directUrl The server that `serverUrl` leads to.
+ */
+function urlForTest(serverUrl = inject('dynamodbUrl'), directUrl = inject('dynamodbUrl')): string {
   const url = urlOfNewTable(serverUrl);
   onTestFinished(async () => {
     const name = new URL(url).searchParams.get('table');
-    const { call, close, table: TableName } = await openTable(`${inject('dynamodbUrl')}&table=${name}`);
+    const { call, close, table: TableName } = await openTable(`${directUrl}&table=${name}`);
     await call('DeleteTable', { TableName });
     close();
   });
@@ -118,8 +122,7 @@ function urlForTest(serverUrl = inject('dynamodbUrl')): string {
 }
 
 /** A migrated table of this test's own, as it is seen without anything between. */
-async function createTable(): Promise<{ url: string; store: TokenRevocationStore }> {
-  const url = urlForTest();
+async function createTable(url = urlForTest()): Promise<{ url: string; store: TokenRevocationStore }> {
   await migrateDynamodb(url, SIGNED);
   const store = await openForTest(url);
   return { url, store };
@@ -671,8 +674,16 @@ describe('a dynamodb URL', () => {
 });
 
 describe('migrating a DynamoDB table', () => {
+  // A server of its own: one with the tables of other tests that expire can take minutes for an index.
+  let server: Awaited<ReturnType<typeof startDynamodbServer>>;
+  beforeAll(async () => {
+    server = await startDynamodbServer();
+  });
+  afterAll(() => server.stop());
+  const urlHere = () => urlForTest(server.url, server.url);
+
   test('again, and two at once, changes nothing', async () => {
-    const url = urlForTest();
+    const url = urlHere();
     await Promise.all([migrateDynamodb(url, SIGNED), migrateDynamodb(url, SIGNED)]);
     const store = await openForTest(url);
     await store.revoke(revocationOf('a'));
@@ -681,7 +692,7 @@ describe('migrating a DynamoDB table', () => {
   });
 
   test('that was made before there was a directory adds its index, and keeps what it has', async () => {
-    const url = urlForTest();
+    const url = urlHere();
     await createTableWithoutIndex(url);
     const store = await openForTest(url);
     await store.revoke(revocationOf('a'));
@@ -698,7 +709,7 @@ describe('migrating a DynamoDB table', () => {
   test.each(['ValidationException', 'ValidationError'])(
     'waits for the index where only its answers tell that it is there, as YDB may have it: %s',
     async (name) => {
-      const url = urlForTest();
+      const url = urlHere();
       await createTableWithoutIndex(url);
       const { call, close, table: TableName } = await openTable(url);
       let unanswered = 0;
@@ -724,7 +735,7 @@ describe('migrating a DynamoDB table', () => {
   test.each(['ValidationException', 'ValidationError'])(
     'goes on where another migration was faster, which the API calls %s',
     async (name) => {
-      const url = urlForTest();
+      const url = urlHere();
       await createTableWithoutIndex(url);
       const refused: string[] = [];
       const proxy = await startDynamodbProxy(url, 'auth=sigv4', async ({ action }, forward) => {
@@ -742,7 +753,7 @@ describe('migrating a DynamoDB table', () => {
   );
 
   test('refuses a store that version 1 of the code makes at the same time, and leaves its marker', async () => {
-    const url = urlForTest();
+    const url = urlHere();
     const { call, close, table: TableName } = await openTable(url);
     onTestFinished(close);
     const id = { S: 'schema#token-revocation' };
@@ -759,7 +770,7 @@ describe('migrating a DynamoDB table', () => {
   test.each([TOKEN_REVOCATION_SCHEMA, DIRECTORY_SCHEMA])(
     'refuses a schema that is newer than the code, and a function goes on with it: $component',
     async ({ component, version }) => {
-      const { url, store } = await createTable();
+      const { url, store } = await createTable(urlHere());
       const { call, close, table: TableName } = await openTable(url);
       await call('PutItem', { TableName, Item: { id: { S: `schema#${component}` }, v: { N: String(version + 1) } } });
       close();
