@@ -35,6 +35,11 @@ export function threepidBinding(row: Row): ThreepidBinding {
 export const JOB_COLUMNS = `id, kind, details, secret, bound_to, request_id, state, result, claim, attempts_started,
   attempts_finished, due_at, created_at, give_up_at, last_error, finished_at`;
 
+/** The columns of what an `INSERT` would have written, in an `UPDATE` of what stands in its way. */
+export function excluded(columns: string): string {
+  return columns.replace(/\w+/g, 'excluded.$&');
+}
+
 /** The job of a row of `outbox_job`. */
 export function storedJob(row: Row): StoredJob {
   // As the drivers have written it; what is JSON comes as a text from a database without a type for it.

@@ -7,7 +7,10 @@
  * is known by the difference. All times are milliseconds since the epoch.
  */
 export interface Outbox {
-  /** Writes a job unless its id is known, and says whether it was new. Resolves when it is durable. */
+  /**
+   * Writes a job unless its id is known, and says whether it has. One that was given up is written anew: it had lost its
+   * secret, which is here again. Resolves when it is durable.
+   */
   add(job: NewJob, timeoutMs?: number): Promise<boolean>;
 
   /**

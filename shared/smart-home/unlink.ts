@@ -107,6 +107,7 @@ const UNTOLD = {
   known: 'asked before',
   not_verified: 'not asked: the token is not verified',
   revoked_before: 'not asked: the token was revoked before',
+  given_up: 'not asked: given up before',
 } as const;
 
 /** Tries what was planned, and tells what came of it. */
@@ -118,7 +119,9 @@ async function tellUpstream(
 ): Promise<void> {
   if (planned === 'not_set') return;
   if (planned === 'known') return request.note({ upstream: UNTOLD.known });
-  if (planned === 'not_verified' || planned === 'revoked_before') return request.warn({ upstream: UNTOLD[planned] });
+  if (planned === 'not_verified' || planned === 'revoked_before' || planned === 'given_up') {
+    return request.warn({ upstream: UNTOLD[planned] });
+  }
   if (typeof planned === 'object' && 'fault' in planned) {
     return request.warn({ upstream: `not asked: ${planned.fault}` });
   }

@@ -19,7 +19,7 @@ import {
 import { BY_ROW, createUpstreamJobs, textOfEndedToken } from '../grant-revocation/upstream-jobs.ts';
 import { type AlertOfJob, type AttemptPorts, attemptJob } from '../outbox/attempt-job.ts';
 import { openOutbox } from '../outbox/open-store.ts';
-import { type JobKind, type NewJob, type Outbox, type OwnedJob, UNVERIFIED_KIND } from '../outbox/outbox.ts';
+import { type Job, type JobKind, type NewJob, type Outbox, type OwnedJob, UNVERIFIED_KIND } from '../outbox/outbox.ts';
 import { send } from '../outgoing/send.ts';
 import type { Platform } from '../platform.ts';
 import type { Settings } from '../settings.ts';
@@ -110,6 +110,8 @@ export type PlannedRevocation =
   | 'not_verified'
   /** None was written: the link ended before, and what the call would end may have been linked anew. */
   | 'revoked_before'
+  /** None was written: one was given up, and what the call would end now may have been linked anew. */
+  | 'given_up'
   /** None was written: the token lacks what the call must name. */
   | { readonly fault: string };
 
@@ -133,8 +135,7 @@ export async function planUpstreamRevocation(
   if (fault !== undefined) return { fault };
   const job = newJob({ tokenId, verified, ending, ended }, { requestId, traceparent }, encryptionKeys);
   if (mayEndNewer(ending, ended) && (await isRevoked())) {
-    const known = await retryWhileUnavailable(remainingMs(), () => outbox.find(job.id));
-    return known === undefined ? 'revoked_before' : 'known';
+    return reasonNotToRepeat(await retryWhileUnavailable(remainingMs(), () => outbox.find(job.id)));
   }
   const claim = verification.status === 'inactive' ? undefined : { name: randomUUID(), leaseMs: INLINE_LEASE_MS };
   const isNew = await retryWhileUnavailable(remainingMs(), (timeoutMs) => outbox.add({ ...job, claim }, timeoutMs));
@@ -143,6 +144,12 @@ export async function planUpstreamRevocation(
   const giveUpAt = Number.POSITIVE_INFINITY; // of the first try: not yet
   const owned = { ...job, claim: claim.name, attemptsStarted: 1, attemptsFinished: 0, createdAt: now(), giveUpAt };
   return { job: owned, mayEndNewer: mayEndNewer(ending, ended) };
+}
+
+/** Why a call that may end a newer link is not made for a token that was revoked before. */
+function reasonNotToRepeat(job: Job | undefined): PlannedRevocation {
+  if (job === undefined) return 'revoked_before';
+  return job.state === 'dead' ? 'given_up' : 'known';
 }
 
 /** The job of a token. */

@@ -559,7 +559,33 @@ export function directoryContract(
         timeMs += JOB_BUDGET_MS;
         expect(await claim('two')).toEqual([]);
         expect(await outbox.replay('a')).toBe(false);
-        expect(await outbox.add(newJob('a'))).toBe(false);
+      });
+
+      test('a job that was given up is written anew when it is added again, one that is done is not', async () => {
+        await outbox.add(newJob('a', { secret: 'k1.s' }));
+        await outbox.add(newJob('b', { secret: 'k1.s' }));
+        await claim('one');
+        await outbox.settle({ id: 'a', claim: 'one' }, { state: 'dead', result: 'failed', error: 'status 400' });
+        await outbox.settle({ id: 'b', claim: 'one' }, { state: 'done', result: 'revoked' });
+        timeMs += 7;
+
+        expect(await outbox.add(newJob('a', { secret: 'k1.anew', requestId: 'again' }))).toBe(true);
+        expect(await outbox.add(newJob('a', { secret: 'k1.late' }))).toBe(false);
+        expect(await outbox.add(newJob('b', { secret: 'k1.anew' }))).toBe(false);
+
+        expect(await outbox.list('dead', { limit: 10 })).toEqual([]);
+        expect(await claim('two')).toMatchObject([
+          {
+            id: 'a',
+            secret: 'k1.anew',
+            requestId: 'again',
+            attemptsStarted: 1,
+            attemptsFinished: 0,
+            createdAt: timeMs,
+          },
+        ]);
+        const { lastError, finishedAt } = (await outbox.find('a')) ?? {};
+        expect([lastError, finishedAt]).toEqual([undefined, undefined]);
       });
 
       test('a job that is set aside waits for an operator, with its secret', async () => {

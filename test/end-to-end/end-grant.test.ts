@@ -205,6 +205,37 @@ test.each<[string, number, Record<string, string>, string, string]>([
   if (status === 429) expect(Number(jobs(linked)[0]?.due_at)).toBeGreaterThanOrEqual(before + 120_000);
 });
 
+test('a call that was given up is made again when the token is presented again', async () => {
+  let status = 400;
+  const api = await startHttpServer((_request, response) => response.writeHead(status).end());
+  const { linked } = await start({ api });
+  const link = await linked.link('ann');
+  expect(await linked.unlink(link.accessToken)).toMatchObject({ upstream: 'dead: status 400' });
+  expect(jobs(linked)).toMatchObject([{ state: 'dead', secret: null }]);
+  status = 204;
+
+  expect(await linked.unlink(link.accessToken)).toMatchObject({ reached: ['grant', 'upstream_grant'] });
+
+  expect(jobs(linked)).toMatchObject([{ state: 'done', result: 'upstream_grant' }]);
+});
+
+test('a call that was given up is not made again where it may end what was linked since', async () => {
+  const calls: unknown[] = [];
+  const api = await startHttpServer(({ url }, response) => {
+    calls.push(url);
+    response.writeHead(400).end();
+  });
+  const { linked } = await start({ api, row: { url: `${api}/{subject}/{client}` } });
+  const link = await linked.link('ann');
+  await linked.unlink(link.accessToken);
+
+  expect(await linked.unlink(link.accessToken)).toMatchObject({
+    ...{ reached: ['grant'], upstream: 'not asked: given up before', level: 'WARN' },
+  });
+
+  expect(calls).toHaveLength(1);
+});
+
 test('an API that does not answer costs the caller nothing but its time, and is asked again', async () => {
   const api = await startHttpServer(() => {});
   const { linked } = await start({ api });

@@ -64,7 +64,8 @@ export function createDynamodbOutbox(client: DynamodbClient, now: () => number):
     async add(job, timeoutMs) {
       const entry = jobEntry(newStoredJob(job, now()));
       const [key] = entry;
-      const decide = (items: Items) => (items.get(key) ? { result: false } : { result: true, changes: [entry] });
+      const decide = (items: Items) =>
+        (jobIn(items, key)?.state ?? 'dead') === 'dead' ? { result: true, changes: [entry] } : { result: false };
       return changeItems(client, { keys: [key], until: deadlineIn(timeoutMs), decide, assumed: absent(key) });
     },
 

@@ -21,7 +21,7 @@ export function createMemoryOutbox({ now = Date.now }: { now?: () => number } = 
   const outbox: Outbox = {
     async add(job) {
       const time = currentTime();
-      if (jobs.has(job.id)) return false;
+      if ((jobs.get(job.id)?.state ?? 'dead') !== 'dead') return false;
       jobs.set(job.id, newStoredJob(job, time));
       return true;
     },

@@ -1,7 +1,7 @@
 import { openPostgres, type PostgresDatabase } from '../../databases/postgres.ts';
 import { DIRECTORY_SCHEMA } from '../../directory/directory.ts';
 import { changing, DIRECTORY_TABLES, looking, MARKER, withMarker } from '../../directory/postgres-statements.ts';
-import { JOB_COLUMNS, storedJob } from '../../directory/sql-rows.ts';
+import { excluded, JOB_COLUMNS, storedJob } from '../../directory/sql-rows.ts';
 import { JOB_BUDGET_MS, type Outbox, type OutboxStore, UNVERIFIED_KIND } from '../outbox.ts';
 import { newStoredJob, ownedJob, publicJob, type StoredJob } from '../stored-job.ts';
 
@@ -9,7 +9,7 @@ const ADD_JOB = changing(
   'add_job',
   `INSERT INTO outbox_job (${JOB_COLUMNS})
     SELECT ${JOB_COLUMNS} FROM marker, jsonb_populate_record(NULL::outbox_job, $1)
-    ON CONFLICT (id) DO NOTHING`,
+    ON CONFLICT (id) DO UPDATE SET (${JOB_COLUMNS}) = (${excluded(JOB_COLUMNS)}) WHERE outbox_job.state = 'dead'`,
 );
 
 /** Exported so that a test sees how it is planned. */

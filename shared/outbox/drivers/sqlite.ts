@@ -1,6 +1,6 @@
 import { assertingMigrated, openSqliteFile, type SqliteFile } from '../../databases/sqlite.ts';
 import { DIRECTORY_SCHEMA } from '../../directory/directory.ts';
-import { JOB_COLUMNS, storedJob } from '../../directory/sql-rows.ts';
+import { excluded, JOB_COLUMNS, storedJob } from '../../directory/sql-rows.ts';
 import { JOB_BUDGET_MS, type Outbox, type OutboxStore, UNVERIFIED_KIND } from '../outbox.ts';
 import { newStoredJob, ownedJob, publicJob, type StoredJob } from '../stored-job.ts';
 
@@ -13,7 +13,7 @@ const dueJobs = (place: number, kind: string) => `
 export const OUTBOX_SQL = {
   insertJob: `
     INSERT INTO outbox_job (${JOB_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, 'pending', NULL, ?, ?, 0, ?, ?, ?, NULL, NULL)
-    ON CONFLICT (id) DO NOTHING`,
+    ON CONFLICT (id) DO UPDATE SET (${JOB_COLUMNS}) = (${excluded(JOB_COLUMNS)}) WHERE outbox_job.state = 'dead'`,
   findJob: `SELECT ${JOB_COLUMNS} FROM outbox_job WHERE id = ?`,
   claimJobs: `
     UPDATE outbox_job SET claim = ?1, attempts_started = attempts_started + 1, due_at = ?2 + ?4
