@@ -52,7 +52,13 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
       authMethod: 'none',
       // All clients of a Google project lose the grant; the project's number is what their ids begin with.
       familyOf: (clientId) => /^\d+(?=-)/.exec(clientId)?.[0] ?? clientId,
-      protocol: { effect: 'grant', fieldsOf: (token) => ({ token }), isAnonymous: true },
+      protocol: {
+        effect: 'grant',
+        fieldsOf: (token) => ({ token }),
+        isAnonymous: true,
+        // Said of a token that has expired or was replaced, too.
+        verdicts: { dead_token: ['invalid_token', 'invalid_grant'] },
+      },
     },
   },
   facebook: {
@@ -65,13 +71,15 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
       protocol: {
         effect: 'grant',
         takes: 'access_token',
-        // A user's token that has merely expired is as dead as a withdrawn one; the app's own token tells them apart.
+        // A user's token that is dead for another reason leaves the application installed: the app's own token ends that.
         ownToken: ({ clientId, clientSecret }) => clientSecret && `${clientId}|${clientSecret}`,
         requestOf: facebookRequest,
         successOf: (body) => (body === true || (isJsonObject(body) && body.success === true) ? 'revoked' : undefined),
         errorOf: facebookErrorOf,
         verdicts: {
-          already_revoked: ['code_190'],
+          // The user has removed the application. Expiry, a new password and a checkpoint have other subcodes.
+          already_revoked: ['code_190_458'],
+          dead_token: ['code_190'],
           // The application, its signature, its secret.
           our_fault: ['code_101', 'code_102', 'code_104', 'appsecret_proof'],
           // Unknown, unavailable, and the limits of rates.
@@ -103,7 +111,8 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
         takes: 'live_access_token',
         refresh: { endpoint: 'https://github.com/login/oauth/access_token', authMethod: 'client_secret_post' },
         requestOf: githubRequest,
-        verdicts: { already_revoked: ['status 404'] },
+        // Said of any token that is not known: of one of many, or that was not used for a year.
+        verdicts: { dead_token: ['status 404'] },
       },
     },
   },
@@ -133,7 +142,7 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
         // An error may come with 200 as well.
         successOf: (body) => (isJsonObject(body) && body.response === 1 ? 'revoked' : undefined),
         verdicts: {
-          already_revoked: ['invalid_token'],
+          dead_token: ['invalid_token'],
           retry: ['slow_down', 'server_error', 'temporarily_unavailable'],
         },
       },
@@ -279,7 +288,8 @@ function facebookErrorOf(body: unknown): string | undefined {
   if (!isJsonObject(error) || !Number.isSafeInteger(error.code)) return undefined;
   // Its code is that of any wrong parameter.
   if (typeof error.message === 'string' && error.message.includes('appsecret_proof')) return 'appsecret_proof';
-  return `code_${error.code}`;
+  const code = `code_${error.code}`;
+  return error.code === 190 && error.error_subcode === 458 ? `${code}_458` : code;
 }
 
 function githubRequest({ token, client: { endpoint, clientId, clientSecret = '' } }: TokenCall) {

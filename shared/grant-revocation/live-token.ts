@@ -40,7 +40,9 @@ export async function findLiveToken(
   if (attempt.result === 'revoked') return accessTokenOf(jsonOf(response)) ?? attempt;
   // A refresh token is good once at some providers: an earlier try may have spent it, and lost what it got.
   if (isRepeated) return { status: 'failed', error: 'the refresh token is dead, by an earlier try perhaps' };
-  return usable ?? attempt;
+  if (usable !== undefined) return usable;
+  // It may have expired, or have been replaced: the tokens are dead, and what the user has granted may not be.
+  return client.protocol?.effect === 'grant' ? { status: 'done', result: 'no_token' } : attempt;
 }
 
 function refreshRequest(

@@ -4,7 +4,7 @@ import type { OutgoingResponse } from '../outgoing/send.ts';
 import type { GrantRevocationResult, RevocationAttempt } from './revoke-grant.ts';
 
 /** What an error of a provider may come to. */
-const VERDICTS = ['already_revoked', 'unsupported', 'our_fault', 'retry', 'failed'] as const;
+const VERDICTS = ['already_revoked', 'dead_token', 'unsupported', 'our_fault', 'retry', 'failed'] as const;
 type Verdict = (typeof VERDICTS)[number];
 
 /** How a provider's answers are to be read, where that is not as RFC 7009 has it. */
@@ -38,6 +38,9 @@ export function readAnswer(
   switch (verdict ?? verdictOf(status, word, pauseMs)) {
     case 'already_revoked':
       return { status: 'done', result: 'already_revoked' };
+    // For whatever reason: the grant may live.
+    case 'dead_token':
+      return { status: 'done', result: 'no_token' };
     case 'unsupported':
       return { status: 'done', result: 'unsupported' };
     case 'our_fault':

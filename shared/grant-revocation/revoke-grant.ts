@@ -149,7 +149,13 @@ export async function revokeGrant(
     if (takes === 'live_access_token') {
       const live = await findLiveToken(tokens, client, { ask, now, isRepeated });
       if (typeof live !== 'string') return live;
-      candidates = [[live, 'access_token']];
+      const attempt = await revokeTokens([[live, 'access_token']], client, { ask, now, sid });
+      const mayRefresh = live === accessToken && refreshToken !== undefined && client.protocol?.refresh !== undefined;
+      if (!mayRefresh || !isDead(attempt)) return attempt;
+      // It had ended before its time, and the refresh token may live.
+      const fresh = await findLiveToken({ ...tokens, accessToken: undefined }, client, { ask, now, isRepeated });
+      if (typeof fresh !== 'string') return fresh;
+      return revokeTokens([[fresh, 'access_token']], client, { ask, now, sid });
     }
     const attempt = await revokeTokens(candidates, client, { ask, now, sid });
     return hasMerelyExpired(tokens, now()) ? withoutClaim(attempt) : attempt;
@@ -162,6 +168,11 @@ export async function revokeGrant(
 /** Whether the one token that there is has ended by itself: the grant may live. */
 function hasMerelyExpired({ refreshToken, accessTokenExpiresAt = Number.POSITIVE_INFINITY }: GrantTokens, now: number) {
   return refreshToken === undefined && accessTokenExpiresAt <= now;
+}
+
+/** Whether the provider says that the token was dead before. */
+function isDead(attempt: RevocationAttempt): boolean {
+  return attempt.status === 'done' && (attempt.result === 'already_revoked' || attempt.result === 'no_token');
 }
 
 /** That such a token is dead says nothing of the grant. */
@@ -184,9 +195,10 @@ async function revokeTokens(
     const attempt = readAnswer(await ask(requestOf({ token, sid, client }, hint)), client.protocol, now);
     if (attempt.status === 'retry') return attempt;
     attempts.push(attempt);
-    if (ownToken !== undefined && attempt.status === 'done' && attempt.result === 'revoked') break;
+    if (ownToken !== undefined && attempt.status === 'done' && /revoked$/.test(attempt.result)) break;
   }
-  return combine(attempts);
+  // Where the client's own token was needed, what it came to is what is known.
+  return ownToken === undefined ? combine(attempts) : (attempts.at(-1) ?? NO_TOKEN);
 }
 
 /** The client with its endpoint and its secret for these calls; undefined: the provider has no such endpoint. */
@@ -197,9 +209,11 @@ async function makeReady(client: RevocationClient, ask: Ask, now: () => number):
   return { ...client, endpoint, ...(signSecret && { clientSecret: await signSecret(now) }) };
 }
 
+const NO_TOKEN: RevocationAttempt = { status: 'done', result: 'no_token' };
+
 /** The first token's end counts: an access token that the provider does not revoke ends by itself. */
 function combine([first, second]: RevocationAttempt[]): RevocationAttempt {
-  if (first === undefined) return { status: 'done', result: 'no_token' };
+  if (first === undefined) return NO_TOKEN;
   if (second === undefined || first.status === 'failed') return first;
   if (first.status === 'done' && first.result === 'unsupported') return second;
   return second.status === 'done' && second.result === 'revoked' ? second : first;

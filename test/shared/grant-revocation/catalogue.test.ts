@@ -125,7 +125,7 @@ const WRONG_CLIENT = (preset: string) => ({ settings: { ...settingsOf(preset), c
 const DOCUMENTED: Readonly<Record<string, Documented>> = {
   google: {
     calls: ['POST oauth2.googleapis.com/revoke', 'POST oauth2.googleapis.com/revoke'],
-    dead: 'already_revoked',
+    dead: 'no_token', // it can be dead for several reasons: the grant may live
     garbage: done('revoked'),
   },
   facebook: {
@@ -143,7 +143,7 @@ const DOCUMENTED: Readonly<Record<string, Documented>> = {
   },
   github: {
     calls: [`DELETE api.github.com/applications/${MOCK_CLIENT_ID}/grant`],
-    dead: 'already_revoked',
+    dead: 'no_token', // it can be dead for several reasons: the grant may live
     wrong: ours('status 401'),
     garbage: done('revoked'),
   },
@@ -155,7 +155,7 @@ const DOCUMENTED: Readonly<Record<string, Documented>> = {
   },
   'vk-id': {
     calls: ['POST id.vk.com/oauth2/revoke'],
-    dead: 'already_revoked',
+    dead: 'no_token', // it can be dead for several reasons: the grant may live
     wrong: ours('status 200 invalid_client'),
     garbage: UNREADABLE,
   },
@@ -313,10 +313,11 @@ describe.each([
     expect(mock.calls).toEqual([refresh, revocation]);
   });
 
-  test('both dead: it was withdrawn before', async () => {
+  test('both dead: of a grant, that does not say that it was withdrawn', async () => {
     const mock = await start(name);
     const tokens = { ...EXPIRED, refreshToken: 'dead' };
-    expect(await revokeAt(name, { send: mock.send, tokens })).toEqual(done('already_revoked'));
+    const isOfGrant = CATALOGUE[name]?.revocation?.protocol.effect === 'grant';
+    expect(await revokeAt(name, { send: mock.send, tokens })).toEqual(done(isOfGrant ? 'no_token' : 'already_revoked'));
     expect(mock.calls).toEqual([refresh]);
   });
 
@@ -400,20 +401,50 @@ describe('traps', () => {
 
   const withoutSecret = { settings: { preset: 'facebook', client_id: MOCK_CLIENT_ID } };
 
-  test("Facebook's code 190 is a dead token; without a secret nothing more is known", async () => {
-    const mock = await start('facebook');
-    expect(await revokeAt('facebook', { send: mock.send, tokens: DEAD, ...withoutSecret })).toEqual(
-      done('already_revoked'),
-    );
-    expect(mock.calls).toHaveLength(1);
+  // https://developers.facebook.com/docs/graph-api/guides/error-handling: removed, checkpoint, new password, expired, none.
+  test.each<[number | undefined, string]>([
+    [458, 'already_revoked'],
+    [459, 'no_token'],
+    [460, 'no_token'],
+    [463, 'no_token'],
+    [467, 'no_token'],
+    [undefined, 'no_token'],
+  ])("Facebook's code 190 with subcode %s, without a secret, is %s", async (error_subcode, result) => {
+    const send = answering({ status: 400, body: { error: { code: 190, error_subcode, type: 'OAuthException' } } });
+    expect(await revokeAt('facebook', { send, tokens: DEAD, ...withoutSecret })).toEqual(done(result));
+    expect(send.urls).toHaveLength(1);
   });
 
-  test("a dead token of a user who has withdrawn the grant is known by the app's own token", async () => {
+  test('a user who has removed the application is believed at once', async () => {
     const mock = await start('facebook');
     mock.grant.end();
     expect(await revokeAt('facebook', { send: mock.send, tokens: DEAD })).toEqual(done('already_revoked'));
-    expect(mock.calls).toHaveLength(2);
+    expect(mock.calls).toHaveLength(1);
   });
+
+  test("where the app's own token decides, its failure is the result", async () => {
+    const mock = await start('facebook');
+    let calls = 0;
+    const send: Send = async (request) => {
+      calls += 1;
+      if (calls === 1) return mock.send(request);
+      return { status: 400, headers: {}, body: Buffer.from(JSON.stringify({ error: { code: 10 } })) };
+    };
+    expect(await revokeAt('facebook', { send, tokens: DEAD })).toEqual(failed('status 400 code_10'));
+    expect(calls).toBe(2);
+  });
+
+  test.each(['twitch', 'vk-id', 'github'])(
+    '%s: a token that is dead before its time is refreshed, and that is revoked',
+    async (name) => {
+      const mock = await start(name);
+      mock.grant.access.clear();
+      expect(await revokeAt(name, { send: mock.send, tokens: { ...LIVE, accessToken: 'dead' } })).toEqual(
+        done('revoked'),
+      );
+      expect(mock.calls).toHaveLength(3);
+    },
+  );
 
   test.each<[number, object]>([
     [4, retry('status 400 code_4')],

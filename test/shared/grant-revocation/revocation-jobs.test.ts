@@ -110,7 +110,7 @@ describe('a job', () => {
     const job = { ...OF_LINK, secret: sealTokens({ refreshToken: 'r' }, 'b', KEYS) };
     const dead = answered(400, { error: 'invalid_grant' });
 
-    expect((await run(job, { providers }, dead)).attempt).toEqual({ status: 'done', result: 'already_revoked' });
+    expect((await run(job, { providers }, dead)).attempt).toEqual({ status: 'done', result: 'no_token' });
     expect((await run({ ...job, attemptsStarted: 2 }, { providers }, dead)).attempt).toMatchObject({
       status: 'failed',
     });

@@ -1,10 +1,14 @@
 import { createHmac } from 'node:crypto';
 import { type DescribeProvider, MOCK_CLIENT_ID, MOCK_CLIENT_SECRET, MOCK_SID } from './provider-mock.ts';
 
-const refusal = (code: number, message: string) => ({
+const refusal = (code: number, message: string, error_subcode?: number) => ({
   status: 400,
-  body: { error: { message, type: 'OAuthException', code, fbtrace_id: 'A1' } },
+  body: { error: { message, type: 'OAuthException', code, error_subcode, fbtrace_id: 'A1' } },
 });
+
+/** Of code 190: the user has removed the application, or the token has expired. */
+const REMOVED = 458;
+const EXPIRED = 463;
 
 /**
  * https://developers.facebook.com/docs/graph-api/reference/user/permissions, and for the errors
@@ -17,8 +21,11 @@ export const facebook: DescribeProvider = (grant) => ({
     const isProved = [null, proof].includes(query.get('appsecret_proof'));
     if (!isProved) return refusal(100, 'Invalid appsecret_proof provided in the API argument');
     const isAppToken = token === `${MOCK_CLIENT_ID}|${MOCK_CLIENT_SECRET}`;
-    if (!isAppToken && !grant.access.has(token)) return refusal(190, 'Error validating access token');
-    if (isAppToken && grant.refresh.size + grant.access.size === 0) return refusal(100, 'Unsupported delete request');
+    const isRemoved = grant.refresh.size + grant.access.size === 0;
+    if (!isAppToken && !grant.access.has(token)) {
+      return refusal(190, 'Error validating access token', isRemoved ? REMOVED : EXPIRED);
+    }
+    if (isAppToken && isRemoved) return refusal(100, 'Unsupported delete request');
     grant.end();
     return { status: 200, body: { success: true } };
   },
