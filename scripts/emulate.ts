@@ -1,4 +1,4 @@
-import { DEMO_GRANT_TYPE, DEMO_SECRET } from './authorization-server/demo.ts';
+import { DEMO_GRANT_TYPE, DEMO_SECRET, PLAIN_CLIENT } from './authorization-server/demo.ts';
 import {
   databasePath,
   exitOnSignals,
@@ -50,6 +50,7 @@ Each call writes a line of its log below. Ctrl-C ends it.
 /** What to paste, in this order. */
 function walkThrough(functions: string, gateway: string, auth: string, contextPrefix: string): string {
   const client = `-u smart-home:${DEMO_SECRET}`;
+  const plain = `-u ${PLAIN_CLIENT}:${DEMO_SECRET}`;
   const link = `TOKENS=$(curl -s ${client} -d grant_type=${DEMO_GRANT_TYPE} -d username=ann ${auth}/token)`;
   const call = `curl -i -H "Authorization: Bearer $(token access_token)" ${gateway}/whoami`;
   return `
@@ -80,6 +81,13 @@ The user links the accounts again and is let in:  200 {"authorized":true}
 The user unlinks them over the gateway:           200 {"request_id":"2222-cccc"}
 
   curl -i -X POST -H "Authorization: Bearer $(token access_token)" -H 'X-Request-Id: 2222-cccc' ${gateway}/v1.0/user/unlink
+
+A client whose tokens name no grant, at a server that does not ask before a refresh. The unlink ends the grant at the
+server, by its own API (END_GRANT):               200 {"request_id":"3333-dddd"}, then 400 {"error":"invalid_grant",…}
+
+  TOKENS=$(curl -s ${plain} -d grant_type=${DEMO_GRANT_TYPE} -d username=ann ${auth}/token)
+  curl -i -X POST -H "Authorization: Bearer $(token access_token)" -H 'X-Request-Id: 3333-dddd' ${gateway}/v1.0/user/unlink
+  curl -i ${plain} -d grant_type=refresh_token -d refresh_token=$(token refresh_token) ${auth}/token
 
 An application has a user link an account at VK:  200 {"redirectTo":"https://oauth.vk.com/authorize?…"}
 

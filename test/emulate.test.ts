@@ -191,7 +191,7 @@ test('the lines that it prints can be pasted into a shell, and are answered as p
   await script.next(/Ctrl-C ends it\./);
   const [, walkThrough = ''] = /^A user links.*?:\n(.*)^Each call/ms.exec(script.printed.stdout) ?? [];
   const lines = walkThrough.split('\n').filter((line) => line.startsWith('  '));
-  expect(lines).toHaveLength(24);
+  expect(lines).toHaveLength(27);
 
   // A proxy that the machine may have is not asked for loopback.
   const env = { ...process.env, NO_PROXY: '*', no_proxy: '*' };
@@ -205,6 +205,8 @@ test('the lines that it prints can be pasted into a shell, and are answered as p
     [400, expect.objectContaining({ error: 'invalid_grant' })],
     [200, { authorized: true }],
     [200, { request_id: '2222-cccc' }],
+    [200, { request_id: '3333-dddd' }],
+    [400, expect.objectContaining({ error: 'invalid_grant' })],
     [200, { redirectTo: expect.stringMatching(/^https:\/\/oauth\.vk\.com\/authorize\?/) }],
     [200, {}],
     [200, { mappings: { 'ann@example.test email': expect.stringMatching(/^@ann:localhost:\d+$/) } }],

@@ -6,6 +6,9 @@ export const DEMO_SECRET = 'development-only';
 /** The grant type that gives the tokens of any user for one call, without a browser. */
 export const DEMO_GRANT_TYPE = 'urn:unlink-functions:demo';
 
+/** A client as at most servers: its tokens name no grant, and nobody is asked before they are refreshed. */
+export const PLAIN_CLIENT = 'plain';
+
 /** The tokens of a link. */
 export interface DemoTokens {
   readonly accessToken: string;
@@ -18,7 +21,7 @@ export async function linkDemoUser(
   username: string,
   format: 'jwt' | 'opaque' = 'jwt',
   scope = 'smart-home',
-  clientId: 'smart-home' | 'demo' = 'smart-home',
+  clientId: 'smart-home' | 'demo' | typeof PLAIN_CLIENT = 'smart-home',
 ): Promise<DemoTokens> {
   const response = await fetch(`${authUrl}/token`, {
     method: 'POST',

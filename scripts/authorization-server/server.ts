@@ -11,9 +11,9 @@ import {
   type ResourceServer,
   type TokenEndpointGrantContext,
 } from 'oidc-provider';
-import { DEMO_GRANT_TYPE, DEMO_SECRET } from './demo.ts';
+import { DEMO_GRANT_TYPE, DEMO_SECRET, PLAIN_CLIENT } from './demo.ts';
 import { closeServer, listenOnLoopback } from './listen.ts';
-import { openServerStore } from './sqlite-adapter.ts';
+import { openServerStore, type ServerStore } from './sqlite-adapter.ts';
 
 /** The audience of all access tokens. */
 const API = 'https://api.example.test';
@@ -67,7 +67,7 @@ export interface AuthorizationServer {
 
 /**
  * Starts an OpenID provider for development: `oidc-provider`, in which any name is a user, with the clients
- * `smart-home`, `demo`, `identity-admin` (an application of its own) and, for our functions, `unlink-functions`. It has an
+ * `smart-home`, `demo`, `plain` (its tokens name no grant), `identity-admin` (an application of its own) and, for our functions, `unlink-functions`. It has an
  * API that ends a grant. Before a refresh it asks whether the link has ended, as `docs/authorization-server.md` tells a
  * provider to do. Its clock is `Date.now`, which the library has no parameter for: a test that moves it runs the server in
  * a process of its own.
@@ -89,7 +89,8 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
     // The library asks this when the refresh token has proved good and nothing is issued yet.
     async rotateRefreshToken(ctx) {
       const introspectionUrl = options.introspectionUrl();
-      if (introspectionUrl !== undefined) await assertLinkLives(provider, ctx.oidc, introspectionUrl);
+      const isAsked = ctx.oidc.client?.clientId !== PLAIN_CLIENT;
+      if (introspectionUrl !== undefined && isAsked) await assertLinkLives(provider, ctx.oidc, introspectionUrl);
       // As the library's default does for a confidential client.
       return (ctx.oidc.entities.RefreshToken?.ttlPercentagePassed() ?? 0) >= 70;
     },
@@ -102,9 +103,9 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
   provider.on('server_error', (_ctx, error) => console.error(error));
   const serve = provider.callback();
   http.on('request', (request, response) => {
-    const [, grantId] = /^\/admin\/grants\/([^/?]+)$/.exec(request.url ?? '') ?? [];
-    if (grantId === undefined) serve(request, response);
-    else void endGrant(provider, grantId, request, response);
+    const grants = grantsAt(request.url ?? '', store);
+    if (grants === undefined) serve(request, response);
+    else void endGrants(provider, grants, request, response);
   });
   return {
     url,
@@ -122,21 +123,33 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
 
 /**
  * The server's own API, as a vendor's server may have one: `DELETE /admin/grants/{grant}` ends a grant and all tokens of
- * it. Its credential is that of all clients, as a Bearer token.
+ * it, `DELETE /admin/users/{subject}/clients/{client}/grants` all grants of a user at a client. Which grants a path names;
+ * undefined: it is no path of the API.
  */
-async function endGrant(
+function grantsAt(path: string, { grantsOf }: Pick<ServerStore, 'grantsOf'>): readonly string[] | undefined {
+  const [, grant] = /^\/admin\/grants\/([^/?]+)$/.exec(path) ?? [];
+  if (grant !== undefined) return [grant];
+  const [, subject, client] = /^\/admin\/users\/([^/?]+)\/clients\/([^/?]+)\/grants$/.exec(path) ?? [];
+  if (subject === undefined || client === undefined) return undefined;
+  return grantsOf(decodeURIComponent(client), decodeURIComponent(subject));
+}
+
+/** The credential of the API is that of all clients, as a Bearer token. */
+async function endGrants(
   provider: Provider,
-  grantId: string,
+  grantIds: readonly string[],
   { method, headers }: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   if (headers.authorization !== `Bearer ${DEMO_SECRET}`) return void response.writeHead(401).end();
   if (method !== 'DELETE') return void response.writeHead(405, { Allow: 'DELETE' }).end();
-  const grant = await provider.Grant.find(grantId);
-  if (grant === undefined) return void response.writeHead(404).end();
-  for (const model of [provider.AccessToken, provider.RefreshToken]) await model.revokeByGrantId(grantId);
-  await grant.destroy();
-  response.writeHead(204).end();
+  const found = await Promise.all(grantIds.map((id) => provider.Grant.find(id)));
+  const grants = found.filter((grant) => grant !== undefined);
+  for (const grant of grants) {
+    for (const model of [provider.AccessToken, provider.RefreshToken]) await model.revokeByGrantId(grant.jti);
+    await grant.destroy();
+  }
+  response.writeHead(grants.length === 0 ? 404 : 204).end();
 }
 
 /** The library warns that its login pages are for development. So is this server. */
@@ -164,6 +177,13 @@ function configure(
         client_secret: DEMO_SECRET,
         grant_types: ['authorization_code', 'refresh_token', DEMO_GRANT_TYPE],
         redirect_uris: ['https://social.yandex.net/broker/redirect'],
+      },
+      {
+        client_id: PLAIN_CLIENT,
+        client_secret: DEMO_SECRET,
+        grant_types: ['refresh_token', DEMO_GRANT_TYPE],
+        redirect_uris: [],
+        response_types: [],
       },
       {
         client_id: 'demo',
@@ -282,9 +302,9 @@ function claimsOf(sub: string) {
   return { sub, name, email, email_verified: true };
 }
 
-function extraClaimsOf({ grantId, accountId, scope }: AccessToken) {
+function extraClaimsOf({ grantId, clientId, accountId, scope }: AccessToken) {
   // What a refresh leaves as it is: the name of the consent that all its tokens hang on.
-  const grant = { grant_id: grantId };
+  const grant = clientId === PLAIN_CLIENT ? {} : { grant_id: grantId };
   // Whose links a shop may have unlinked by address; whoever else gets a token learns no address by it.
   if (!scope?.split(' ').includes('blitz_api_ufa_chg')) return grant;
   const { email, email_verified } = claimsOf(accountId);

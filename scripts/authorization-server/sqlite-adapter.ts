@@ -9,6 +9,8 @@ export interface ServerStore {
   keep(name: string, make: () => string): string;
   /** How many of a client's entities of this model there are about an account, the expired not among them. */
   count(model: 'Grant' | 'AccessToken' | 'RefreshToken', clientId: string, accountId: string): number;
+  /** The ids of a client's grants by an account. */
+  grantsOf(clientId: string, accountId: string): string[];
   close(): void;
 }
 
@@ -50,6 +52,10 @@ export function openServerStore(path: string): ServerStore {
      AND payload ->> 'accountId' = ? AND (expires_at IS NULL OR expires_at > ?)`,
   );
 
+  const grants = database.prepare(
+    `SELECT id FROM entity WHERE model = 'Grant' AND payload ->> 'clientId' = ? AND payload ->> 'accountId' = ?`,
+  );
+
   // A text of this column is what `upsert` was given.
   const payloadOf = (row: { payload?: unknown } | undefined): AdapterPayload | undefined =>
     row === undefined ? undefined : (JSON.parse(String(row.payload)) as AdapterPayload);
@@ -79,6 +85,7 @@ export function openServerStore(path: string): ServerStore {
       return String(database.prepare('SELECT text FROM kept WHERE name = ?').get(name)?.text);
     },
     count: (model, clientId, accountId) => Number(count.get(model, clientId, accountId, nowS())?.entities),
+    grantsOf: (clientId, accountId) => grants.all(clientId, accountId).map(({ id }) => String(id)),
     close: () => database.close(),
   };
 }

@@ -319,11 +319,26 @@ function authentikTokens(kind: 'refresh_tokens' | 'access_tokens'): EndingList {
     list: `/oauth2/${kind}/?user={subject}&page_size=100`,
     isOfUser: true,
     itemsOf: (body) =>
-      listOf(isJsonObject(body) ? body.results : undefined, ({ pk, provider, revoked }) =>
-        revoked === true ? undefined : { id: pk, clients: [textAt(provider, 'client_id') ?? ''] },
-      ),
+      listOf(isJsonObject(body) ? body.results : undefined, ({ pk, provider, id_token, revoked }) => {
+        if (revoked === true) return undefined;
+        const clients = authentikClients(provider, id_token);
+        // Without a client it would be nobody's, and taken for nothing to end.
+        return { id: clients.length === 0 ? undefined : pk, clients };
+      }),
     end: { method: 'DELETE', path: `/oauth2/${kind}/{id}/`, reading: nothingAt('status 404') },
   };
+}
+
+/** The client of a token: by its provider in some versions, in others by the audience of its ID token, which is JSON. */
+function authentikClients(provider: unknown, idToken: unknown): readonly string[] {
+  const named = textAt(provider, 'client_id');
+  if (named !== undefined) return [named];
+  try {
+    const claims: unknown = typeof idToken === 'string' ? JSON.parse(idToken) : undefined;
+    return isJsonObject(claims) ? [claims.aud].flat().filter((one) => typeof one === 'string') : [];
+  } catch {
+    return [];
+  }
 }
 
 /** How an answer is read of a call whose API documents how it says that there is nothing to end. */

@@ -1,6 +1,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import { expect, onTestFinished, test } from 'vitest';
-import { DEMO_SECRET } from '#scripts/authorization-server/demo.ts';
+import { DEMO_SECRET, linkDemoUser, PLAIN_CLIENT } from '#scripts/authorization-server/demo.ts';
+import { readYaml } from '#scripts/emulator/functions-file.ts';
 import { type Forwarder, startForwarder } from '#test/support/forwarder.ts';
 import { startHttpServer } from '#test/support/http-server.ts';
 import { type LinkedProject, startLinkedProject } from '#test/support/linked-project.ts';
@@ -143,6 +144,33 @@ test('without a claim of the grant, the call names the user and says that it may
 
   expect(new Set(calls)).toEqual(new Set(['DELETE /users/ann%20b/clients/smart-home']));
   expect(jobs(linked)).toMatchObject([{ state: 'done', result: 'upstream_all_clients' }]);
+});
+
+test('as npm start has it: no token names a grant, nobody is asked, and the refresh token is dead all the same', async () => {
+  let authUrl = '';
+  const between = await startForwarder(() => authUrl);
+  const linked = await startLinkedProject((url) => {
+    authUrl = url;
+    // The emulator's own row, as the file has it.
+    const { local } = readYaml('infra/functions.yaml') as { local: Record<string, string> };
+    const [row] = JSON.parse(`${local.END_GRANT}`.replaceAll(/\$\{AUTH_URL\}/g, url));
+    return { local: { END_GRANT: JSON.stringify([{ ...row, url: row.url.replace(url, between.url) }]) } };
+  });
+  onTestFinished(() => linked.close());
+  const link = await linkDemoUser(authUrl, 'ann b', 'jwt', 'smart-home', PLAIN_CLIENT);
+  const other = await linkDemoUser(authUrl, 'ben', 'jwt', 'smart-home', PLAIN_CLIENT);
+  const late = await linkDemoUser(authUrl, 'eve', 'opaque', 'smart-home', PLAIN_CLIENT);
+
+  expect(await linked.unlink(link.accessToken)).toMatchObject({ reached: ['cut_off', 'upstream_grant'] });
+  expect(await linked.refresh(link, PLAIN_CLIENT)).toMatchObject(DEAD);
+  expect((await linked.refresh(other, PLAIN_CLIENT)).status).toBe(200);
+
+  between.isDown = true;
+  expect(await linked.unlink(late.accessToken)).toMatchObject({ upstream: 'pending: outgoing: unreachable' });
+  expect((await linked.refresh(late, PLAIN_CLIENT)).status).toBe(200);
+  between.isDown = false;
+  await runJobs(linked);
+  expect(await linked.refresh(late, PLAIN_CLIENT)).toMatchObject(DEAD);
 });
 
 test('the claim that the row names is the user', async () => {

@@ -179,7 +179,9 @@ function changedFunctionsFile(
     row.variables = [...(row.variables ?? []), ...Object.keys(local)];
     for (const name of Object.keys(local)) delete row.local?.[name];
   }
-  for (const [name, value] of Object.entries({ ...(authUrl === undefined && UNVERIFIED), ...local })) {
+  // What a server is told of an unlink is tested where a test says so.
+  const defaults = { END_GRANT: null, ...(authUrl === undefined && UNVERIFIED) };
+  for (const [name, value] of Object.entries({ ...defaults, ...local })) {
     if (value === null) delete file.local[name];
     else file.local[name] = value;
   }

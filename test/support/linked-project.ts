@@ -22,7 +22,8 @@ export interface LinkedProject {
   order(orders: { aheadS?: number; asks?: boolean }): Promise<void>;
   /** A user links the accounts: a grant of its own. */
   link(username: string, format?: 'jwt' | 'opaque'): Promise<DemoTokens>;
-  refresh(link: DemoTokens): Promise<Refresh>;
+  /** @param clientId `smart-home` if not given. */
+  refresh(link: DemoTokens, clientId?: string): Promise<Refresh>;
   /** The server's own opinion of a token. */
   isActiveAtServer(token: string): Promise<boolean>;
   /** The status of a call behind the authorizer. */
@@ -73,9 +74,9 @@ export async function startLinkedProject(
     authUrl,
     order,
     link: (username, format) => linkDemoUser(authUrl, username, format),
-    async refresh({ refreshToken }) {
+    async refresh({ refreshToken }, clientId = 'smart-home') {
       const fields = { grant_type: 'refresh_token', refresh_token: refreshToken };
-      const { status, error, access_token } = await askServer('/token', 'smart-home', fields);
+      const { status, error, access_token } = await askServer('/token', clientId, fields);
       return { status, error, accessToken: access_token };
     },
     async isActiveAtServer(token) {

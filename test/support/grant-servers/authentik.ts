@@ -32,7 +32,8 @@ function numberOf({ id }: Grant): number {
 
 function tokenOf(grant: Grant) {
   return {
-    ...{ pk: numberOf(grant), provider: { pk: 7, name: 'home', client_id: grant.client }, scope: ['openid'] },
-    ...{ user: { pk: 1, username: grant.user }, is_expired: false, id_token: '{}', revoked: false },
+    // Since 2026.5 the provider is named without its client.
+    ...{ pk: numberOf(grant), provider: { pk: 7, name: 'home' }, scope: ['openid'], is_expired: false, revoked: false },
+    ...{ user: { pk: 1, username: grant.user }, id_token: JSON.stringify({ aud: grant.client, sub: grant.user }) },
   };
 }
