@@ -31,6 +31,16 @@ function jobs({ database }: EmulatedProject) {
   return rows;
 }
 
+const DAY_MS = 86_400_000;
+
+/** What the unlink has written is a day old from now on: its job, and the cut-off. */
+function moveDayBack({ database }: EmulatedProject): void {
+  const connection = new DatabaseSync(database);
+  connection.exec(`UPDATE outbox_job SET created_at = created_at - ${DAY_MS}, give_up_at = give_up_at - ${DAY_MS}`);
+  connection.exec(`UPDATE revocation_cut_off SET issued_up_to = issued_up_to - ${DAY_MS / 1000}`);
+  connection.close();
+}
+
 async function runJobs(project: EmulatedProject): Promise<void> {
   project.makeJobsDue();
   await project.tick();
@@ -78,13 +88,14 @@ describe.each(GRANT_SERVERS.map((kind) => [kind.title ?? kind.preset, kind] as c
     server.misbehaviour = 'is_down';
 
     expect(await unlinkRaw(project, link.accessToken)).toMatchObject({ upstream: 'pending: outgoing: unreachable' });
-    server.aheadMs = 1000;
+    moveDayBack(project);
+    // Both were refreshed a day ago, right after the unlink, and differ in nothing but their lifetime.
+    server.aheadMs = 2000 - DAY_MS;
+    const expired = await server.refresh(link);
+    server.lifetimeS = 2 * (DAY_MS / 1000);
     const refreshed = await server.refresh(link);
-    expect(refreshed.status).toBe(200);
+    expect([expired.status, refreshed.status]).toEqual([200, 200]);
     await runJobs(project);
-    const dayAgo = new DatabaseSync(project.database);
-    dayAgo.exec('UPDATE outbox_job SET created_at = created_at - 86400000, give_up_at = give_up_at - 86400000');
-    dayAgo.close();
     server.misbehaviour = undefined;
     await runJobs(project);
 
@@ -92,6 +103,9 @@ describe.each(GRANT_SERVERS.map((kind) => [kind.title ?? kind.preset, kind] as c
     expect(jobs(project)).toMatchObject([{ state: 'done', result: kind.reach }]);
     expect(await callWhoami(project, link.accessToken)).toBe(403);
     expect(await callWhoami(project, refreshed.accessToken)).toBe(kind.namesGrant ? 403 : 200);
+    project.output.length = 0;
+    expect(await callWhoami(project, expired.accessToken)).toBe(403);
+    expect(project.takeLogLine()).toMatchObject({ reason: 'expired' });
   });
 
   test(`a link that is made before the API is called ${kind.keepsNewer ? 'stays' : 'may end with it, and the log says so'}`, async () => {

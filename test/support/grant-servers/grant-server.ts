@@ -120,10 +120,11 @@ export interface GrantServer {
   misbehaviour: Misbehaviour | undefined;
   /** How far its clock is ahead, in milliseconds. */
   aheadMs: number;
+  /** How long the access tokens live that it issues from now on. */
+  lifetimeS: number;
 }
 
 const AUDIENCE = 'home';
-const LIFETIME_S = 600;
 
 /**
  * Starts a server for one test.
@@ -183,7 +184,7 @@ export async function startGrantServer(
       iss: issuer,
       aud: AUDIENCE,
       iat,
-      exp: iat + LIFETIME_S,
+      exp: iat + server.lifetimeS,
       jti: randomUUID(),
       ...kind.claimsOf(grant),
     };
@@ -191,7 +192,7 @@ export async function startGrantServer(
   }
 
   const server: GrantServer = {
-    ...{ issuer, origin, calls: [], misbehaviour: undefined, aheadMs: 0 },
+    ...{ issuer, origin, calls: [], misbehaviour: undefined, aheadMs: 0, lifetimeS: 600 },
     // The keys are in the row: what the tests are about is the API.
     issuerRow: { issuer, audience: AUDIENCE, jwks: { keys: [jwk] }, ...kind.issuerRow },
     async link(user, client = 'skill') {
