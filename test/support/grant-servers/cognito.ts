@@ -1,6 +1,6 @@
 import type { ApiRequest, GrantServerKind } from './grant-server.ts';
 
-/** Amazon Cognito: one action that ends what a user has at every app client. */
+/** Amazon Cognito whose app client has no token revocation: one action ends what a user has at every app client. */
 export const COGNITO: GrantServerKind = {
   preset: 'cognito',
   issuerPath: '/eu-north-1_pool',
@@ -28,6 +28,15 @@ export const COGNITO: GrantServerKind = {
   tooMany: error('TooManyRequestsException'),
   ...{ keepsNewer: false, namesGrant: false, reach: 'upstream_all_clients', showsLies: false },
   right: /cognito-idp:AdminUserGlobalSignOut/,
+};
+
+/** The same with the sign-in in `origin_jti`, which only our own revocations use. */
+export const COGNITO_WITH_GRANT: GrantServerKind = {
+  ...COGNITO,
+  title: 'cognito, with the sign-in in origin_jti',
+  issuerRow: { ...COGNITO.issuerRow, grant: { claim: 'origin_jti' } },
+  claimsOf: (grant) => ({ ...COGNITO.claimsOf(grant), origin_jti: grant.id }),
+  namesGrant: true,
 };
 
 function rowOf(access_key_id: string) {
