@@ -141,6 +141,13 @@ const SERVERS: Readonly<Record<string, Server>> = {
       i_cc: { wanted: 'no_user', without: ['sub'] },
     },
   },
+  logto: {
+    row: { audience: 'home' },
+    cases: {
+      at: { wanted: 'user', typ: 'at+jwt', claims: { jti: '11' } },
+      id: { wanted: 'id_token', claims: { sid: 's1' } },
+    },
+  },
   zitadel: {
     row: { audience: '770', grant: { claim: 'jti', match: '^(V2_[^.-]+)' } },
     cases: {
