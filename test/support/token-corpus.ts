@@ -106,10 +106,15 @@ const SERVERS: Readonly<Record<string, Server>> = {
     },
   },
   spring: {
-    row: { audience: ['spk', 'bot'], client_claim: 'aud', forbid: ['azp', 'sid'] },
+    row: { audience: ['spk', 'bot'], client_claim: 'aud', forbid: ['azp', 'sid'], grant: { claim: 'grant_id' } },
     cases: {
-      at: { wanted: 'user', typ: null, claims: { aud: 'spk', scope: ['devices'] }, without: ['client_id'] },
-      at_bare: { wanted: 'user', typ: null, claims: { aud: 'spk' }, without: ['client_id', 'scope'] },
+      at: {
+        wanted: 'user',
+        typ: null,
+        claims: { aud: 'spk', scope: ['devices'], grant_id: 'g1' },
+        without: ['client_id'],
+      },
+      at_bare: { wanted: 'user', typ: null, claims: { aud: 'spk', grant_id: 'g1' }, without: ['client_id', 'scope'] },
       cc: { wanted: 'no_user', typ: null, claims: { aud: 'bot' }, without: ['client_id'] },
       id: {
         wanted: 'row_rule',
@@ -117,7 +122,7 @@ const SERVERS: Readonly<Record<string, Server>> = {
         claims: { azp: 'spk', auth_time: 1, sid: 's1' },
         without: ['nonce', 'at_hash'],
       },
-      i_at: { wanted: 'user', claims: { aud: ['spk'] } },
+      i_at: { wanted: 'user', claims: { aud: ['spk'], grant_id: 'g1' } },
       i_rt: { wanted: 'unmarked', without: ['iss', 'sub', 'scope', 'token_type'] },
       i_id: {
         wanted: 'row_rule',

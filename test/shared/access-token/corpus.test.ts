@@ -41,6 +41,7 @@ const CLIENTS: Readonly<Record<string, string>> = { zitadel: '771', entra: 'app'
 /** What names the grant, by server; the other servers' tokens name none. */
 const GRANTS: Readonly<Record<string, { claim: string; value: string }>> = {
   hydra: { claim: 'ext.grant_id', value: 'g1' },
+  spring: { claim: 'grant_id', value: 'g1' },
   oidc_provider: { claim: 'grant_id', value: 'g1' },
   zitadel: { claim: 'jti', value: 'V2_551' },
   fusionauth: { claim: 'sid', value: 'rt1' },
