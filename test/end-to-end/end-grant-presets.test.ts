@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Changes, type EmulatedProject, startProject, TEST_KEYS } from '#test/support/emulated-project.ts';
 import { type GrantServer, type GrantServerKind, startGrantServer } from '#test/support/grant-servers/grant-server.ts';
 import { GRANT_SERVERS } from '#test/support/grant-servers/grant-servers.ts';
-import { KEYCLOAK } from '#test/support/grant-servers/keycloak.ts';
+import { KEYCLOAK, KEYCLOAK_SESSION_LIVES } from '#test/support/grant-servers/keycloak.ts';
 import { callWhoami, unlinkRaw } from '#test/support/linked-project.ts';
 
 /** The built functions, told to end grants at a server of the kind. */
@@ -223,4 +223,18 @@ test('an API that does not answer costs the caller nothing but its time, and is 
   await runJobs(project);
 
   expect(await server.refresh(link)).toMatchObject(DEAD);
+});
+
+test('a session of all clients stays where the row does not allow to end it, and the log says so', async () => {
+  const { server, project } = await start(KEYCLOAK_SESSION_LIVES);
+  server.aheadMs = -10_000;
+  const link = await server.link('ann');
+  server.aheadMs = 0;
+
+  expect(await unlinkRaw(project, link.accessToken)).toMatchObject({
+    ...{ outcome: 'ok', level: 'WARN', reached: ['cut_off'], upstream: 'ended_in_part' },
+  });
+
+  expect((await server.refresh(link)).status).toBe(200);
+  expect(jobs(project)).toMatchObject([{ state: 'done', result: 'ended_in_part' }]);
 });
