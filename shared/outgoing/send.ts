@@ -12,7 +12,7 @@ export interface OutgoingRequest {
   readonly body?: string | Buffer;
   /** The trace that the call is a part of: only for our own services, never for a provider or a host that a user names. */
   readonly traceparent?: string | undefined;
-  /** How long the whole call may take: to find the host, connect, send, and read all of the answer. */
+  /** How long the whole call may take: to find the host, connect, send, and read all of the answer. 0: nothing is sent. */
   readonly timeoutMs: number;
   /** Ends the call when it is aborted, for a caller that no longer needs the answer. The fault is `timed_out`. */
   readonly signal?: AbortSignal | undefined;
@@ -93,8 +93,7 @@ export interface StageLimits {
  */
 export function createSend(findRoute: FindRoute, limits?: StageLimits): Send {
   return async (request) => {
-    const deadline = AbortSignal.timeout(Math.max(1, Math.ceil(request.timeoutMs)));
-    const signal = request.signal === undefined ? deadline : AbortSignal.any([deadline, request.signal]);
+    const signal = deadlineOf(request);
     try {
       const route = await Promise.race([findRoute(request.url, signal), abortion(signal)]);
       const response = await answerOf(open(request, route, signal), request.body, limits);
@@ -125,6 +124,13 @@ export const send: Send = createSend((text) => {
 
 function isLoopback(hostname: string): boolean {
   return /^(localhost|127\.0\.0\.1|\[::1\])$/.test(hostname);
+}
+
+/** @throws {OutgoingFailure} `timed_out`: no time is left. What is sent so late may be done, and nobody would hear of it. */
+function deadlineOf({ timeoutMs, signal }: OutgoingRequest): AbortSignal {
+  if (timeoutMs <= 0) throw new OutgoingFailure('timed_out');
+  const deadline = AbortSignal.timeout(Math.ceil(timeoutMs));
+  return signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
 }
 
 function abortion(signal: AbortSignal): Promise<never> {

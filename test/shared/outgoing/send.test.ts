@@ -158,6 +158,18 @@ describe('what gives no answer that can be used is one failure with its fault', 
     await expect(get(url, { timeoutMs: 50 })).rejects.toMatchObject({ fault: 'timed_out' });
   });
 
+  test.each([0, -1])('a call for which no time is left (%j ms), which is not made', async (timeoutMs) => {
+    let calls = 0;
+    const url = await startHttpServer((_request, response) => {
+      calls += 1;
+      response.end();
+    });
+    await expect(get(url, { timeoutMs })).rejects.toMatchObject({ fault: 'timed_out' });
+    // Behind it, so that it would have come by now.
+    await get(url);
+    expect(calls).toBe(1);
+  });
+
   test('an answer whose body drips beyond the one deadline', async () => {
     const url = await startHttpServer((_request, response) => {
       const drip = setInterval(() => response.write('x'), 5);
