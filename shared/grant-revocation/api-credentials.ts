@@ -1,7 +1,8 @@
 import { monotonicMs } from '../clock.ts';
-import { isJsonObject } from '../json.ts';
-import { jsonOf } from '../outgoing/json.ts';
-import type { OutgoingRequest } from '../outgoing/send.ts';
+import { isFailure } from '../errors.ts';
+import type { JsonObject } from '../json.ts';
+import { jsonObjectOf } from '../outgoing/json.ts';
+import type { OutgoingRequest, OutgoingResponse } from '../outgoing/send.ts';
 import type { ApiEnding } from './end-grant.ts';
 import { readAnswer } from './read-answer.ts';
 import type { Ask, FailedAttempt } from './revoke-grant.ts';
@@ -103,14 +104,22 @@ async function askForToken(
   const attempt = readAnswer(response, { verdicts: { our_fault: OUR_FAULTS } }, now);
   const [path] = endpoint.split('?');
   if (attempt.status === 'retry') return { ...attempt, error: `${attempt.error} of the token endpoint ${path}` };
-  const issued = attempt.status === 'done' ? jsonOf(response) : undefined;
-  const token = isJsonObject(issued) ? issued.access_token : undefined;
-  if (!isJsonObject(issued) || typeof token !== 'string' || !/^[\x21-\x7e]{1,16384}$/.test(token)) {
+  const { access_token: token, expires_in: seconds } = attempt.status === 'done' ? membersOf(response) : {};
+  if (typeof token !== 'string' || !/^[\x21-\x7e]{1,16384}$/.test(token)) {
     return { status: 'retry', error: `the token endpoint ${path} gave no access token`, isOurFault: true };
   }
-  const { expires_in: seconds } = issued;
   const lifetimeMs = typeof seconds === 'number' && seconds > 0 ? seconds * 1000 : UNKNOWN_LIFETIME_MS;
   return { token, lifetimeMs };
+}
+
+/** What an answer says; nothing if it is no JSON object, such as a page for a browser. */
+function membersOf(response: OutgoingResponse): JsonObject {
+  try {
+    return jsonObjectOf(response);
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return {};
+  }
 }
 
 /** RFC 6749, section 5.2, and what says that there is no such endpoint: only an operator can mend any of these. */

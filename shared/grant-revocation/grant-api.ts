@@ -251,7 +251,7 @@ function readingOf(own: AnswerReading | undefined, { ending: { api } }: StepPort
   return { ...API_READING, errorOf, ...own };
 }
 
-/** Calls the API with a credential; once more if it refuses one that was kept from an earlier call. */
+/** Calls the API with a credential; once more, and no more than that, if it refuses one that was kept from an earlier call. */
 async function callApi(
   call: ApiCall,
   ports: StepPorts,
@@ -260,12 +260,13 @@ async function callApi(
   const { ending, ask, credentials } = ports;
   const request = requestOf(call, ports, id);
   if ('fault' in request) return { attempt: { status: 'failed', error: `nothing was sent: ${request.fault}` } };
-  for (;;) {
+  for (let isSecond = false; ; isSecond = true) {
     const authorization = await credentials.authorize(ending, request, ask);
     if ('attempt' in authorization) return authorization;
     const response = await ask(withHeaders(request, authorization));
-    if (response.status !== 401 || !authorization.isKept) return { response };
-    credentials.forget(ending);
+    // A token has the rights of when it was issued: once an operator has given more, another one has them.
+    if (response.status === 401 || response.status === 403) credentials.forget(ending);
+    if (response.status !== 401 || !authorization.isKept || isSecond) return { response };
   }
 }
 
