@@ -11,7 +11,10 @@ type Verdict = (typeof VERDICTS)[number];
 export interface AnswerReading {
   /** The statuses of a success; all from 200 to 299 if not given. */
   readonly successStatuses?: readonly number[] | undefined;
-  /** What a body that came with a success says; undefined: it is no success. The status says it all if not given. */
+  /**
+   * What a body that came with a success says; undefined: it is no success. The status says it all if not given. The body is
+   * undefined if it is empty, and null if it is no JSON.
+   */
   readonly successOf?: ((body: unknown) => GrantRevocationResult | undefined) | undefined;
   /** The provider's word for an error, safe for a log; the `error` of OAuth if not given. */
   readonly errorOf?: ((body: unknown) => string | undefined) | undefined;
@@ -85,11 +88,13 @@ function isSuccess(status: number): boolean {
   return status >= 200 && status < 300;
 }
 
+/** A page of something in between is not taken for a body that is empty. */
 function parseBody(response: OutgoingResponse): unknown {
+  if (response.body.length === 0) return undefined;
   try {
     return jsonOf(response);
   } catch {
-    return undefined;
+    return null;
   }
 }
 
