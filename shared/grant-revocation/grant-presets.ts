@@ -4,6 +4,7 @@
  * against the server itself.
  */
 import { isJsonObject, type JsonObject } from '../json.ts';
+import { jsonOf } from '../outgoing/json.ts';
 import type { ApiCredential } from './api-credentials.ts';
 import type { EndingCall, EndingList, GrantApi, ListedGrant } from './grant-api.ts';
 import type { ClientAuthMethod } from './token-request.ts';
@@ -325,6 +326,12 @@ function authentikTokens(kind: 'refresh_tokens' | 'access_tokens'): EndingList {
         // Without a client it would be nobody's, and taken for nothing to end.
         return { id: clients.length === 0 ? undefined : pk, clients };
       }),
+    nextOf: (answer, path) => {
+      const body = jsonOf(answer);
+      const next = isJsonObject(body) && isJsonObject(body.pagination) ? body.pagination.next : undefined;
+      // 0: there is none.
+      return Number.isSafeInteger(next) && next !== 0 ? `${path}&page=${next}` : undefined;
+    },
     end: { method: 'DELETE', path: `/oauth2/${kind}/{id}/`, reading: nothingAt('status 404') },
   };
 }
@@ -354,7 +361,8 @@ function listOf(
   if (!Array.isArray(list) || !list.every(isJsonObject)) return undefined;
   const items = list
     .flatMap((each) => read(each) ?? [])
-    .map((item) => ({ ...item, id: typeof item.id === 'number' ? `${item.id}` : item.id }));
+    // A larger number has lost its last digits: it may be another's by now.
+    .map((item) => ({ ...item, id: Number.isSafeInteger(item.id) ? `${item.id}` : item.id }));
   return items.every((item): item is ListedGrant => typeof item.id === 'string' && item.id !== '') ? items : undefined;
 }
 
@@ -363,7 +371,8 @@ function linkOf(parameter: string): EndingList['nextOf'] {
   const next = new RegExp(`[?&]${parameter}=([^&>]+)[^>]*>;\\s*rel="?next`);
   return ({ headers: { link = [] } }, path) => {
     const [, value] = [link].flat().join().match(next) ?? [];
-    return value === undefined ? undefined : `${path}&${parameter}=${value}`;
+    // The path is a template.
+    return value === undefined ? undefined : `${path}&${parameter}=${value.replace(/[{}]/g, encodeURIComponent)}`;
   };
 }
 
