@@ -88,8 +88,10 @@ export interface GrantApiPorts {
 const MAX_PAGES = 20;
 /** The most bytes of a page. */
 const MAX_PAGE_BYTES = 1024 * 1024;
-/** What most APIs agree on. That there is no such path would be said so, too: only where an API documents it, 404 is an end. */
-const API_READING: AnswerReading = { successStatuses: [204], verdicts: { our_fault: ['status 404', 'status 405'] } };
+/** What most APIs agree on. */
+const API_READING: AnswerReading = { successStatuses: [204] };
+/** That there is no such path: only where an API documents that it says so of a grant, it is an end. */
+const NO_SUCH_PATH = ['status 404', 'status 405'];
 
 /** What a step has come to, where it is no attempt that ends the try. */
 type StepResult = 'ended' | 'nothing' | 'ended_in_part';
@@ -173,24 +175,33 @@ async function endNamed(call: EndingCall, ports: StepPorts, id?: string): Promis
 async function endListed(step: EndingList, ports: StepPorts): Promise<StepResult | FailedAttempt> {
   const found = await listGrants(step, ports);
   if ('status' in found) return found;
-  const result = found.older.length === 0 ? 'nothing' : await endOlder(found.older, step, ports);
-  if (typeof result === 'object' || step.rest === undefined) return result;
-  return found.hasNewer ? 'ended_in_part' : endNamed(step.rest, ports);
+  if (found.older.length > 0 && step.isShared && ports.ending.reaches !== 'all_clients') return 'ended_in_part';
+  const left = found.older.length === 0 ? found : await endOlder(found.older, step, ports);
+  if ('status' in left) return left;
+  const result = found.older.length === 0 ? 'nothing' : 'ended';
+  if (step.rest === undefined) return result;
+  if (left.hasNewer) return 'ended_in_part';
+  const rest = await endNamed(step.rest, ports);
+  return rest === 'nothing' ? result : rest;
 }
 
+/** Ends each, and returns what the list names then: nothing of them. */
 async function endOlder(
   older: readonly ListedGrant[],
   step: EndingList,
   ports: StepPorts,
-): Promise<StepResult | FailedAttempt> {
-  if (step.isShared && ports.ending.reaches !== 'all_clients') return 'ended_in_part';
+): Promise<ListedGrants | FailedAttempt> {
+  let refusal: FailedAttempt | undefined;
   for (const { id } of older) {
     const ended = await endNamed(step.end, ports, id);
-    if (typeof ended === 'object') return ended;
+    if (typeof ended !== 'object') continue;
+    if (ended.status === 'retry') return ended;
+    // What is refused for good is in no other's way.
+    refusal ??= ended;
   }
+  if (refusal !== undefined) return refusal;
   const left = await listGrants(step, ports);
-  if ('status' in left) return left;
-  if (left.older.length === 0) return 'ended';
+  if ('status' in left || left.older.length === 0) return left;
   // It may be what was ended, or come of a refresh in between: another try looks for it.
   return {
     status: 'retry',
@@ -214,24 +225,36 @@ async function listGrants(step: EndingList, ports: StepPorts): Promise<ListedGra
     const call: ApiCall = { method: 'GET', path };
     const answer = await callApi(call, ports);
     if ('attempt' in answer) return answer.attempt;
-    const reading = {
-      ...readingOf(undefined, ports),
-      successStatuses: [200],
-      verdicts: { already_revoked: step.absent ?? [], ...API_READING.verdicts },
-    };
-    const attempt = readAnswer(answer.response, reading, ports.now);
+    const reading = { successStatuses: [200], verdicts: { already_revoked: step.absent ?? [] } };
+    const attempt = readAnswer(answer.response, readingOf(reading, ports), ports.now);
     if (attempt.status !== 'done') return explain(attempt, { ...call, path: step.list }, ports);
     if (attempt.result === 'already_revoked') break;
-    const items = step.itemsOf(jsonOf(answer.response));
-    if (items === undefined) {
-      return explain({ status: 'retry', error: 'the answer is no list of the API', isOurFault: true }, call, ports);
+    const items = itemsOf(step, answer.response)?.filter((item) =>
+      isOfToken(step, item, ports.token, ports.ending.api),
+    );
+    // An id that no URL can name is none of the API's. What it stands for would stay, and the rest be said to be all.
+    if (items === undefined || !items.every(({ id }) => 'url' in fillTemplate('{id}', { id }))) {
+      const attempt = { status: 'retry', error: NO_LIST, isOurFault: true } as const;
+      return explain(attempt, call, ports);
     }
-    listed.push(...items.filter((item) => isOfToken(step, item, ports.token, ports.ending.api)));
+    listed.push(...items);
     path = step.nextOf?.(answer.response, step.list);
   }
   const isOlder = ({ madeAt = 0 }: ListedGrant) => madeAt <= (ports.token.until ?? Number.POSITIVE_INFINITY);
   const older = listed.filter(isOlder);
   return { older, hasNewer: older.length < listed.length };
+}
+
+const NO_LIST = 'the answer is no list of the API';
+
+/** What a page of a list names; undefined: it is none, be it a page for a browser. */
+function itemsOf(step: EndingList, response: OutgoingResponse): readonly ListedGrant[] | undefined {
+  try {
+    return step.itemsOf(jsonOf(response));
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return undefined;
+  }
 }
 
 /** Whether it is what the token hung on: the grant that it names, or else what its user has at its client. */
@@ -248,7 +271,14 @@ function isOfToken(
 function readingOf(own: AnswerReading | undefined, { ending: { api } }: StepPorts): AnswerReading {
   // What OAuth calls an invalid token is our own credential here.
   const { errorOf = () => undefined } = api;
-  return { ...API_READING, errorOf, ...own };
+  const reading = { ...API_READING, errorOf: (body: unknown) => safeWordOf(errorOf(body)), ...own };
+  const { our_fault = [], ...verdicts } = reading.verdicts ?? {};
+  return { ...reading, verdicts: { ...verdicts, our_fault: [...our_fault, ...NO_SUCH_PATH] } };
+}
+
+/** Any other text of a server may be one that quotes a secret, or breaks a line of the log. */
+function safeWordOf(word: string | undefined): string | undefined {
+  return word !== undefined && /^[\w.]{1,64}$/.test(word) ? word : undefined;
 }
 
 /** Calls the API with a credential; once more, and no more than that, if it refuses one that was kept from an earlier call. */
@@ -300,7 +330,7 @@ function explain(attempt: FailedAttempt, { method, path }: ApiCall, { ending }: 
   if (attempt.status !== 'retry' || attempt.isOurFault !== true) return attempt;
   // Without the query, in which there may be a key.
   const [url] = `${ending.base}${path}`.split('?');
-  const isThere = ending.preset === 'http' || !/^status 40[45]$/.test(attempt.error);
+  const isThere = ending.preset === 'http' || ![NO_LIST, ...NO_SUCH_PATH].includes(attempt.error);
   const rule = isThere ? `the credential must have ${ending.api.right}` : '"api" must be the base of the API';
   return { ...attempt, error: `${attempt.error}: in END_GRANT, ${rule} (${method} ${url})` };
 }

@@ -15,6 +15,8 @@ export interface Grant {
   readonly client: string;
   /** In milliseconds since the epoch. */
   readonly madeAt: number;
+  /** Whether the user had given the client one before, which was alive then. */
+  readonly isAgain: boolean;
 }
 
 /** A link: what the skill's client was given. */
@@ -196,7 +198,8 @@ export async function startGrantServer(
     // The keys are in the row: what the tests are about is the API.
     issuerRow: { issuer, audience: AUDIENCE, jwks: { keys: [jwk] }, ...kind.issuerRow },
     async link(user, client = 'skill') {
-      const grant = { id: `grant-${randomUUID()}`, user, client, madeAt: nowMs() };
+      const isAgain = grants.some((grant) => grant.user === user && grant.client === client);
+      const grant = { id: `grant-${randomUUID()}`, user, client, madeAt: nowMs(), isAgain };
       grants = [...grants, grant];
       return { grant, accessToken: await issue(grant) };
     },

@@ -13,9 +13,9 @@ export const HYDRA: GrantServerKind = {
     if (path !== '/admin/oauth2/auth/sessions/consent') return undefined;
     const [subject, client, id] = [query.get('subject'), query.get('client'), query.get('consent_request_id')];
     if (method === 'GET') {
-      const ofUser = grants.filter(({ user }) => user === subject);
-      // What a remembered consent has granted is not listed.
-      return { status: 200, body: ofUser.filter((grant) => !isRemembered(grant, ofUser)).map(sessionOf) };
+      // What a remembered consent has granted without a dialog is not listed, not even once that consent has ended.
+      const listed = grants.filter(({ user, isAgain }) => user === subject && !isAgain);
+      return { status: 200, body: listed.map(sessionOf) };
     }
     if (method !== 'DELETE' || (id === null) === (subject === null || client === null)) return { status: 400 };
     end((grant) => (id === null ? grant.user === subject && grant.client === client : grant.id === id));
@@ -32,10 +32,6 @@ export const HYDRA_WITH_GRANT: GrantServerKind = {
   issuerRow: { grant: { claim: 'ext.grant_id' } },
   ...{ keepsNewer: true, namesGrant: true, showsLies: false },
 };
-
-function isRemembered({ client, madeAt }: Grant, ofUser: readonly Grant[]): boolean {
-  return ofUser.some((earlier) => earlier.client === client && earlier.madeAt < madeAt);
-}
 
 function sessionOf({ id, user, client, madeAt }: Grant) {
   return {
