@@ -47,8 +47,8 @@ const EndGrantRows = z.lazy(() => {
   });
   const named = z.strictObject({
     ...{ issuer, preset: z.enum(GRANT_PRESET_NAMES), ...credential, user_claim, ca_file },
-    /** The base of its API, where that does not follow from the issuer. */
-    api: z.optional(ServiceUrl.check(z.regex(/^[^?]+$/))),
+    /** The base of its API, where that does not follow from the issuer. A brace would let the token say what it is. */
+    api: z.optional(ServiceUrl.check(z.regex(/^[^?{}]+$/))),
     /** The row allows what ends the grants of every client of the user. */
     reaches: z.optional(z.literal('all_clients')),
   });

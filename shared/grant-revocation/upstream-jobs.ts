@@ -4,7 +4,14 @@ import type { DoJob } from '../outbox/attempt-job.ts';
 import { isUnverified, type OwnedJob } from '../outbox/outbox.ts';
 import { type Send, send } from '../outgoing/send.ts';
 import { createApiCredentials } from './api-credentials.ts';
-import { type EndedToken, findGrantEnding, type GrantEnding, grantEndingsOf, outcomeOfEndpoint } from './end-grant.ts';
+import {
+  type EndedToken,
+  faultOfEnding,
+  findGrantEnding,
+  type GrantEnding,
+  grantEndingsOf,
+  outcomeOfEndpoint,
+} from './end-grant.ts';
 import { endGrant } from './grant-api.ts';
 import { NO_ENDPOINT, openSealed } from './revocation-jobs.ts';
 import { revocationClient, revokeGrant } from './revoke-grant.ts';
@@ -43,6 +50,9 @@ export function createUpstreamJobs({ endings, encryptionKeys, send, now = Date.n
     if ('status' in token) return token;
     const { traceparent } = job.details;
     if (ending.preset !== 'rfc7009') {
+      // The settings may be others than those that the job was written down for.
+      const fault = faultOfEnding(ending, token);
+      if (fault !== undefined) return { status: 'failed', error: `nothing was sent: ${fault}` };
       return endGrant(ending, token, { send, credentials, timeoutMs, now, traceparent });
     }
     const wasLive = isLive(job, token, now());

@@ -1,13 +1,19 @@
-import { describe, expect, test, vi } from 'vitest';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
+  type ApiEnding,
   EndGrantEnvironment,
+  faultOfEnding,
   findGrantEnding,
   grantEndingsOf,
   mayEndNewer,
 } from '#shared/grant-revocation/end-grant.ts';
 import { fillTemplate } from '#shared/grant-revocation/url-template.ts';
 import { readEnvironment } from '#shared/runtime/environment.ts';
-import { endingOf } from '#test/support/ending-of.ts';
+import { apiEndingOf, endingOf } from '#test/support/ending-of.ts';
+import { makeCertificate } from '#test/support/private-server.ts';
+import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 
 const HTTP = {
   ...{ issuer: 'https://as.example', preset: 'http', method: 'DELETE', url: 'https://as.example/grants/{grant}' },
@@ -17,6 +23,10 @@ const RFC7009 = {
   ...{ issuer: 'https://other.example', preset: 'rfc7009', endpoint: 'https://other.example/revoke' },
   ...{ client_id: 'c', client_secret: 's' },
 };
+const OKTA = { issuer: 'https://org.example', preset: 'okta', authorization: 'SSWS obviously-fake' };
+const CLIENT = { client_id: 'c', client_secret: 's' };
+const KEY = { access_key_id: 'a', secret_access_key: 's' };
+const POOL = 'https://cognito-idp.eu-north-1.amazonaws.com/eu-north-1_pool';
 const UPSTREAM = { endpoint: 'https://up.example/revoke', client_id: 'c', client_secret: 's' };
 
 /** Reads the setting as a function does at its start. */
@@ -101,6 +111,14 @@ describe('END_GRANT', () => {
     ['dots as a step up', ofUrl('https://as.example/a/../{grant}')],
     ['dots as a step up, encoded', ofUrl('https://as.example/a/%2E%2e/{grant}')],
     ['a fragment', ofUrl('https://as.example/#{grant}')],
+    ['a base that the token names', [{ ...OKTA, api: 'https://{subject}.example' }]],
+    ['a base with a query', [{ ...OKTA, api: 'https://as.example?a=b' }]],
+    ['a base by http', [{ ...OKTA, api: 'http://as.example' }]],
+    ['another reach of a preset', [{ ...OKTA, reaches: 'grant' }]],
+    ['a token endpoint by http', [{ ...HTTP, authorization: { ...CLIENT, token_endpoint: 'http://as.example/t' } }]],
+    ['another way to authenticate', [{ ...HTTP, authorization: { ...CLIENT, auth_method: 'none' } }]],
+    ['a credential that is empty', [{ ...HTTP, authorization: '' }]],
+    ['half of an access key', [{ ...HTTP, authorization: { access_key_id: 'a' } }]],
   ])('takes no row with %s', (_title, rows) => {
     expect(read(rows)).toBeUndefined();
   });
@@ -140,5 +158,271 @@ describe('how a grant is ended', () => {
   ])('by %s late ends what is newer: %j', (url, expected) => {
     expect(mayEndNewer(endingOf({ ...HTTP, url }), {})).toBe(expected);
     expect(mayEndNewer(endingOf(RFC7009), {})).toBe(false);
+  });
+});
+
+/** The least that a row of each preset says beside its issuer. */
+const LEAST = {
+  keycloak: { authorization: CLIENT },
+  auth0: { authorization: CLIENT },
+  okta: { authorization: 'SSWS obviously-fake' },
+  hydra: { api: 'https://admin.example' },
+  fusionauth: { authorization: 'obviously-fake', api: 'https://fa.example' },
+  authentik: { authorization: 'Bearer obviously-fake' },
+  logto: { authorization: CLIENT },
+  cognito: { authorization: KEY, reaches: 'all_clients' },
+  entra: { authorization: CLIENT, reaches: 'all_clients' },
+};
+type Preset = keyof typeof LEAST;
+const ISSUERS: Readonly<Record<Preset, string>> = {
+  ...{ keycloak: 'https://kc.example/realms/home', auth0: 'https://tenant.example/', okta: 'https://org.example' },
+  ...{ hydra: 'https://hydra.example', fusionauth: 'home', logto: 'https://tenant.example/oidc', cognito: POOL },
+  ...{ authentik: 'https://ak.example/application/o/home/', entra: 'https://login.microsoftonline.com/tenant/v2.0' },
+};
+
+/** A row of the preset. @param more What it says beside the least. */
+function presetRow(preset: Preset, more: object = {}) {
+  return { issuer: ISSUERS[preset], preset, ...LEAST[preset], ...more };
+}
+
+/** Where our client gets its token, and how it asks. */
+function tokenOf({ credential }: ApiEnding) {
+  if (credential.kind !== 'client') return undefined;
+  const { endpoint, authMethod, fields } = credential;
+  return [endpoint, authMethod, fields];
+}
+
+describe('a row of a preset', () => {
+  test.each<[Preset, string, string]>([
+    ['keycloak', 'https://kc.example/realms/home', 'https://kc.example/admin/realms/home'],
+    ['keycloak', 'https://kc.example/auth/realms/a%20b', 'https://kc.example/auth/admin/realms/a%20b'],
+    ['keycloak', 'https://kc.example/realms/realms/realms/x', 'https://kc.example/realms/realms/admin/realms/x'],
+    ['auth0', 'https://tenant.example/', 'https://tenant.example/api/v2'],
+    ['auth0', 'https://tenant.example', 'https://tenant.example/api/v2'],
+    ['okta', 'https://org.example', 'https://org.example/api/v1'],
+    ['okta', 'https://org.example/oauth2/default', 'https://org.example/api/v1'],
+    ['authentik', 'https://ak.example/application/o/home/', 'https://ak.example/api/v3'],
+    ['authentik', 'https://ak.example/x/application/o/home', 'https://ak.example/x/api/v3'],
+    ['logto', 'https://tenant.example/oidc', 'https://tenant.example/api'],
+    ['cognito', POOL, 'https://cognito-idp.eu-north-1.amazonaws.com'],
+    [
+      ...(['cognito', 'https://cognito-idp.cn-north-1.amazonaws.com.cn/cn-north-1_A1'] as const),
+      'https://cognito-idp.cn-north-1.amazonaws.com.cn',
+    ],
+    ['entra', 'https://sts.windows.net/tenant/', 'https://graph.microsoft.com/v1.0'],
+  ])('of %s finds the API of %s', (preset, issuer, base) => {
+    expect(endingOf(presetRow(preset, { issuer }))).toMatchObject({ issuer, base });
+    expect(endingOf(presetRow(preset, { issuer, api: 'https://api.example/x//' }))).toMatchObject({
+      base: 'https://api.example/x',
+    });
+  });
+
+  test.each<[Preset, string]>([
+    ['keycloak', 'https://kc.example/home'],
+    ['keycloak', 'https://kc.example/realms/home/'],
+    ['authentik', 'https://ak.example/'],
+    ['logto', 'https://tenant.example/'],
+    ['hydra', 'https://hydra.example'],
+    ['fusionauth', 'https://fa.example'],
+  ])('of %s must say where the API of %s is', (preset, issuer) => {
+    expect(() => endingOf(presetRow(preset, { issuer, api: undefined }))).toThrow(
+      'END_GRANT[0]: "api" must be given: it does not follow from the issuer',
+    );
+    expect(endingOf(presetRow(preset, { issuer, api: 'https://api.example' }))).toMatchObject({
+      base: 'https://api.example',
+    });
+  });
+
+  const basic = 'client_secret_basic';
+  const post = 'client_secret_post';
+  test.each<[Preset, string, unknown]>([
+    ['keycloak', ISSUERS.keycloak, [`${ISSUERS.keycloak}/protocol/openid-connect/token`, basic, {}]],
+    [
+      ...(['auth0', 'https://tenant.example'] as const),
+      ['https://tenant.example/oauth/token', post, { audience: 'https://tenant.example/api/v2/' }],
+    ],
+    [
+      ...(['logto', ISSUERS.logto] as const),
+      [`${ISSUERS.logto}/token`, basic, { resource: 'https://tenant.example/api', scope: 'all' }],
+    ],
+    ...['https://login.microsoftonline.com/tenant/v2.0', 'https://sts.windows.net/tenant/'].map(
+      (issuer): [Preset, string, unknown] => [
+        ...(['entra', issuer] as const),
+        [
+          ...['https://login.microsoftonline.com/tenant/oauth2/v2.0/token', post],
+          { scope: 'https://graph.microsoft.com/.default' },
+        ],
+      ],
+    ),
+    ['hydra', ISSUERS.hydra, undefined],
+    ['okta', ISSUERS.okta, undefined],
+  ])('of %s finds the token endpoint of %s', (preset, issuer, token) => {
+    expect(tokenOf(apiEndingOf(presetRow(preset, { issuer })))).toEqual(token);
+  });
+
+  test('says where its own token endpoint is, how to authenticate there, and what for', () => {
+    const own = { token_endpoint: 'https://t.example', auth_method: post, audience: 'a', resource: 'r', scope: 's' };
+
+    const logto = apiEndingOf(presetRow('logto', { authorization: { ...CLIENT, ...own } }));
+    const auth0 = apiEndingOf(presetRow('auth0', { authorization: { ...CLIENT, auth_method: basic } }));
+
+    expect(tokenOf(logto)).toEqual(['https://t.example', post, { audience: 'a', resource: 'r', scope: 's' }]);
+    expect(tokenOf(auth0)).toEqual([
+      ...['https://tenant.example/oauth/token', basic],
+      { audience: 'https://tenant.example/api/v2/' },
+    ]);
+  });
+
+  test.each<[Preset, string | undefined, string]>([
+    ['keycloak', undefined, 'grant'],
+    ['auth0', undefined, 'grant'],
+    ['okta', 'uid', 'grant'],
+    ['hydra', undefined, 'grant'],
+    ['fusionauth', undefined, 'grant'],
+    ['authentik', undefined, 'grant'],
+    ['logto', undefined, 'grant'],
+    ['cognito', 'username', 'all_clients'],
+    ['entra', 'oid', 'all_clients'],
+  ])('of %s names the user by %j, and reaches %s', (preset, userClaim, reaches) => {
+    const ending = apiEndingOf(presetRow(preset));
+
+    expect([ending.userClaim, ending.reaches]).toEqual([userClaim, reaches]);
+    expect(apiEndingOf(presetRow(preset, { user_claim: 'ext.id' })).userClaim).toBe('ext.id');
+  });
+
+  const header = 'the value of the header';
+  const client = '{"client_id", "client_secret"}, with "token_endpoint" where that does not follow from the issuer';
+  const key = '{"access_key_id", "secret_access_key"}';
+  test.each<[Preset, object[], string]>([
+    ['keycloak', [{ authorization: undefined }, { authorization: 'Bearer x' }, { authorization: KEY }], client],
+    ['auth0', [{ authorization: undefined }, { authorization: 'Bearer x' }], client],
+    ['okta', [{ authorization: undefined }, { authorization: CLIENT }], header],
+    [
+      'hydra',
+      // Nothing says where its token would come from.
+      [{ authorization: CLIENT }, { authorization: KEY }],
+      `left out, or ${header}, or ${client}`,
+    ],
+    ['fusionauth', [{ authorization: undefined }, { authorization: CLIENT }], header],
+    ['authentik', [{ authorization: undefined }, { authorization: CLIENT }], header],
+    ['logto', [{ authorization: undefined }, { authorization: 'Bearer x' }], client],
+    ['cognito', [{ authorization: undefined }, { authorization: 'AWS4 x' }, { authorization: CLIENT }], key],
+    ['entra', [{ authorization: undefined }, { authorization: 'Bearer x' }, { authorization: KEY }], client],
+  ])('of %s is refused with another credential, by a sentence that says which it takes', (preset, others, form) => {
+    for (const other of others) {
+      expect(() => endingOf(presetRow(preset, other))).toThrow(`END_GRANT[0]: "authorization" must be ${form}`);
+    }
+  });
+
+  test('of Hydra takes none, a header, and a client that says where its token comes from', () => {
+    const kindOf = (authorization: unknown) => apiEndingOf(presetRow('hydra', { authorization })).credential.kind;
+
+    expect(kindOf(undefined)).toBe('none');
+    expect(kindOf('Bearer x')).toBe('header');
+    expect(kindOf({ ...CLIENT, token_endpoint: 'https://t.example' })).toBe('client');
+  });
+
+  test.each<Preset>(['auth0', 'okta', 'hydra', 'fusionauth', 'authentik', 'logto'])(
+    'of %s, which ends no more than the grant, allows no more',
+    (preset) => {
+      expect(() => endingOf(presetRow(preset, { reaches: 'all_clients' }))).toThrow(
+        `END_GRANT[0]: "reaches": "all_clients" is not for preset ${preset}`,
+      );
+    },
+  );
+
+  test.each<Preset>(['cognito', 'entra'])('of %s must allow that it reaches all clients', (preset) => {
+    expect(() => endingOf(presetRow(preset, { reaches: undefined }))).toThrow(
+      `END_GRANT[0]: "reaches": "all_clients" must be given with preset ${preset}`,
+    );
+  });
+
+  test('of Keycloak may allow it', () => {
+    expect(endingOf(presetRow('keycloak', { reaches: 'all_clients' }))).toMatchObject({ reaches: 'all_clients' });
+  });
+
+  test('is named by its place in the list', () => {
+    const rows = read([HTTP, RFC7009, presetRow('okta', { authorization: undefined })]);
+
+    expect(() => grantEndingsOf({ END_GRANT: rows })).toThrow(/^END_GRANT\[2\]: "authorization" must be /);
+  });
+
+  const OF_TOKEN = { token: 't', subject: 'ann', client: 'c', jti: 'j' };
+  test.each<[Preset, object, string | undefined]>([
+    ['keycloak', {}, undefined],
+    ['keycloak', { subject: undefined }, 'the token has no {subject}'],
+    ['keycloak', { client: undefined }, 'the token has no {client}'],
+    ['keycloak', { client: '..' }, '{client} of the token cannot be in a URL'],
+    ['auth0', { client: undefined }, 'the token has no {client}'],
+    ['okta', {}, 'the token has no {subject}'],
+    ['okta', { user: { claim: 'oid', value: 'u' } }, 'the token has no {subject}'],
+    ['okta', { user: { claim: 'uid', value: '' } }, 'the token has no {subject}'],
+    ['okta', { user: { claim: 'uid', value: '../x' } }, '{subject} of the token cannot be in a URL'],
+    ['okta', { user: { claim: 'uid', value: 'u' }, subject: undefined }, undefined],
+    ['hydra', {}, undefined],
+    // The list is of all clients, and without a client nothing of it would be meant.
+    ['hydra', { client: undefined }, 'the token has no {client}'],
+    ['hydra', { grant: 'g', client: undefined, subject: undefined }, undefined],
+    ['hydra', { grant: '..' }, '{grant} of the token cannot be in a URL'],
+    ['fusionauth', { client: undefined }, 'the token has no {client}'],
+    ['authentik', { client: undefined }, 'the token has no {client}'],
+    ['logto', { client: undefined }, 'the token has no {client}'],
+    ['cognito', {}, 'the token has no {subject}'],
+    ['cognito', { user: { claim: 'username', value: 'u' }, client: undefined }, undefined],
+    ['entra', {}, 'the token has no {subject}'],
+    ['entra', { user: { claim: 'oid', value: 'u' }, client: undefined }, undefined],
+  ])('of %s and a token with %j: the fault is %j', (preset, more, fault) => {
+    expect(faultOfEnding(endingOf(presetRow(preset)), { ...OF_TOKEN, ...more })).toBe(fault);
+  });
+
+  test('of another preset takes what its URL needs, and RFC 7009 takes any token', () => {
+    expect(faultOfEnding(endingOf(HTTP), OF_TOKEN)).toBe('the token has no {grant}');
+    expect(faultOfEnding(endingOf(HTTP), { token: 't', grant: 'g' })).toBeUndefined();
+    expect(faultOfEnding(endingOf(RFC7009), { token: 't' })).toBeUndefined();
+  });
+
+  test.each<[Preset, boolean, boolean]>([
+    ['keycloak', true, true],
+    ['auth0', true, true],
+    ['okta', false, false],
+    ['hydra', true, false],
+    ['fusionauth', false, false],
+    ['authentik', true, true],
+    ['logto', true, true],
+    ['cognito', true, true],
+    ['entra', true, true],
+  ])('of %s may end newer links: %j, and with the name of the grant: %j', (preset, without, withGrant) => {
+    const ending = endingOf(presetRow(preset));
+
+    expect([mayEndNewer(ending, {}), mayEndNewer(ending, { grant: 'g' })]).toEqual([without, withGrant]);
+  });
+});
+
+describe('the file of an authority', () => {
+  test('is read, whichever the preset', () => {
+    const folder = createTemporaryFolder();
+    onTestFinished(() => folder.remove());
+    makeCertificate(folder.path);
+    const ca_file = join(folder.path, 'certificate.pem');
+    const certificates = readFileSync(ca_file, 'utf8');
+
+    for (const row of [HTTP, RFC7009, presetRow('keycloak')]) {
+      expect(endingOf({ ...row, ca_file })).toMatchObject({ certificates });
+      expect(endingOf(row).certificates).toBeUndefined();
+    }
+  });
+
+  test.each([HTTP, RFC7009, OKTA])('is refused where it is none, by a sentence that names it (%j)', (row) => {
+    const folder = createTemporaryFolder();
+    onTestFinished(() => folder.remove());
+    const ca_file = join(folder.path, 'ca.pem');
+
+    expect(() => endingOf({ ...row, ca_file })).toThrow(/^END_GRANT\[0\]\.ca_file must be a file that can be read$/);
+    for (const text of ['', 'obviously fake', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----']) {
+      writeFileSync(ca_file, text);
+      expect(() => endingOf({ ...row, ca_file })).toThrow(
+        /^the file of END_GRANT\[0\]\.ca_file must be certificates in PEM$/,
+      );
+    }
   });
 });

@@ -183,6 +183,21 @@ describe('a job of our own authorization server', () => {
     });
   });
 
+  test('sends nothing for a token that lacks what the settings of today take, be it in the body', async () => {
+    const key = { access_key_id: 'a', secret_access_key: 's' };
+    const row = { issuer: 'https://as.example/eu-north-1_pool', preset: 'cognito', reaches: 'all_clients' };
+    const cognito = { ...endingOf({ ...row, authorization: key }), issuer: ISSUER };
+    const hydra = endingOf({ issuer: ISSUER, preset: 'hydra', api: 'https://as.example' });
+
+    expect(await run(jobOf(PRESENTED), { endings: [cognito] })).toEqual({
+      ...{ attempt: { status: 'failed', error: 'nothing was sent: the token has no {subject}' }, sent: [], forms: [] },
+    });
+    // Of a list of all clients, it would take what is of none.
+    expect(await run(jobOf({ token: 't', subject: 'ann' }), { endings: [hydra] })).toEqual({
+      ...{ attempt: { status: 'failed', error: 'nothing was sent: the token has no {client}' }, sent: [], forms: [] },
+    });
+  });
+
   test('without a credential sends none', async () => {
     const open = endingOf({ ...ROW, authorization: undefined });
 
