@@ -1,17 +1,32 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Changes, type EmulatedProject, startProject, TEST_KEYS } from '#test/support/emulated-project.ts';
-import { type GrantServer, type GrantServerKind, startGrantServer } from '#test/support/grant-servers/grant-server.ts';
+import {
+  type GrantServer,
+  type GrantServerKind,
+  startGrantServer,
+  type TlsFiles,
+} from '#test/support/grant-servers/grant-server.ts';
 import { GRANT_SERVERS } from '#test/support/grant-servers/grant-servers.ts';
+import { HYDRA } from '#test/support/grant-servers/hydra.ts';
 import { KEYCLOAK, KEYCLOAK_SESSION_LIVES } from '#test/support/grant-servers/keycloak.ts';
 import { callWhoami, unlinkRaw } from '#test/support/linked-project.ts';
+import { makeCertificate } from '#test/support/private-server.ts';
+import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 
 /** The built functions, told to end grants at a server of the kind. */
 async function start(
   kind: GrantServerKind,
-  { row = kind.endingRow, basePath, local }: { row?: GrantServerKind['endingRow']; basePath?: string } & Changes = {},
+  {
+    row = kind.endingRow,
+    basePath = '',
+    tls,
+    local,
+  }: { row?: GrantServerKind['endingRow']; basePath?: string; tls?: TlsFiles } & Changes = {},
 ): Promise<{ server: GrantServer; project: EmulatedProject }> {
-  const server = await startGrantServer(kind, basePath === undefined ? {} : { basePath });
+  const server = await startGrantServer(kind, { basePath, ...(tls && { tls }) });
   const { issuer, origin } = server;
   const project = await startProject({
     local: {
@@ -225,16 +240,126 @@ test('an API that does not answer costs the caller nothing but its time, and is 
   expect(await server.refresh(link)).toMatchObject(DEAD);
 });
 
-test('a session of all clients stays where the row does not allow to end it, and the log says so', async () => {
-  const { server, project } = await start(KEYCLOAK_SESSION_LIVES);
-  server.aheadMs = -10_000;
+test('a token of our client serves for several unlinks, and another one is asked for once it is withdrawn', async () => {
+  const { server, project } = await start(KEYCLOAK);
+  const links = [await server.link('ann'), await server.link('ben'), await server.link('cem')] as const;
+  const reached = { reached: expect.arrayContaining(['upstream_grant']) };
+
+  expect(await unlinkRaw(project, links[0].accessToken)).toMatchObject(reached);
+  expect(await unlinkRaw(project, links[1].accessToken)).toMatchObject(reached);
+  expect(server.tokensIssued).toBe(1);
+  server.withdrawTokens();
+  expect(await unlinkRaw(project, links[2].accessToken)).toMatchObject(reached);
+
+  expect(server.tokensIssued).toBe(2);
+  for (const link of links) expect(await server.refresh(link)).toMatchObject(DEAD);
+});
+
+test('a consent that the user gave after the unlink stays at Hydra, and it is said that more may go on', async () => {
+  const { server, project } = await start(HYDRA);
   const link = await server.link('ann');
-  server.aheadMs = 0;
+  server.misbehaviour = 'is_down';
+  expect(await unlinkRaw(project, link.accessToken)).toMatchObject({ upstream: 'pending: outgoing: unreachable' });
+  // Without it the next link asks for a consent, which is listed.
+  server.drop(link);
+  server.aheadMs = 1000;
+  const again = await server.link('ann');
 
-  expect(await unlinkRaw(project, link.accessToken)).toMatchObject({
-    ...{ outcome: 'ok', level: 'WARN', reached: ['cut_off'], upstream: 'ended_in_part' },
-  });
+  server.misbehaviour = undefined;
+  await runJobs(project);
 
+  expect((await server.refresh(again)).status).toBe(200);
+  expect(jobs(project)).toMatchObject([{ state: 'done', result: 'ended_in_part' }]);
+});
+
+test('a session of several clients at Keycloak lives on where the row does not allow to end it, and it is said so', async () => {
+  const { server, project } = await start(KEYCLOAK_SESSION_LIVES);
+  const link = await server.link('ann');
+
+  const line = await unlinkRaw(project, link.accessToken);
+
+  expect(line).toMatchObject({ reached: ['cut_off'], upstream: 'ended_in_part', level: 'WARN' });
   expect((await server.refresh(link)).status).toBe(200);
   expect(jobs(project)).toMatchObject([{ state: 'done', result: 'ended_in_part' }]);
+});
+
+describe('a server whose certificate is of an authority of its own', () => {
+  /** A certificate for `localhost` that vouches for itself, in a file. */
+  function makeTls() {
+    const folder = createTemporaryFolder();
+    onTestFinished(() => folder.remove());
+    makeCertificate(folder.path);
+    const [ca_file, keyFile] = [join(folder.path, 'certificate.pem'), join(folder.path, 'key.pem')];
+    return { ca_file, tls: { cert: readFileSync(ca_file, 'utf8'), key: readFileSync(keyFile, 'utf8') } };
+  }
+
+  test('is called where the row names the file, for its token, too', async () => {
+    const { tls, ca_file } = makeTls();
+    const { server, project } = await start(KEYCLOAK, {
+      tls,
+      row: (origin) => ({ ...KEYCLOAK.endingRow(origin), ca_file }),
+    });
+    const link = await server.link('ann');
+
+    expect(await unlinkRaw(project, link.accessToken)).toMatchObject({ reached: ['cut_off', 'upstream_grant'] });
+
+    expect(await server.refresh(link)).toMatchObject(DEAD);
+  });
+
+  test('is called by the timer, too', async () => {
+    const { tls, ca_file } = makeTls();
+    const { server, project } = await start(HYDRA, {
+      tls,
+      row: (origin) => ({ ...HYDRA.endingRow(origin), ca_file }),
+    });
+    const link = await server.link('ann');
+    server.misbehaviour = 'is_down';
+    expect(await unlinkRaw(project, link.accessToken)).toMatchObject({ upstream: 'pending: outgoing: unreachable' });
+
+    server.misbehaviour = undefined;
+    await runJobs(project);
+
+    expect(await server.refresh(link)).toMatchObject(DEAD);
+  });
+
+  test.each([
+    ['names none', () => undefined],
+    ['names another authority', () => makeTls().ca_file],
+  ])('is told nothing where the row %s', async (_title, fileOf) => {
+    const { tls } = makeTls();
+    const { server, project } = await start(KEYCLOAK, {
+      tls,
+      row: (origin) => ({ ...KEYCLOAK.endingRow(origin), ca_file: fileOf() }),
+    });
+    const link = await server.link('ann');
+
+    expect(await unlinkRaw(project, link.accessToken)).toMatchObject({
+      ...{ reached: ['cut_off'], upstream: 'pending: outgoing: tls', level: 'WARN' },
+    });
+
+    expect(server.calls).toEqual([]);
+    expect((await server.refresh(link)).status).toBe(200);
+  });
+
+  test.each([
+    ['is not there', undefined, /END_GRANT\[0\]\.ca_file must be a file that can be read/],
+    ['holds no certificate', 'obviously-fake', /the file of END_GRANT\[0\]\.ca_file must be certificates in PEM/],
+  ])('is refused at start where the file %s', async (_title, text, sentence) => {
+    const folder = createTemporaryFolder();
+    onTestFinished(() => folder.remove());
+    const ca_file = join(folder.path, 'ca.pem');
+    if (text !== undefined) writeFileSync(ca_file, text);
+    const { server, project } = await start(KEYCLOAK, {
+      row: (origin) => ({ ...KEYCLOAK.endingRow(origin), ca_file }),
+    });
+    const { accessToken } = await server.link('ann');
+
+    const answer = await project.gateway('POST', '/v1.0/user/unlink', { Authorization: `Bearer ${accessToken}` });
+
+    expect(answer.status).toBe(500);
+    expect(project.output.join()).toMatch(sentence);
+    expect(project.output.join()).not.toContain('obviously-fake');
+    await expect(project.tick()).rejects.toThrow(/^the timer was answered 50\d/);
+    expect(server.calls).toEqual([]);
+  });
 });
