@@ -27,7 +27,7 @@ const EXTRA_BYTES: Readonly<Record<string, number>> = {
   'external-provider-bind': 74_000,
   'external-provider-delete': 28_000,
   maintenance: 24_000,
-  'smart-home-unlink': 30_000,
+  'smart-home-unlink': 32_000,
   'social-unlink': 31_000,
 };
 
