@@ -205,12 +205,17 @@ export interface EndedToken {
   readonly user?: { readonly claim: string; readonly value: string } | undefined;
 }
 
+/** Whether a call ends nothing but what the token hung on, however late it is: it names the token or its grant. */
+export function endsOwnGrantAlone(ending: GrantEnding, { grant }: Pick<EndedToken, 'grant'>): boolean {
+  if (ending.preset === 'rfc7009') return true;
+  if (ending.preset === 'http') return /\{(grant|jti)\}/.test(ending.base);
+  return ending.api.namesGrant === true && grant !== undefined;
+}
+
 /** Whether a late call would also end what was linked anew: nothing tells it from what the token hung on. */
-export function mayEndNewer(ending: GrantEnding, { grant }: Pick<EndedToken, 'grant'>): boolean {
-  if (ending.preset === 'rfc7009') return false;
-  if (ending.preset === 'http') return !/\{(grant|jti)\}/.test(ending.base);
-  const { showsAge = false, namesGrant = false } = ending.api;
-  return !showsAge && !(namesGrant && grant !== undefined);
+export function mayEndNewer(ending: GrantEnding, token: Pick<EndedToken, 'grant'>): boolean {
+  const showsAge = ending.preset !== 'rfc7009' && ending.api.showsAge === true;
+  return !showsAge && !endsOwnGrantAlone(ending, token);
 }
 
 /** What a token lacks that ending its grant takes; undefined: nothing. */

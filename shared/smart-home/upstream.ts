@@ -10,6 +10,7 @@ import { Misconfigured } from '../errors.ts';
 import {
   type EndedToken,
   EndGrantEnvironment,
+  endsOwnGrantAlone,
   faultOfEnding,
   findGrantEnding,
   type GrantEnding,
@@ -133,10 +134,13 @@ export async function planUpstreamRevocation(
   const ended = verified === undefined ? { token } : endedToken(token, verified, ending, now());
   const fault = faultOfEnding(ending, ended);
   if (fault !== undefined) return { fault };
-  const job = newJob({ tokenId, verified, ending, ended }, { requestId, traceparent }, encryptionKeys);
-  if (mayEndNewer(ending, ended) && (await isRevoked())) {
-    return reasonNotToRepeat(await retryWhileUnavailable(remainingMs(), () => outbox.find(job.id)));
+  const wasRevoked = !endsOwnGrantAlone(ending, ended) && (await isRevoked());
+  const meant = wasRevoked ? withoutNewer(ended, ending, verified) : ended;
+  if (meant === undefined) {
+    const known = await retryWhileUnavailable(remainingMs(), () => outbox.find(jobId(tokenId, verified)));
+    return reasonNotToRepeat(known);
   }
+  const job = newJob({ tokenId, verified, ending, ended: meant }, { requestId, traceparent }, encryptionKeys);
   const claim = verification.status === 'inactive' ? undefined : { name: randomUUID(), leaseMs: INLINE_LEASE_MS };
   const isNew = await retryWhileUnavailable(remainingMs(), (timeoutMs) => outbox.add({ ...job, claim }, timeoutMs));
   if (!isNew) return 'known';
@@ -163,8 +167,7 @@ function newJob(
   { requestId, traceparent }: Pick<UpstreamRequest, 'requestId' | 'traceparent'>,
   keys: readonly EncryptionKey[],
 ): NewJob {
-  // Apart, so that a text that nobody vouched for is not in the way of the token should its issuer vouch for it later.
-  const id = verified === undefined ? `upstream.unverified.${tokenId}` : `upstream.${tokenId}`;
+  const id = jobId(tokenId, verified);
   const kind: JobKind = verified === undefined ? UNVERIFIED_KIND : 'upstream-revocation';
   const issuer = verified?.issuer ?? ending.issuer;
   const details = {
@@ -173,6 +176,11 @@ function newJob(
     ...(traceparent !== undefined && { traceparent }),
   };
   return { id, kind, details, secret: seal(textOfEndedToken(ended, details), id, keys), boundTo: id, requestId };
+}
+
+function jobId(tokenId: string, verified: VerifiedToken | undefined): string {
+  // Apart, so that a text that nobody vouched for is not in the way of the token should its issuer vouch for it later.
+  return verified === undefined ? `upstream.unverified.${tokenId}` : `upstream.${tokenId}`;
 }
 
 /** Who is told of a token that nobody vouched for: RFC 7009 alone, and no issuer that the token may be none of. */
@@ -200,6 +208,21 @@ function endedToken(
     until: Math.max(nowMs, issuedAt * 1000 + 999),
     ...(claim !== undefined && value !== undefined && { user: { claim, value } }),
   };
+}
+
+/**
+ * A token that was revoked before: the user may have linked again since, so nothing ends that is newer than the token.
+ * Undefined: the server does not show what is newer, or the token does not say how old it is.
+ */
+function withoutNewer(
+  ended: EndedToken,
+  ending: GrantEnding,
+  verified: VerifiedToken | undefined,
+): EndedToken | undefined {
+  if (mayEndNewer(ending, ended) || verified?.issuedAt === undefined) return undefined;
+  const { issuedAt, iatOffsetS = 0 } = verified;
+  // A server that backdates `iat` has made the grant later than `iat`; one whose clock is ahead dates both alike.
+  return { ...ended, until: Math.max(issuedAt, issuedAt - iatOffsetS) * 1000 + 999 };
 }
 
 /** Tries what was written down, and returns its result, or what stands in its way; the outbox keeps it then. */

@@ -12,6 +12,7 @@ import {
 import { GRANT_SERVERS } from '#test/support/grant-servers/grant-servers.ts';
 import { HYDRA } from '#test/support/grant-servers/hydra.ts';
 import { KEYCLOAK, KEYCLOAK_SESSION_LIVES } from '#test/support/grant-servers/keycloak.ts';
+import { OKTA } from '#test/support/grant-servers/okta.ts';
 import { callWhoami, unlinkRaw } from '#test/support/linked-project.ts';
 import { makeCertificate } from '#test/support/private-server.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
@@ -137,6 +138,22 @@ describe.each(GRANT_SERVERS.map((kind) => [kind.title ?? kind.preset, kind] as c
     expect(await server.refresh(link)).toMatchObject(DEAD);
     expect((await server.refresh(again)).status).toBe(kind.keepsNewer ? 200 : 400);
     expect(line.may_end_newer).toBe((kind.saysMayEndNewer ?? !kind.keepsNewer) ? true : undefined);
+  });
+
+  test('a token of the old link that is presented again ends nothing that was linked since', async () => {
+    const { server, project } = await start(kind);
+    const link = await linkBefore(server);
+    server.aheadMs = -10_000;
+    const sibling = await server.refresh(link);
+    server.aheadMs = 0;
+    await unlinkRaw(project, link.accessToken);
+    const again = await server.link('ann');
+
+    await unlinkRaw(project, sibling.accessToken);
+    await runJobs(project);
+
+    expect(await server.refresh(link)).toMatchObject(DEAD);
+    expect((await server.refresh(again)).status).toBe(200);
   });
 
   test('what has ended before is not said to be ended now', async () => {
@@ -362,4 +379,41 @@ describe('a server whose certificate is of an authority of its own', () => {
     await expect(project.tick()).rejects.toThrow(/^the timer was answered 50\d/);
     expect(server.calls).toEqual([]);
   });
+/** The first unlink does not reach the API, and the outbox has forgotten it when the second comes. */
+async function unlinkTwice(kind: GrantServerKind) {
+  const { server, project } = await start(kind);
+  server.aheadMs = -10_000;
+  const link = await server.link('ann');
+  server.aheadMs = 0;
+  server.misbehaviour = 'is_down';
+  await unlinkRaw(project, link.accessToken);
+  const connection = new DatabaseSync(project.database);
+  connection.exec('DELETE FROM outbox_job');
+  connection.close();
+  server.misbehaviour = undefined;
+  const again = await server.link('ann');
+  return { server, project, link, again, line: await unlinkRaw(project, link.accessToken) };
+}
+
+test('of a server that backdates its tokens, the grant is told from a newer one by when it was made', async () => {
+  const { server, link, again, line } = await unlinkTwice({
+    ...OKTA,
+    issuerRow: { ...OKTA.issuerRow, iat_offset_s: -300 },
+    claimsOf: (grant) => ({ ...OKTA.claimsOf(grant), iat: Math.floor(grant.madeAt / 1000) - 300 }),
+  });
+
+  expect(line).toMatchObject({ reached: ['cut_off', 'upstream_grant'] });
+  expect(await server.refresh(link)).toMatchObject(DEAD);
+  expect((await server.refresh(again)).status).toBe(200);
+});
+
+test('a token that was revoked before and does not say when it was issued ends nothing at the server', async () => {
+  const { server, project, again, line } = await unlinkTwice({
+    ...OKTA,
+    claimsOf: (grant) => ({ ...OKTA.claimsOf(grant), iat: undefined }),
+  });
+
+  expect(line).toMatchObject({ upstream: 'not asked: the token was revoked before', level: 'WARN' });
+  expect(jobs(project)).toEqual([]);
+  expect((await server.refresh(again)).status).toBe(200);
 });
