@@ -8,7 +8,11 @@ import { LOCAL_PLATFORM } from '#shared/platform.ts';
 import { openTokenRevocationStore } from '#shared/token-revocation/open-store.ts';
 import { logRevocation, type Revocation } from '#shared/token-revocation/store.ts';
 import { type Ended, runAdmin, runAdminAtTerminal, type Settings } from './support/admin-process.ts';
-import { type EmulatedProject, startProject, TEST_PEPPERS } from './support/emulated-project.ts';
+import { type EmulatedProject, startProject, TEST_KEYS, TEST_PEPPERS } from './support/emulated-project.ts';
+import { type GrantServerKind, startGrantServer } from './support/grant-servers/grant-server.ts';
+import { KEYCLOAK } from './support/grant-servers/keycloak.ts';
+import { OKTA, OKTA_WITH_GRANT } from './support/grant-servers/okta.ts';
+import { unlinkRaw } from './support/linked-project.ts';
 import { createDatabase } from './support/postgres-server.ts';
 import { createTemporaryFolder } from './support/temporary-folder.ts';
 import { basic, ISSUER_SETTINGS, issueToken } from './support/test-issuer.ts';
@@ -551,6 +555,87 @@ describe('of lines', () => {
     expect(stdout).toContain('Every revocation of the file that has not expired is in the store.');
   });
 });
+
+/** Whether what the user has linked anew is told from the old link: by when it was made, by its id, or not at all. */
+describe.each([
+  ['does not tell', KEYCLOAK],
+  ['tells by age', OKTA],
+  ['tells by id', OKTA_WITH_GRANT],
+])('of functions that end grants at a server that %s a newer grant', (_title, kind) => {
+  /** A link, and the line of its unlink, which the server answered or did not. */
+  async function unlinkOnce({ isDown }: { isDown: boolean }) {
+    const { server, project } = await startEnding(kind);
+    server.aheadMs = -10_000;
+    const link = await server.link('ann');
+    server.aheadMs = 0;
+    server.misbehaviour = isDown ? 'is_down' : undefined;
+    const line = await unlinkRaw(project, link.accessToken);
+    server.misbehaviour = undefined;
+    return { server, project, link, line, again: await server.link('ann') };
+  }
+
+  test('a rebuild queues no job, and an unlink that is repeated queues no second one', async () => {
+    const { server, project, link, line, again } = await unlinkOnce({ isDown: false });
+    const before = jobs(project);
+    const connection = new DatabaseSync(project.database);
+    connection.exec('DELETE FROM revoked_id; DELETE FROM revocation_cut_off');
+    connection.close();
+
+    expect(JSON.parse((await rebuildLine(line, project)).stdout)).toMatchObject({ restored: 1, refused: 0 });
+    expect(jobs(project)).toEqual(before);
+    expect(await unlinkRaw(project, link.accessToken)).toMatchObject({ upstream: 'asked before' });
+
+    expect(before).toMatchObject([{ state: 'done', result: 'upstream_grant' }]);
+    expect(jobs(project)).toEqual(before);
+    expect((await server.refresh(again)).status).toBe(200);
+  });
+
+  test.each([
+    ['done', false],
+    ['still waiting', true],
+  ])(
+    'where the job was lost with the store when it was %s, a repeated unlink ends no newer grant',
+    async (_state, isDown) => {
+      const { server, project, link, line, again } = await unlinkOnce({ isDown });
+      loseStore(project.database);
+
+      expect(JSON.parse((await rebuildLine(line, project)).stdout)).toMatchObject({ restored: 1, refused: 0 });
+      expect(jobs(project)).toEqual([]);
+      const repeated = await unlinkRaw(project, link.accessToken);
+
+      const result = isDown ? 'upstream_grant' : 'nothing_found';
+      expect(jobs(project)).toMatchObject(kind.keepsNewer ? [{ state: 'done', result }] : []);
+      if (!kind.keepsNewer) expect(repeated.upstream).toBe('not asked: the token was revoked before');
+      expect((await server.refresh(link)).status).toBe(isDown && !kind.keepsNewer ? 200 : 400);
+      expect((await server.refresh(again)).status).toBe(200);
+    },
+  );
+});
+
+/** The built functions, told to end grants at a server of the kind. */
+async function startEnding(kind: GrantServerKind) {
+  const server = await startGrantServer(kind);
+  const { issuer, origin } = server;
+  const project = await startProject({
+    local: {
+      ...{ UNVERIFIED_TOKENS: null, GRANT_CLAIM: null, ISSUERS: JSON.stringify([server.issuerRow]) },
+      END_GRANT: JSON.stringify([{ issuer, preset: kind.preset, ...kind.endingRow(origin) }]),
+      ENCRYPTION_KEYS: TEST_KEYS,
+    },
+  });
+  onTestFinished(() => project.close());
+  return { server, project };
+}
+
+const rebuildLine = (line: object, { database }: EmulatedProject) =>
+  rebuild([JSON.stringify(line)], { STORE_URL: `sqlite:${database}` });
+
+function jobs({ database }: EmulatedProject): unknown[] {
+  const connection = new DatabaseSync(database);
+  const rows = connection.prepare('SELECT * FROM outbox_job ORDER BY id').all();
+  connection.close();
+  return rows;
+}
 
 test('the longest line of a call is far below the 64 KB of Cloud Logging', () => {
   const id = `${'k'.repeat(16)}.${'x'.repeat(43)}`;
