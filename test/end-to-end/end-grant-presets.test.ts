@@ -379,6 +379,8 @@ describe('a server whose certificate is of an authority of its own', () => {
     await expect(project.tick()).rejects.toThrow(/^the timer was answered 50\d/);
     expect(server.calls).toEqual([]);
   });
+});
+
 /** The first unlink does not reach the API, and the outbox has forgotten it when the second comes. */
 async function unlinkTwice(kind: GrantServerKind) {
   const { server, project } = await start(kind);
