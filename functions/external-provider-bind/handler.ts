@@ -8,7 +8,7 @@ import {
   recordFailure,
 } from '#shared/bind/continue-bind.ts';
 import { BindEnvironment, type BindPorts, openBindPorts } from '#shared/bind/open-ports.ts';
-import { failurePage, mistakePage, readPageCookie, render } from '#shared/bind/render.ts';
+import { failurePage, mistakePage, readBrowserCookie, readPageCookie, render } from '#shared/bind/render.ts';
 import { startBind } from '#shared/bind/start-bind.ts';
 import { preferredLanguage } from '#shared/bind/texts.ts';
 import { CallerError, isFailure } from '#shared/errors.ts';
@@ -32,8 +32,10 @@ const browser =
   async (call, ports) => {
     const language = preferredLanguage(call.header('accept-language'));
     const titleOf = (key: string) => ports.providers.find(key)?.title ?? key;
+    const applicationTitleOf = (client: string) => ports.clients.find(({ id }) => id === client)?.title;
     try {
-      return render(await step(call, ports), { language, formAction: ports.formAction, titleOf });
+      const reply = await step(call, ports);
+      return render(reply, { language, formAction: ports.formAction, titleOf, applicationTitleOf });
     } catch (error) {
       if (!(error instanceof CallerError)) {
         return { ...failurePage(language), failure: isFailure(error) ? error.code : 'server_error', cause: error };
@@ -43,12 +45,15 @@ const browser =
     }
   };
 
+const cookieOf = (call: Call) => (digest: string) => readBrowserCookie(call.header('cookie'), digest);
+
 const fromProvider = (parametersOf: (call: Call) => URLSearchParams) =>
   browser((call, ports) => {
     const { fpType, fpName } = call.path();
     // Text, unless somebody else than the gateway has written the event.
     const provider = typeof fpType === 'string' && typeof fpName === 'string' ? `${fpType}:${fpName}` : '';
-    return continueFromProvider(call, { provider, parameters: parametersOf(call) }, ports);
+    const answer = { provider, parameters: parametersOf(call), cookieOf: cookieOf(call) };
+    return continueFromProvider(call, answer, ports);
   });
 
 /** Of a form, each field is there once (the runtime sees to that) and text. */
@@ -66,10 +71,15 @@ export const handler = defineFunction({
     'external-provider-bind.confirm': confirm,
     'external-provider-bind.callback': fromProvider((call) => call.query()),
     'external-provider-bind.form-callback': fromProvider(formOf),
-    'external-provider-bind.sign-in': browser((call, ports) => continueFromSignIn(call, call.query(), ports)),
+    'external-provider-bind.sign-in': browser((call, ports) =>
+      continueFromSignIn(call, { parameters: call.query(), cookieOf: cookieOf(call) }, ports),
+    ),
     'external-provider-bind.page': browser((call, ports) => {
-      const token = String(call.fields('form').token ?? '');
-      return continueFromPage(call, { token, cookie: readPageCookie(call.header('cookie'), token) }, ports);
+      const { token: given = '', choice } = call.fields('form');
+      const token = String(given);
+      const cookie = readPageCookie(call.header('cookie'), token);
+      // Only the button that declines is named.
+      return continueFromPage(call, { token, cookie, isDeclined: choice !== undefined }, ports);
     }),
   },
   errorBody: blitzError,

@@ -102,6 +102,7 @@ export const LABELS = {
   }),
   fa_status: ['success', 'confirm', 'cancelled', 'error'],
   fa_error: namesOf<BindErrorCode>({
+    access_denied: true,
     already_linked_other_user: true,
     browser_mismatch: true,
     invalid_code: true,

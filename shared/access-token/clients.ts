@@ -15,6 +15,8 @@ const Client = z.strictObject({
   secret_sha256: z.union([Hash, z.array(Hash).check(z.minLength(1), z.maxLength(2))]),
   scopes: z._default(z.array(z.string()), []),
   callbacks: z._default(z.array(z.string()), []),
+  /** As people know it. */
+  title: z.optional(z.string().check(z.minLength(1), z.maxLength(64))),
 });
 
 /** An application that calls us with credentials of its own. */
@@ -22,7 +24,7 @@ export type Client = z.output<typeof Client>;
 
 /** `CLIENTS`: the applications that are known. */
 export const Clients = jsonText(
-  'must be JSON: a list of {"id", "secret_sha256", "scopes", "callbacks"}, the hash in hexadecimal or a list of two of them, each id once',
+  'must be JSON: a list of {"id", "secret_sha256", "scopes", "callbacks", "title"}, the hash in hexadecimal or a list of two of them, each id once',
   z.array(Client).check(z.refine((clients) => new Set(clients.map(({ id }) => id)).size === clients.length)),
 );
 

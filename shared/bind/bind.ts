@@ -4,7 +4,8 @@
  * Terms. *Bind*: the whole of it, from an application's start to the link. *Application*: who starts it and gets the
  * browser back at its *callback*. *Step*: what is kept between two requests of the browser; whoever brings a step's
  * secret takes it up, once. *Confirmation*: how it is known whose browser it is, which neither the start nor the
- * provider's answer tells: a `redirectTo` can be sent to a stranger, and a stranger's `code` to us.
+ * provider's answer tells: a `redirectTo` can be sent to a stranger, and a stranger's `code` to us. *Trip*: the browser
+ * goes to the provider and comes back; a bind whose start named no subject makes two, and the answer of the second counts.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import * as z from 'zod/mini';
@@ -13,9 +14,11 @@ import { ProviderTokens } from '../account-link/provider-tokens.ts';
 import { retryWhileUnavailable } from '../databases/retry.ts';
 import { type EncryptionKey, seal, unseal } from '../encryption.ts';
 import { StoreUnavailable } from '../errors.ts';
+import { isJsonObject } from '../json.ts';
 
 /** Why a bind ended without a link, as the application and the user learn it: a closed list. */
 export type BindErrorCode =
+  | 'access_denied'
   | 'already_linked_other_user'
   | 'browser_mismatch'
   | 'invalid_code'
@@ -71,15 +74,25 @@ const KeptAuthorization = z.object({
 
 const Step = z.discriminatedUnion('kind', [
   /** The browser is at the provider. */
-  z.object({ kind: z.literal('provider'), bind: Bind, kept: KeptAuthorization }),
+  z.object({
+    kind: z.literal('provider'),
+    bind: Bind,
+    kept: KeptAuthorization,
+    /** Of a second trip: the digest of the cookie that the browser of the first one has. */
+    browserDigest: z.optional(Text),
+  }),
   /** The browser signs in at our issuer. */
   z.object({
     kind: z.literal('sign-in'),
     bind: Bind,
     account: BoundAccount,
+    /** What the page shows of the account besides its name. */
+    email: z.optional(Text),
     kept: KeptAuthorization,
     /** Without a question, if that can be. */
     isSilent: z.boolean(),
+    /** Of a bind of two trips: the digest of the cookie that its browser has. */
+    browserDigest: z.optional(Text),
   }),
   /** The user reads our page, in the browser that has the cookie of this digest. */
   z.object({ kind: z.literal('page'), bind: Bind, subject: Text, account: BoundAccount, cookieDigest: Text }),
@@ -87,6 +100,10 @@ const Step = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('ticket'), bind: Bind, subject: Text, account: BoundAccount }),
 ]);
 export type Step = z.output<typeof Step>;
+
+/** The version of a kept step. One of another version may prove less than its reader takes for proved. */
+const VERSION = 2;
+const KeptStep = z.object({ version: z.literal(VERSION), step: Step });
 
 /** How long a step may take, in milliseconds: at the provider as long as a person needs. */
 export const STEP_MS: Readonly<Record<Step['kind'], number>> = {
@@ -113,6 +130,12 @@ export function digestOf(secret: string): string {
   return createHash('sha256').update(secret).digest('base64url');
 }
 
+/** Whether this is the secret that the digest was made of. */
+export function isSecretOf(digest: string, secret: string | undefined): boolean {
+  // Digests of random secrets: the time of the comparison tells nothing of use.
+  return secret !== undefined && digestOf(secret) === digest;
+}
+
 /**
  * Keeps a step for whoever brings the secret.
  *
@@ -127,7 +150,7 @@ export async function keepStep(
   const id = digestOf(secret);
   const transaction = {
     id,
-    data: seal(JSON.stringify(step), id, encryptionKeys),
+    data: seal(JSON.stringify({ version: VERSION, step }), id, encryptionKeys),
     expiresAt: now() + STEP_MS[step.kind],
   };
   await retryWhileUnavailable(remainingMs(), (timeoutMs) => binds.begin(transaction, timeoutMs));
@@ -139,7 +162,8 @@ export type TakenStep<Kind extends Step['kind']> =
   | { readonly error: 'state_missing' | 'state_used' | 'state_expired' };
 
 /**
- * Takes a step up, in one atomic operation: nobody can do so twice. A step of another kind is spent all the same.
+ * Takes a step up, in one atomic operation: nobody can do so twice. A step of another kind is spent all the same. One
+ * that another version of the functions has kept is spent too, and counts as expired.
  *
  * @throws {StoreUnavailable}
  */
@@ -161,10 +185,13 @@ export async function takeStep<Kind extends Step['kind']>(
     case 'unknown':
       return { error: 'state_missing' };
     case 'taken': {
-      const { success, data } = Step.safeParse(JSON.parse(unseal(taken.data, id, encryptionKeys)));
+      const kept: unknown = JSON.parse(unseal(taken.data, id, encryptionKeys));
+      if (!isJsonObject(kept) || kept.version !== VERSION) return { error: 'state_expired' };
+      const { success, data } = KeptStep.safeParse(kept);
       if (!success) throw new StoreUnavailable('corrupt');
+      const { step } = data;
       // The kind was compared.
-      return data.kind === kind ? { step: data as Extract<Step, { kind: Kind }> } : { error: 'state_missing' };
+      return step.kind === kind ? { step: step as Extract<Step, { kind: Kind }> } : { error: 'state_missing' };
     }
   }
 }

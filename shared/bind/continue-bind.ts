@@ -10,13 +10,14 @@ import {
   type BoundAccount,
   type Confirmation,
   digestOf,
+  isSecretOf,
   keepStep,
   newSecret,
   type StepPorts,
   takeStep,
 } from './bind.ts';
-import type { BindProviders } from './bind-providers.ts';
-import type { FinishOutcome, ProviderClient } from './provider-client.ts';
+import type { BindProvider, BindProviders } from './bind-providers.ts';
+import type { KeptAuthorization, ProviderClient, UnknownAccount } from './provider-client.ts';
 
 /** What a request of the browser needs. */
 export interface ContinueBindPorts extends StepPorts {
@@ -46,8 +47,8 @@ export type BindResult =
 
 /** What the browser does next. */
 export type BrowserReply =
-  /** It goes on elsewhere: to the sign-in. */
-  | { readonly kind: 'redirect'; readonly url: string }
+  /** It goes on elsewhere: to the provider once more, with a `cookie` for this browser alone, or to the sign-in. */
+  | { readonly kind: 'redirect'; readonly url: string; readonly cookie?: string }
   /** It shows the page on which the user agrees; `cookie` is for this browser alone. */
   | {
       readonly kind: 'page';
@@ -68,23 +69,38 @@ export interface PageNames {
   readonly provider: string;
   /** What the account is called there. */
   readonly account: string;
+  /** What nobody else's account there has: its verified e-mail, else its id. */
+  readonly accountDetail?: string | undefined;
   /** Whose account here it will be linked to. */
   readonly subject: string;
 }
 
+/** The value of the cookie with this digest that the browser has sent, if it sent it once. */
+export type CookieOf = (digest: string) => string | undefined;
+
 /** The provider has answered: `parameters` are those of its answer. */
 export async function continueFromProvider(
   request: BrowserRequest,
-  { provider: key, parameters }: { readonly provider: string; readonly parameters: URLSearchParams },
+  {
+    provider: key,
+    parameters,
+    cookieOf,
+  }: { readonly provider: string; readonly parameters: URLSearchParams; readonly cookieOf: CookieOf },
   ports: ContinueBindPorts,
 ): Promise<BrowserReply> {
   const taken = await takeStep('provider', onlyValue(parameters, 'state'), request.remainingMs, ports);
   if ('error' in taken) return lost(request, taken.error);
-  const { bind, kept } = taken.step;
+  const { bind, kept, browserDigest } = taken.step;
   request.note({ provider: keyOf(bind) });
   if (key !== keyOf(bind)) return failed(request, bind, 'provider_mismatch');
   const provider = ports.providers.find(key);
   if (provider === undefined) return failed(request, bind, 'provider_disabled');
+  if (bind.subject === undefined) {
+    // Nothing but our page proves who the user is.
+    if (ports.confirmation !== 'page') return failed(request, bind, 'user_mismatch');
+    if (browserDigest === undefined) return await sendOnceMore(request, bind, { provider, parameters, kept }, ports);
+    if (!isFrom(browserDigest, cookieOf)) return failed(request, bind, 'browser_mismatch');
+  }
 
   const outcome = await provider.client.finish(parameters, kept, request.remainingMs());
   if (outcome.status !== 'known') return notKnown(request, bind, outcome);
@@ -93,11 +109,10 @@ export async function continueFromProvider(
   const account: BoundAccount = { sid, userName, emailDigest, tokens };
   switch (ports.confirmation) {
     case 'page':
-      return await signIn(request, { bind, account, isSilent: true }, ports);
+      return await signIn(request, { bind, account, email, browserDigest, isSilent: true }, ports);
     case 'bearer':
       return await issueTicket(request, bind, account, ports);
     case 'none':
-      // Only a start that names a subject gets here without one that proves it.
       if (bind.subject === undefined) return failed(request, bind, 'user_mismatch');
       return await finish(request, bind, bind.subject, account, ports);
   }
@@ -106,18 +121,20 @@ export async function continueFromProvider(
 /** The browser comes back from the sign-in at our issuer. */
 export async function continueFromSignIn(
   request: BrowserRequest,
-  parameters: URLSearchParams,
+  { parameters, cookieOf }: { readonly parameters: URLSearchParams; readonly cookieOf: CookieOf },
   ports: ContinueBindPorts,
 ): Promise<BrowserReply> {
   const taken = await takeStep('sign-in', onlyValue(parameters, 'state'), request.remainingMs, ports);
   if ('error' in taken) return lost(request, taken.error);
-  const { bind, account, kept, isSilent } = taken.step;
+  const { bind, account, email, browserDigest, kept, isSilent } = taken.step;
   request.note({ provider: keyOf(bind) });
   if (ports.signIn === undefined) return failed(request, bind, 'provider_disabled');
+  // Whose account it is was found out in that browser: another one may be of somebody else.
+  if (bind.subject === undefined && !isFrom(browserDigest, cookieOf)) return failed(request, bind, 'browser_mismatch');
 
   const outcome = await ports.signIn.client.finish(parameters, kept, request.remainingMs());
   if (outcome.status === 'interaction_required' && isSilent) {
-    return await signIn(request, { bind, account, isSilent: false }, ports);
+    return await signIn(request, { bind, account, email, browserDigest, isSilent: false }, ports);
   }
   if (outcome.status !== 'known') return notKnown(request, bind, outcome);
   const { sid: subject, userName } = outcome.account;
@@ -129,24 +146,28 @@ export async function continueFromSignIn(
   const names = {
     application: bind.client,
     provider: keyOf(bind),
-    account: account.userName ?? account.sid,
+    ...namesOf(account, email),
     subject: userName ?? subject,
   };
   return { kind: 'page', bind, token, cookie, names };
 }
 
-/** The user has agreed on our page: `token` is of its form, `cookie` of the browser. */
+/** The user has answered on our page: `token` is of its form, `cookie` of the browser. */
 export async function continueFromPage(
   request: BrowserRequest,
-  { token, cookie }: { readonly token: string | undefined; readonly cookie: string | undefined },
+  {
+    token,
+    cookie,
+    isDeclined,
+  }: { readonly token: string | undefined; readonly cookie: string | undefined; readonly isDeclined: boolean },
   ports: ContinueBindPorts,
 ): Promise<BrowserReply> {
   const taken = await takeStep('page', token, request.remainingMs, ports);
   if ('error' in taken) return lost(request, taken.error);
   const { bind, subject, account, cookieDigest } = taken.step;
   request.note({ provider: keyOf(bind) });
-  // Digests of random secrets: the time of the comparison tells nothing of use.
-  if (cookie === undefined || digestOf(cookie) !== cookieDigest) return failed(request, bind, 'browser_mismatch');
+  if (!isSecretOf(cookieDigest, cookie)) return failed(request, bind, 'browser_mismatch');
+  if (isDeclined) return failed(request, bind, 'access_denied');
   return await finish(request, bind, subject, account, ports);
 }
 
@@ -211,9 +232,60 @@ async function finish(
   return { kind: 'result', bind, result: { status: 'success' } };
 }
 
+/** What was brought back from the first trip. */
+interface FirstAnswer {
+  readonly provider: BindProvider;
+  readonly parameters: URLSearchParams;
+  readonly kept: KeptAuthorization;
+}
+
+/**
+ * Sends this browser to the provider once more, and knows it by a cookie when it comes back. The first answer may be of
+ * somebody else, who sent its URL to this user: its code is not exchanged.
+ *
+ * @throws {OutgoingFailure}
+ * @throws {StoreUnavailable}
+ */
+async function sendOnceMore(
+  request: BrowserRequest,
+  bind: Bind,
+  { provider: { client, redirectUri }, parameters, kept: first }: FirstAnswer,
+  ports: StepPorts,
+): Promise<BrowserReply> {
+  const answer = client.read(parameters, first);
+  if (answer.status !== 'answered') return notKnown(request, bind, answer);
+  const [state, cookie] = [newSecret(), newSecret()];
+  const { url, kept } = await client.authorize({ state, redirectUri, timeoutMs: request.remainingMs() });
+  const step = { kind: 'provider' as const, bind, kept, browserDigest: digestOf(cookie) };
+  await keepStep(state, step, request.remainingMs, ports);
+  return { kind: 'redirect', url, cookie };
+}
+
+/** Whether the browser is the one that was given the cookie with this digest. */
+function isFrom(digest: string | undefined, cookieOf: CookieOf): boolean {
+  return digest !== undefined && isSecretOf(digest, cookieOf(digest));
+}
+
+/** What the page shows of the account at the provider: each text once. */
+function namesOf(
+  { sid, userName }: BoundAccount,
+  email: string | undefined,
+): Pick<PageNames, 'account' | 'accountDetail'> {
+  // What turns the text around would let an address say what it is not.
+  const detail = email === undefined || /\p{Bidi_Control}/u.test(email) ? sid : email;
+  const account = userName ?? detail;
+  return { account, accountDetail: account === detail ? undefined : detail };
+}
+
 async function signIn(
   request: BrowserRequest,
-  step: { readonly bind: Bind; readonly account: BoundAccount; readonly isSilent: boolean },
+  step: {
+    readonly bind: Bind;
+    readonly account: BoundAccount;
+    readonly email: string | undefined;
+    readonly browserDigest: string | undefined;
+    readonly isSilent: boolean;
+  },
   ports: ContinueBindPorts,
 ): Promise<BrowserReply> {
   if (ports.signIn === undefined) return failed(request, step.bind, 'provider_disabled');
@@ -242,11 +314,7 @@ async function issueTicket(
   return { kind: 'result', bind, result: { status: 'confirm', ticket } };
 }
 
-function notKnown(
-  request: BrowserRequest,
-  bind: Bind,
-  outcome: Exclude<FinishOutcome, { status: 'known' }>,
-): BrowserReply {
+function notKnown(request: BrowserRequest, bind: Bind, outcome: UnknownAccount): BrowserReply {
   switch (outcome.status) {
     case 'cancelled':
       request.note({ fa_status: 'cancelled' });

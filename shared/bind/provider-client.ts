@@ -35,8 +35,13 @@ export interface ProviderAccount {
 }
 
 /** What a callback came to. */
-export type FinishOutcome =
-  | { readonly status: 'known'; readonly account: ProviderAccount }
+export type FinishOutcome = { readonly status: 'known'; readonly account: ProviderAccount } | UnknownAccount;
+
+/** What a callback says, before its code is exchanged. */
+export type ReadOutcome = { readonly status: 'answered' } | UnknownAccount;
+
+/** Why a callback names no account. */
+export type UnknownAccount =
   | { readonly status: 'cancelled' }
   /** Without a question to the user it cannot be done. */
   | { readonly status: 'interaction_required' }
@@ -52,15 +57,25 @@ export interface ProviderClient {
   /**
    * An authorization request.
    *
-   * @param options `parameters`: more of them, such as `prompt`.
+   * @param options `parameters`: more of them, such as `prompt`. `asksNoConsent`: leaves out the `prompt=consent` of
+   *   the settings.
    * @throws {OutgoingFailure} The provider cannot be asked, or what it says of itself cannot be used.
    */
   authorize(options: {
     readonly state: string;
     readonly redirectUri: string;
     readonly parameters?: Readonly<Record<string, string>>;
+    readonly asksNoConsent?: boolean;
     readonly timeoutMs: number;
   }): Promise<Authorization>;
+
+  /**
+   * Reads what the browser brings back, and uses nothing of it: calls nobody, exchanges no code.
+   *
+   * @param parameters Of the query or of the form that was posted.
+   * @param kept Of the request with this state, which nobody else has taken up.
+   */
+  read(parameters: URLSearchParams, kept: KeptAuthorization): ReadOutcome;
 
   /**
    * Finishes an authorization request with what the browser brings back. The code is exchanged once, after all checks.
@@ -103,7 +118,7 @@ export function createProviderClient(
   }
 
   return {
-    async authorize({ state, redirectUri, parameters, timeoutMs }) {
+    async authorize({ state, redirectUri, parameters, asksNoConsent = false, timeoutMs }) {
       const { authorization_endpoint: endpoint = '' } = await findServer(timeoutMs);
       const isOidc = settings.protocol === 'oidc';
       const codeVerifier = random(32).toString('base64url');
@@ -116,6 +131,7 @@ export function createProviderClient(
         redirect_uri: redirectUri,
         client_id: clientId,
         ...settings.authorizeParameters,
+        ...(asksNoConsent && { prompt: withoutConsent(settings.authorizeParameters?.prompt) }),
         response_type: 'code',
         code_challenge: createHash('sha256').update(codeVerifier).digest('base64url'),
         code_challenge_method: 'S256',
@@ -127,17 +143,37 @@ export function createProviderClient(
       return { url: url.href, kept: { state, redirectUri, codeVerifier, nonce, deviceId } };
     },
 
+    read(parameters, kept) {
+      try {
+        const callback = readCallback(parameters, kept, settings);
+        return 'status' in callback ? callback : { status: 'answered' };
+      } catch (error) {
+        return failureOf(error);
+      }
+    },
+
     async finish(parameters, kept, timeoutMs) {
       try {
         const callback = readCallback(parameters, kept, settings);
         if ('status' in callback) return callback;
         return { status: 'known', account: await finishCode(callback, timeoutMs) };
       } catch (error) {
-        if (!(error instanceof BindRefusal)) throw error;
-        return { status: 'failed', error: error.error, detail: error.message };
+        return failureOf(error);
       }
     },
   };
+}
+
+/** @throws What is no {@link BindRefusal}. */
+function failureOf(error: unknown): UnknownAccount {
+  if (!(error instanceof BindRefusal)) throw error;
+  return { status: 'failed', error: error.error, detail: error.message };
+}
+
+/** What is left of a `prompt` (OpenID Connect Core, section 3.1.2.1) that asks for no consent. */
+function withoutConsent(prompt: string | undefined): string | undefined {
+  const left = prompt?.split(' ').filter((value) => value !== 'consent' && value !== '') ?? [];
+  return left.length === 0 ? undefined : left.join(' ');
 }
 
 /** A callback that brings a code, and all that its exchange needs. */

@@ -1,8 +1,8 @@
 /** What the browser gets: redirects and our few pages, which work without JavaScript but for the popup's message. */
 import { randomBytes } from 'node:crypto';
-import { type Bind, type BindErrorCode, digestOf } from './bind.ts';
+import { type Bind, type BindErrorCode, digestOf, STEP_MS } from './bind.ts';
 import type { BindResult, BrowserReply } from './continue-bind.ts';
-import { type Language, TEXTS } from './texts.ts';
+import { type Language, type Message, TEXTS } from './texts.ts';
 
 /** A reply over HTTP: structurally an answer of the runtime. */
 export interface BrowserAnswer {
@@ -18,6 +18,8 @@ export interface RenderOptions {
   readonly formAction: string;
   /** A provider's name as people know it, by its key. */
   readonly titleOf: (providerKey: string) => string;
+  /** An application's name as people know it, by its id; undefined: it has none. */
+  readonly applicationTitleOf: (client: string) => string | undefined;
 }
 
 /** The cookie that ties a page of ours to the browser it was shown in: of its own for each, so that tabs do not mix. */
@@ -27,7 +29,21 @@ function pageCookieName(token: string): string {
 
 /** What the browser sent of the cookie of the page with this token, if it sent it once. */
 export function readPageCookie(header: string | undefined, token: string): string | undefined {
-  const start = `${pageCookieName(token)}=`;
+  return readCookie(header, pageCookieName(token));
+}
+
+/** The cookie that ties a bind of two trips to its browser: of its own for each, so that tabs do not mix. */
+function browserCookieName(digest: string): string {
+  return `__Host-fa_browser-${digest.slice(0, 16)}`;
+}
+
+/** What the browser sent of the cookie with this digest, if it sent it once. */
+export function readBrowserCookie(header: string | undefined, digest: string): string | undefined {
+  return readCookie(header, browserCookieName(digest));
+}
+
+function readCookie(header: string | undefined, name: string): string | undefined {
+  const start = `${name}=`;
   const [value, ...others] = (header ?? '')
     .split(';')
     .map((pair) => pair.trim())
@@ -39,7 +55,7 @@ export function readPageCookie(header: string | undefined, token: string): strin
 export function render(reply: BrowserReply, options: RenderOptions): BrowserAnswer {
   switch (reply.kind) {
     case 'redirect':
-      return redirect(reply.url);
+      return reply.cookie === undefined ? redirect(reply.url) : withBrowserCookie(redirect(reply.url), reply.cookie);
     case 'result':
       return reply.bind.isPopup
         ? popupPage(reply.bind, reply.result, options)
@@ -53,12 +69,12 @@ export function render(reply: BrowserReply, options: RenderOptions): BrowserAnsw
 
 /** The page of a failure of ours: nothing is lost by trying again from the start. */
 export function failurePage(language: Language): BrowserAnswer {
-  return messagePage(503, TEXTS[language].failure, { language });
+  return messagePage(503, TEXTS[language].failure, language);
 }
 
 /** The page of a request that cannot be read. */
 export function mistakePage(status: number, language: Language): BrowserAnswer {
-  return messagePage(status, TEXTS[language].lostOtherwise, { language });
+  return messagePage(status, TEXTS[language].lostOtherwise, language);
 }
 
 /** The callback with the result in its query, which keeps what it has but for parameters of our names. */
@@ -101,26 +117,41 @@ function redirect(url: string): BrowserAnswer {
   return { status: 303, headers: { ...COMMON_HEADERS, Location: url } };
 }
 
+/** From the second trip to the end of a sign-in that is asked for twice, in seconds. */
+const BROWSER_COOKIE_S = (STEP_MS.provider + 2 * STEP_MS['sign-in']) / 1000;
+
+/** `SameSite=None`: a provider such as Apple answers by a form, which another site sends. */
+function withBrowserCookie(answer: BrowserAnswer, cookie: string): BrowserAnswer {
+  const attributes = `Path=/; Secure; HttpOnly; SameSite=None; Max-Age=${BROWSER_COOKIE_S}`;
+  const cookieHeader = `${browserCookieName(digestOf(cookie))}=${cookie}; ${attributes}`;
+  return { ...answer, headers: { ...answer.headers, 'Set-Cookie': cookieHeader } };
+}
+
 type ConsentPage = Extract<BrowserReply, { kind: 'page' }>;
 
 function consentPage(
   { bind, token, cookie, names }: ConsentPage,
-  { language, formAction, titleOf }: RenderOptions,
+  { language, formAction, titleOf, applicationTitleOf }: RenderOptions,
 ): BrowserAnswer {
   const texts = TEXTS[language];
   const provider = titleOf(names.provider);
+  const title = applicationTitleOf(names.application);
+  const id = isolate(names.application);
+  const application = title === undefined ? `<strong>${id}</strong>` : `<strong>${isolate(title)}</strong> (${id})`;
+  const detail = names.accountDetail === undefined ? '' : `<small>${isolate(names.accountDetail)}</small>`;
   const body = `
     <h1>${escapeHtml(texts.consentTitle(provider))}</h1>
-    <p>${texts.consentAsk(`<strong>${isolate(names.application)}</strong>`)}</p>
+    <p>${texts.consentAsk(application)}</p>
     <dl>
-      <dt>${escapeHtml(texts.consentAccount(provider))}</dt><dd>${isolate(names.account)}</dd>
+      <dt>${escapeHtml(texts.consentAccount(provider))}</dt><dd>${isolate(names.account)}${detail}</dd>
       <dt>${escapeHtml(texts.consentSubject)}</dt><dd>${isolate(names.subject)}</dd>
     </dl>
     <form method="post" action="${escapeHtml(formAction)}">
       <input type="hidden" name="token" value="${escapeHtml(token)}">
       <button type="submit">${escapeHtml(texts.consentButton)}</button>
+      <button type="submit" name="choice" value="decline" class="second">${escapeHtml(texts.declineButton)}</button>
     </form>
-    <p class="note">${escapeHtml(texts.consentDecline)}</p>`;
+    <p class="note">${escapeHtml(texts.declineHint)}</p>`;
   // A browser holds the form's redirect to the same list: the callback is where it ends.
   const answer = page(200, texts.consentTitle(provider), body, language, {
     formAction: `'self' ${new URL(bind.callback).origin}`,
@@ -149,17 +180,12 @@ function popupPage(bind: Bind, result: BindResult, { language }: RenderOptions):
 }
 
 function lostPage(error: BindErrorCode, language: Language): BrowserAnswer {
-  const { lost, lostOtherwise, messageTitle, usedTitle } = TEXTS[language];
-  const title = error === 'state_used' ? usedTitle : messageTitle;
-  return messagePage(400, lost[error] ?? lostOtherwise, { language, title });
+  const { lost, lostOtherwise } = TEXTS[language];
+  return messagePage(400, lost[error] ?? lostOtherwise, language);
 }
 
-function messagePage(
-  status: number,
-  message: string,
-  { language, title = TEXTS[language].messageTitle }: { readonly language: Language; readonly title?: string },
-): BrowserAnswer {
-  return page(status, title, `<h1>${escapeHtml(title)}</h1><p>${escapeHtml(message)}</p>`, language);
+function messagePage(status: number, { title, text }: Message, language: Language): BrowserAnswer {
+  return page(status, title, `<h1>${escapeHtml(title)}</h1><p>${escapeHtml(text)}</p>`, language);
 }
 
 function page(
@@ -212,7 +238,10 @@ const STYLE = `
   dl { margin: 1.5rem 0; border-top: 1px solid var(--line) }
   dt { margin-top: .75rem; color: var(--soft); font-size: .9rem }
   dd { margin: 0; padding-bottom: .75rem; border-bottom: 1px solid var(--line); font-weight: 600; overflow-wrap: anywhere }
-  button { width: 100%; padding: .75rem 1rem; border: 0; border-radius: .5rem; background: var(--accent); color: var(--on-accent); font: inherit; font-weight: 600; cursor: pointer }
+  dd small { display: block; color: var(--soft); font-size: .9rem; font-weight: 400 }
+  form { display: grid; gap: .75rem }
+  button { padding: .75rem 1rem; border: 0; border-radius: .5rem; background: var(--accent); color: var(--on-accent); font: inherit; font-weight: 600; cursor: pointer }
+  button.second { border: 1px solid var(--line); background: transparent; color: var(--text) }
   button:focus-visible, a:focus-visible { outline: 3px solid var(--accent); outline-offset: 3px }
   a { color: var(--accent) }
   strong { overflow-wrap: anywhere }

@@ -59,6 +59,8 @@ export async function startBind(request: StartBindRequest, ports: StartBindPorts
   const { url, kept } = await provider.client.authorize({
     state,
     redirectUri: provider.redirectUri,
+    // Without a subject this is the first of two trips: the second one asks.
+    asksNoConsent: bind.subject === undefined,
     timeoutMs: request.remainingMs(),
   });
   await keepStep(state, { kind: 'provider', bind, kept }, request.remainingMs, ports);

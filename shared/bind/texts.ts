@@ -4,6 +4,12 @@ import type { BindResult } from './continue-bind.ts';
 /** The languages of our pages. */
 export type Language = 'en' | 'ru';
 
+/** What a page says that has nothing else. None says what it does not know: whether the account is linked. */
+export interface Message {
+  readonly title: string;
+  readonly text: string;
+}
+
 /** The texts of our pages. */
 interface Texts {
   readonly consentTitle: (provider: string) => string;
@@ -12,13 +18,11 @@ interface Texts {
   readonly consentAccount: (provider: string) => string;
   readonly consentSubject: string;
   readonly consentButton: string;
-  readonly consentDecline: string;
-  readonly messageTitle: string;
-  /** In place of it where the account may well be linked: the step was done before. */
-  readonly usedTitle: string;
-  readonly lost: Readonly<Partial<Record<BindErrorCode, string>>>;
-  readonly lostOtherwise: string;
-  readonly failure: string;
+  readonly declineButton: string;
+  readonly declineHint: string;
+  readonly lost: Readonly<Partial<Record<BindErrorCode, Message>>>;
+  readonly lostOtherwise: Message;
+  readonly failure: Message;
   readonly popup: Readonly<Record<BindResult['status'], string>>;
   readonly popupLink: string;
 }
@@ -30,16 +34,26 @@ export const TEXTS: Readonly<Record<Language, Texts>> = {
     consentAccount: (provider) => `Account at ${provider}`,
     consentSubject: 'Your account here',
     consentButton: 'Link the accounts',
-    consentDecline:
-      'If you did not ask for this, or one of the accounts is not yours, close this page: nothing is linked.',
-    messageTitle: 'The account was not linked',
-    usedTitle: 'There is nothing left to do here',
+    declineButton: 'Do not link',
+    declineHint: 'If you did not ask for this, or one of the accounts is not yours, do not link them.',
     lost: {
-      state_used: 'This step was done before. Go back to the application and look whether the account is linked.',
-      state_expired: 'This took too long. Go back to the application and start again.',
+      state_used: {
+        title: 'This page works only once',
+        text: 'It was already used or reloaded. Return to the application to see whether the account is linked. If it is not, start again.',
+      },
+      state_expired: {
+        title: 'This page has expired',
+        text: 'It linked nothing. Return to the application and start again.',
+      },
     },
-    lostOtherwise: 'This page was opened with nothing to go on with. Go back to the application and start again.',
-    failure: 'Something on our side failed. Go back to the application and start again.',
+    lostOtherwise: {
+      title: 'This page cannot continue',
+      text: 'It was used or expired long ago, or it was opened by a wrong address. Return to the application to see whether the account is linked. If it is not, start again.',
+    },
+    failure: {
+      title: 'Something failed on our side',
+      text: 'Return to the application to see whether the account is linked. If it is not, start again.',
+    },
     popup: {
       success: 'The account is linked',
       confirm: 'One step is left',
@@ -54,16 +68,26 @@ export const TEXTS: Readonly<Record<Language, Texts>> = {
     consentAccount: (provider) => `Учётная запись ${provider}`,
     consentSubject: 'Ваша учётная запись здесь',
     consentButton: 'Связать учётные записи',
-    consentDecline:
-      'Если вы об этом не просили или одна из учётных записей не ваша, закройте страницу: ничего не будет связано.',
-    messageTitle: 'Учётная запись не привязана',
-    usedTitle: 'Здесь больше нечего делать',
+    declineButton: 'Не связывать',
+    declineHint: 'Если вы об этом не просили или одна из учётных записей не ваша, не связывайте их.',
     lost: {
-      state_used: 'Этот шаг уже выполнен. Вернитесь в приложение и проверьте, привязана ли учётная запись.',
-      state_expired: 'Прошло слишком много времени. Вернитесь в приложение и начните сначала.',
+      state_used: {
+        title: 'Эта страница открывается только один раз',
+        text: 'Она уже использована или обновлена. Вернитесь в приложение и проверьте, привязана ли учётная запись. Если нет, начните сначала.',
+      },
+      state_expired: {
+        title: 'Срок действия этой страницы истёк',
+        text: 'Она ничего не привязала. Вернитесь в приложение и начните сначала.',
+      },
     },
-    lostOtherwise: 'Эта страница открыта вне привязки. Вернитесь в приложение и начните сначала.',
-    failure: 'Произошла ошибка на нашей стороне. Вернитесь в приложение и начните сначала.',
+    lostOtherwise: {
+      title: 'Эту страницу нельзя продолжить',
+      text: 'Она давно использована или истекла, либо открыта по неверному адресу. Вернитесь в приложение и проверьте, привязана ли учётная запись. Если нет, начните сначала.',
+    },
+    failure: {
+      title: 'Произошла ошибка на нашей стороне',
+      text: 'Вернитесь в приложение и проверьте, привязана ли учётная запись. Если нет, начните сначала.',
+    },
     popup: {
       success: 'Учётная запись привязана',
       confirm: 'Остался один шаг',

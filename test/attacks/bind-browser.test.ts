@@ -376,7 +376,9 @@ describe('our pages', () => {
     const hostile = await startBindProject();
     const bind = await startBindProject({
       local: {
-        CLIENTS: JSON.stringify([{ ...client(HOSTILE, 'its-secret'), callbacks: [CALLBACK] }]),
+        CLIENTS: JSON.stringify([
+          { ...client(HOSTILE, 'its-secret'), callbacks: [CALLBACK], title: HOSTILE.slice(0, 64) },
+        ]),
         PROVIDERS: JSON.stringify([
           { type: 'oidc', name: 'mock_1', title: HOSTILE.slice(0, 64), bind: bindAt(hostile.provider.url) },
         ]),
@@ -391,7 +393,7 @@ describe('our pages', () => {
     const { status, body } = await bind.signIn(bind.issuer.answer(signIn, { sub: 'ann', name: HOSTILE }));
     expect(status).toBe(200);
     expect(body).not.toMatch(/<img|<script|onerror=alert\(1\)>|<\/title>.*<\/title>/s);
-    expect(body.match(/<bdi>&quot;&gt;&lt;img src=x onerror=alert\(1\)&gt;&#39;/g)).toHaveLength(3);
+    expect(body.match(/<bdi>&quot;&gt;&lt;img src=x onerror=alert\(1\)&gt;&#39;/g)).toHaveLength(4);
   });
 
   test.each<[string, object | null]>([

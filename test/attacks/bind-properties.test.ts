@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Bind, digestOf, keepStep, newSecret, type Step, type StepPorts, takeStep } from '#shared/bind/bind.ts';
 import type { BindResult, BrowserReply } from '#shared/bind/continue-bind.ts';
-import { readPageCookie, render, returnUrl } from '#shared/bind/render.ts';
+import { readBrowserCookie, readPageCookie, render, returnUrl } from '#shared/bind/render.ts';
 import { preferredLanguage } from '#shared/bind/texts.ts';
 import { openMemoryDirectory } from '#shared/directory/drivers/memory.ts';
 import { EncryptionKeys } from '#shared/encryption.ts';
@@ -16,7 +16,12 @@ const BIND: Bind = {
   ...{ fpType: 'oidc', fpName: 'mock_1', subject: 'ann', begunAt: 1 },
 };
 
-const OPTIONS = { language: 'en', formAction: '/page', titleOf: () => 'Mock' } as const;
+const OPTIONS = {
+  language: 'en',
+  formAction: '/page',
+  titleOf: () => 'Mock',
+  applicationTitleOf: () => 'Shop',
+} as const;
 
 const result: fc.Arbitrary<BindResult> = fc.oneof(
   fc.constantFrom<BindResult>({ status: 'success' }, { status: 'cancelled' }, { status: 'error', error: 'state_used' }),
@@ -40,7 +45,7 @@ const bodyOf = (reply: BrowserReply, options: Partial<Parameters<typeof render>[
 
 const pageReply = (names: string, token = 't'): BrowserReply => ({
   ...{ kind: 'page', bind: BIND, token, cookie: 'c' },
-  names: { application: names, provider: 'oidc:mock_1', account: names, subject: names },
+  names: { application: names, provider: 'oidc:mock_1', account: names, accountDetail: names, subject: names },
 });
 
 describe('the way back to the application', () => {
@@ -99,7 +104,8 @@ describe('a page', () => {
     const plain = tagsOf(bodyOf(pageReply('x')));
     fc.assert(
       fc.property(text, text, (name, title) => {
-        expect(tagsOf(bodyOf(pageReply(name), { titleOf: () => title }))).toEqual(plain);
+        const titles = { titleOf: () => title, applicationTitleOf: () => title };
+        expect(tagsOf(bodyOf(pageReply(name), titles))).toEqual(plain);
       }),
     );
   });
@@ -107,7 +113,8 @@ describe('a page', () => {
   test('shows its names as they are, once a browser has read them', () => {
     fc.assert(
       fc.property(text, (name) => {
-        const shown = /<bdi>(.*?)<\/bdi>/s.exec(bodyOf(pageReply(name)))?.[1] ?? '';
+        const html = bodyOf(pageReply(name), { applicationTitleOf: () => undefined });
+        const shown = /<bdi>(.*?)<\/bdi>/s.exec(html)?.[1] ?? '';
         const entities = { '&lt;': '<', '&gt;': '>', '&quot;': '"', '&#39;': "'", '&amp;': '&' };
         const read = shown.replace(/&(lt|gt|quot|#39|amp);/g, (entity) => entities[entity as keyof typeof entities]);
         // What is no Unicode is not written to the wire as it is.
@@ -169,6 +176,7 @@ describe('what a browser says of itself', () => {
     for (let round = 0; round < 20; round += 1) {
       preferredLanguage(header);
       readPageCookie(header, 'token');
+      readBrowserCookie(header, digestOf('cookie'));
     }
     // A quadratic reader needs seconds for each; a slow machine does not.
     expect(Number(process.hrtime.bigint() - startedAt) / 1e6).toBeLessThan(2000);
@@ -183,6 +191,11 @@ describe('what a browser says of itself', () => {
         expect(readPageCookie([...before, cookie, ...after, cookie].join('; '), 'token')).toBeUndefined();
         expect(readPageCookie([...before, ...after].join('; '), 'token')).toBeUndefined();
         expect(readPageCookie(cookie, 'of another page')).toBeUndefined();
+        const digest = digestOf(value);
+        const ofBrowser = `__Host-fa_browser-${digest.slice(0, 16)}=${value}`;
+        expect(readBrowserCookie([...before, ofBrowser, ...after].join('; '), digest)).toBe(value);
+        expect(readBrowserCookie([...before, ofBrowser, ...after, ofBrowser].join('; '), digest)).toBeUndefined();
+        expect(readBrowserCookie([...before, cookie, ...after].join('; '), digest)).toBeUndefined();
       }),
     );
   });

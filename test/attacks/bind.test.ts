@@ -104,7 +104,7 @@ describe('an answer of the provider that is not what was asked for', () => {
     const bind = await startBindProject(NONE);
     const given = await answered(bind);
 
-    expectRefused(bind, await bind.callback(given, 'oidc/mock_2'), 'provider_mismatch');
+    expectRefused(bind, await bind.callback(given, { provider: 'oidc/mock_2' }), 'provider_mismatch');
     expect(bind.provider.exchanges).toEqual([]);
     expectRefused(bind, await bind.callback(given), 'state_used');
   });
@@ -118,7 +118,7 @@ describe('an answer of the provider that is not what was asked for', () => {
     'oidc/none',
   ])('B12 a state at the callback of %s, which is no provider', async (path) => {
     const bind = await startBindProject(NONE);
-    expectRefused(bind, await bind.callback(await answered(bind), path), 'provider_mismatch');
+    expectRefused(bind, await bind.callback(await answered(bind), { provider: path }), 'provider_mismatch');
   });
 
   test("B16, B17, A6 an attacker's code with the victim's state", async () => {
@@ -341,7 +341,7 @@ describe('a step that is repeated, late, or raced for', () => {
 
     const again = await bind.callback(given);
     expectRefused(bind, again, 'state_used', { links: 1 });
-    expect(again.body).toContain('This step was done before.');
+    expect(again.body).toContain('This page works only once');
     expect(bind.provider.exchanges).toHaveLength(1);
   });
 
@@ -385,7 +385,7 @@ describe('a step that is repeated, late, or raced for', () => {
     expire(bind);
     const late = await bind.callback(given);
     expectRefused(bind, late, 'state_expired');
-    expect(late.body).toContain('This took too long.');
+    expect(late.body).toContain('This page has expired');
 
     const signIn = bind.issuer.answer(await toSignIn(bind), ANN);
     expire(bind);

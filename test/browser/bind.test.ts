@@ -6,7 +6,9 @@ import {
   agreeAtProvider,
   consentButton,
   type DemoBrowser,
+  declineButton,
   goToConsent,
+  redirectFrom,
   resultOf,
   signIn,
   startDemoBrowser,
@@ -42,9 +44,9 @@ describe('the whole of it', () => {
     expect(await page.getByRole('main').innerText()).toBe(
       [
         'Link your Example One account?',
-        'demo asks to link these two accounts:',
-        'Account at Example One\nAnn.remote\nYour account here\nAnn\nLink the accounts',
-        'If you did not ask for this, or one of the accounts is not yours, close this page: nothing is linked.',
+        'Demo shop (demo) asks to link these two accounts:',
+        'Account at Example One\nAnn.remote\nann.remote@example.test\nYour account here\nAnn\nLink the accounts\nDo not link',
+        'If you did not ask for this, or one of the accounts is not yours, do not link them.',
       ].join('\n\n'),
     );
     await consentButton(page).click();
@@ -88,9 +90,13 @@ describe('the whole of it', () => {
     expect(await demo.links('nora')).toEqual(['dev_1/nora.remote']);
   });
 
-  test('it works by keyboard alone, and the focus is to be seen', async () => {
+  test.each([
+    ['links', 1, consentButton, SUCCESS],
+    ['declines', 2, declineButton, failure('access_denied')],
+  ] as const)('by keyboard alone it %s, and the focus is to be seen', async (_name, tabs, buttonOf, result) => {
     const page = await demo.open();
-    await page.goto(await demo.redirectTo('kim'));
+    const user = `kim-${tabs}`;
+    await page.goto(await demo.redirectTo(user));
     const typeName = async (serverUrl: string, name: string) => {
       await page.waitForURL(`${serverUrl}/interaction/**`);
       await page.locator('[name=login]:focus').waitFor();
@@ -99,21 +105,142 @@ describe('the whole of it', () => {
       await page.keyboard.type('any');
       await page.keyboard.press('Enter');
     };
-    await typeName(demo.providerUrl, 'kim.remote');
+    await typeName(demo.providerUrl, `${user}.remote`);
     await page.locator('button:focus').waitFor();
     await page.keyboard.press('Enter');
-    await typeName(demo.authUrl, 'kim');
+    await typeName(demo.authUrl, user);
     await consentButton(page).waitFor();
 
-    await page.keyboard.press('Tab');
-    const outline = await consentButton(page).evaluate((button) => ({
+    for (let tab = 0; tab < tabs; tab += 1) await page.keyboard.press('Tab');
+    const outline = await buttonOf(page).evaluate((button) => ({
       isFocused: button === document.activeElement,
       width: getComputedStyle(button).outlineWidth,
     }));
     expect(outline).toEqual({ isFocused: true, width: '3px' });
     await page.keyboard.press('Enter');
 
+    expect(await resultOf(page, demo)).toEqual(result);
+  });
+});
+
+describe('a bind that names nobody', () => {
+  /** The browser of somebody who is signed in at the provider and here, as `user.remote` and `user`. */
+  async function openSignedIn(user: string): Promise<Page> {
+    const page = await demo.open();
+    await page.goto(await demo.redirectTo(user, { fpName: 'dev_2' }));
+    await goToConsent(page, demo, { remote: `${user}.remote`, user });
+    await declineButton(page).click();
+    await resultOf(page, demo);
+    return page;
+  }
+
+  test('goes to the provider twice, and links the account of whoever signs in and agrees', async () => {
+    const page = await demo.open();
+    const answers: string[] = [];
+    page.on('request', (request) => {
+      if (request.url().includes('/bind/cb/')) answers.push(request.url());
+    });
+    await page.goto(await demo.redirectOfNobody());
+    await goToConsent(page, demo, { remote: 'nick.remote', user: 'nick' });
+    expect(new Set(answers).size).toBe(2);
+    await consentButton(page).click();
+
     expect(await resultOf(page, demo)).toEqual(SUCCESS);
+    expect(await demo.links('nick')).toEqual(['dev_1/nick.remote']);
+  });
+
+  test('goes to the provider twice in a popup', async () => {
+    const page = await demo.open();
+    await openDemo(page, 'polly');
+    const redirectTo = await demo.redirectOfNobody({ isPopup: true });
+    const [popup] = await Promise.all([
+      page.waitForEvent('popup'),
+      page.evaluate((url) => void window.open(url, '_blank', 'popup'), redirectTo),
+    ]);
+    await goToConsent(popup, demo, { remote: 'polly.remote', user: 'polly' });
+    await Promise.all([popup.waitForEvent('close'), consentButton(popup).click()]);
+
+    await page.getByText('oidc:dev_1 is linked.').waitFor();
+    expect(await demo.links('polly')).toEqual(['dev_1/polly.remote']);
+  });
+
+  /** Signs in at the provider alone, and lets it tell us who it is: from then on it answers without a question. */
+  async function openAtProvider(account: string): Promise<{ page: Page; signInUrl: string }> {
+    const page = await demo.open();
+    let signInUrl = '';
+    page.on('request', (request) => {
+      if (request.url().startsWith(`${demo.authUrl}/auth?`)) signInUrl = request.url();
+    });
+    await page.goto(await demo.redirectOfNobody());
+    await signIn(page, demo.providerUrl, account);
+    await agreeAtProvider(page);
+    await page.waitForURL(`${demo.authUrl}/interaction/**`);
+    return { page, signInUrl };
+  }
+
+  test('takes answers that a page of another site posts', async () => {
+    const page = await demo.open();
+    const post = async (answer: URLSearchParams) => {
+      const inputs = [...answer].map(([name, value]) => `<input type="hidden" name="${name}" value="${value}">`);
+      const action = `${demo.gatewayUrl}/blitz/api/users/current/fps/bind/cb/oidc/dev_1`;
+      const body = `<form method="post" action="${action}">${inputs.join('')}</form><script>document.forms[0].submit()</script>`;
+      await page.route('http://provider.example/', (route) => route.fulfill({ contentType: 'text/html', body }));
+      await page.goto('http://provider.example/', { waitUntil: 'commit' });
+    };
+    let secondTrip = '';
+    page.on('request', (request) => {
+      if (request.url().startsWith(`${demo.providerUrl}/auth?`)) secondTrip = request.url();
+    });
+    const state = new URL(await demo.redirectOfNobody()).searchParams.get('state') ?? '';
+    // Nobody asks whether the first code is one.
+    await post(new URLSearchParams({ state, code: 'code', iss: demo.providerUrl }));
+    await page.waitForURL(`${demo.providerUrl}/interaction/**`);
+    const { page: atProvider } = await openAtProvider('april.remote');
+    await post(new URL(await redirectFrom(atProvider, secondTrip)).searchParams);
+    await signIn(page, demo.authUrl, 'april');
+    await consentButton(page).click();
+
+    expect(await resultOf(page, demo)).toEqual(SUCCESS);
+    expect(await demo.links('april')).toEqual(['dev_1/april.remote']);
+  });
+
+  // `Ivan.remote` is another account than `ivan.remote`, and has the same name: `Ivan.remote`.
+  const ATTACKER = 'Ivan.remote';
+
+  test("an attacker's answer that a victim opens links the victim's own account, not the attacker's", async () => {
+    const { page: attacker } = await openAtProvider(ATTACKER);
+    const answer = await redirectFrom(attacker, await demo.redirectOfNobody());
+
+    const victim = await openSignedIn('ivan');
+    await victim.goto(answer);
+    await agreeAtProvider(victim);
+    await consentButton(victim).waitFor();
+    expect(await victim.locator('dd').first().innerText()).toBe('Ivan.remote\nivan.remote@example.test');
+    await consentButton(victim).click();
+
+    expect(await resultOf(victim, demo)).toEqual(SUCCESS);
+    expect(await demo.links('ivan')).toEqual(['dev_1/ivan.remote']);
+  });
+
+  test("an attacker's second answer that a victim opens links nothing", async () => {
+    const { page: attacker } = await openAtProvider(ATTACKER);
+    const first = await redirectFrom(attacker, await demo.redirectOfNobody());
+    const second = await redirectFrom(attacker, await redirectFrom(attacker, first));
+    expect(second).toContain('/bind/cb/oidc/dev_1?');
+
+    const victim = await openSignedIn('oleg');
+    await victim.goto(second);
+    expect(await resultOf(victim, demo)).toEqual(failure('browser_mismatch'));
+    expect(await demo.links('oleg')).toEqual([]);
+  });
+
+  test("an attacker's sign-in that a victim opens, after both answers, links nothing", async () => {
+    const { signInUrl } = await openAtProvider(ATTACKER);
+
+    const victim = await openSignedIn('egor');
+    await victim.goto(signInUrl);
+    expect(await resultOf(victim, demo)).toEqual(failure('browser_mismatch'));
+    expect(await demo.links('egor')).toEqual([]);
   });
 });
 
@@ -224,9 +351,31 @@ describe('what may come of it', () => {
 
     await page.goBack();
 
-    await page.getByRole('heading', { name: 'There is nothing left to do here' }).waitFor();
-    expect(await page.getByRole('main').innerText()).toContain('look whether the account is linked');
+    await page.getByRole('heading', { name: 'This page works only once' }).waitFor();
+    expect(await page.getByRole('main').innerText()).toContain('to see whether the account is linked');
     expect(await demo.links('bea')).toEqual(['dev_1/bea.remote']);
+  });
+
+  test('who declines on our page is told so, and nothing is linked', async () => {
+    const page = await demo.open();
+    await page.goto(await demo.redirectTo('dan'));
+    await goToConsent(page, demo, { remote: 'dan.remote', user: 'dan' });
+    await declineButton(page).click();
+
+    expect(await resultOf(page, demo)).toEqual(failure('access_denied'));
+    await page.getByText('oidc:dev_1 was not linked: access_denied.').waitFor();
+    expect(await demo.links('dan')).toEqual([]);
+  });
+
+  test('who reloads our page is told that it works once', async () => {
+    const page = await demo.open();
+    await page.goto(await demo.redirectTo('rob'));
+    await goToConsent(page, demo, { remote: 'rob.remote', user: 'rob' });
+
+    await page.reload();
+
+    await page.getByRole('heading', { name: 'This page works only once' }).waitFor();
+    expect(await demo.links('rob')).toEqual([]);
   });
 
   test('two tabs that show the page at once link an account each', async () => {
@@ -302,9 +451,11 @@ function measureTexts(): { contrasts: [string, number][]; overflow: number } {
     const { backgroundColor } = getComputedStyle(element);
     return colorOf(backgroundColor)[3] === 0 ? backgroundOf(element.parentElement) : backgroundColor;
   };
-  const contrasts = [...document.querySelectorAll('h1, p, strong, dt, dd, button')].map((element): [string, number] => {
-    const lights = [luminance(getComputedStyle(element).color), luminance(backgroundOf(element))];
-    return [element.textContent ?? '', (Math.max(...lights) + 0.05) / (Math.min(...lights) + 0.05)];
-  });
+  const contrasts = [...document.querySelectorAll('h1, p, strong, dt, dd, small, button')].map(
+    (element): [string, number] => {
+      const lights = [luminance(getComputedStyle(element).color), luminance(backgroundOf(element))];
+      return [element.textContent ?? '', (Math.max(...lights) + 0.05) / (Math.min(...lights) + 0.05)];
+    },
+  );
   return { contrasts, overflow: document.documentElement.scrollWidth - window.innerWidth };
 }

@@ -22,6 +22,8 @@ export interface DemoBrowser {
   open(options?: BrowserContextOptions): Promise<Page>;
   /** Where a bind of this user sends the browser. */
   redirectTo(user: string, fields?: { isPopup?: boolean; fpName?: ProviderName }): Promise<string>;
+  /** Where a bind that names nobody sends the browser: the application starts it with its own credentials. */
+  redirectOfNobody(fields?: { isPopup?: boolean }): Promise<string>;
   /** The user's links: `dev_1/sid`. */
   links(user: string): Promise<string[]>;
   /** The access token and the refresh token that the provider has issued last for this account. */
@@ -50,6 +52,17 @@ export async function startDemoBrowser(): Promise<DemoBrowser> {
   const token = async (user: string) =>
     (await linkDemoUser(authUrl, user, 'jwt', 'blitz_api_ufa blitz_api_ufa_chg', 'demo')).accessToken;
 
+  async function start(authorization: string, { fpName, isPopup }: { fpName: ProviderName; isPopup: boolean }) {
+    const response = await fetch(`${gatewayUrl}/blitz/api/v2/users/current/fa/bind`, {
+      method: 'POST',
+      headers: { Authorization: authorization, 'Content-Type': 'application/json' },
+      body: JSON.stringify({ fp: `oidc:${fpName}`, callback: `${demoUrl}/callback`, isPopup }),
+    });
+    expect(response.status).toBe(200);
+    // As the API's documentation has it.
+    return ((await response.json()) as { redirectTo: string }).redirectTo;
+  }
+
   return {
     gatewayUrl,
     authUrl,
@@ -64,16 +77,9 @@ export async function startDemoBrowser(): Promise<DemoBrowser> {
       });
       return await context.newPage();
     },
-    async redirectTo(user, { isPopup = false, fpName = 'dev_1' } = {}) {
-      const response = await fetch(`${gatewayUrl}/blitz/api/v2/users/current/fa/bind`, {
-        method: 'POST',
-        headers: { Authorization: `Bearer ${await token(user)}`, 'Content-Type': 'application/json' },
-        body: JSON.stringify({ fp: `oidc:${fpName}`, callback: `${demoUrl}/callback`, isPopup }),
-      });
-      expect(response.status).toBe(200);
-      // As the API's documentation has it.
-      return ((await response.json()) as { redirectTo: string }).redirectTo;
-    },
+    redirectTo: async (user, { isPopup = false, fpName = 'dev_1' } = {}) =>
+      await start(`Bearer ${await token(user)}`, { fpName, isPopup }),
+    redirectOfNobody: ({ isPopup = false } = {}) => start(basic('demo', DEMO_SECRET), { fpName: 'dev_1', isPopup }),
     async links(user) {
       const response = await fetch(`${gatewayUrl}/blitz/api/v3/users/current/fa`, {
         headers: { Authorization: `Bearer ${await token(user)}` },
@@ -139,6 +145,19 @@ export async function agreeAtProvider(page: Page): Promise<void> {
 /** The button of our page, in either language. */
 export function consentButton(page: Page) {
   return page.getByRole('button', { name: /^(Link the accounts|Связать учётные записи)$/ });
+}
+
+/** The button of our page that declines, in either language. */
+export function declineButton(page: Page) {
+  return page.getByRole('button', { name: /^(Do not link|Не связывать)$/ });
+}
+
+/** Where an answer to this browser would send it on: as if it opened the URL and did not follow. */
+export async function redirectFrom(page: Page, url: string): Promise<string> {
+  const answer = await page.request.get(url, { maxRedirects: 0 });
+  const { location } = answer.headers();
+  if (location === undefined) throw new Error(`the browser is not sent on: ${answer.status()}`);
+  return location;
 }
 
 /** The way from the provider to our page, in a browser where nobody is signed in. */

@@ -78,7 +78,7 @@ test('killed between the state and the link, a bind has linked nothing, its stat
   expect(await after.links()).toEqual([]);
   const again = await after.callback(redirectTo);
   expect(again.status).toBe(400);
-  expect(await again.text()).toContain('This step was done before.');
+  expect(await again.text()).toContain('This page works only once');
   expect(provider.calls.filter((call) => call === 'token')).toHaveLength(1);
 
   const anew = await after.begin();

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { logged, query, toSecondTrip } from '#test/support/bind-attack.ts';
 import {
   type BindProject,
   bindAt,
@@ -8,6 +9,7 @@ import {
   startBindProject,
 } from '#test/support/bind-project.ts';
 import type { Received } from '#test/support/emulated-project.ts';
+import type { Person } from '#test/support/mock-provider.ts';
 
 const ANN = { sub: 'ann', name: 'Ann' };
 const AT_PROVIDER = { sub: 'remote-1', name: 'Ann Remote' };
@@ -21,8 +23,13 @@ const resultOf = (answer: Received) => {
 const errorOf = ({ status, body }: Received) => ({ status, error: JSON.parse(body).error });
 
 /** From the provider's callback to our page, in a browser where `person` signs in. */
-async function toPage(bind: BindProject, redirectTo: string, person = ANN): Promise<Received> {
-  const signIn = locationOf(await bind.callback(bind.provider.answer(redirectTo, AT_PROVIDER)));
+async function toPage(
+  bind: BindProject,
+  redirectTo: string,
+  person = ANN,
+  atProvider: Person = AT_PROVIDER,
+): Promise<Received> {
+  const signIn = locationOf(await bind.callback(bind.provider.answer(redirectTo, atProvider)));
   expect(signIn.searchParams.get('prompt')).toBe('none');
   return await bind.signIn(bind.issuer.answer(signIn.href, person));
 }
@@ -126,14 +133,129 @@ describe('with our page', () => {
     expect(await bind.links('ann')).toEqual([LINK]);
   });
 
-  test('an application that names nobody links whoever signs in and agrees', async () => {
+  test('an application that names nobody links whoever signs in and agrees, after a second trip', async () => {
     const bind = await startBindProject();
-    const started = await bind.start(bind.application('plain'), { fp: 'oidc:mock_1', callback: CALLBACK });
-    const { token, cookie } = pageOf(
-      await toPage(bind, JSON.parse(started.body).redirectTo, { sub: 'eve', name: 'Eve' }),
-    );
+    const { url, cookie: browser } = await toSecondTrip(bind);
+    const signIn = locationOf(await bind.callback(bind.provider.answer(url, AT_PROVIDER), { cookie: browser }));
+    const given = bind.issuer.answer(signIn.href, { sub: 'eve', name: 'Eve' });
+    const { token, cookie } = pageOf(await bind.signIn(given, browser));
     expect(resultOf(await bind.page(token, cookie))).toMatchObject({ fa_status: 'success' });
     expect(await bind.links('eve')).toEqual([LINK]);
+  });
+
+  test('who declines is back at the application with access_denied, and nothing is linked', async () => {
+    const bind = await startBindProject();
+    const { token, cookie } = pageOf(await toPage(bind, await bind.redirectTo('ann')));
+    expect(resultOf(await bind.page(token, cookie, 'decline'))).toEqual({
+      keep: 'me',
+      ...{ fa_status: 'error', error: 'access_denied', fp: 'oidc:mock_1' },
+    });
+    expect(logged(bind, 'audit').at(-1)).toMatchObject({ event: 'account_link.bind_failed', error: 'access_denied' });
+    expect((await bind.page(token, cookie)).status).toBe(400);
+    expect(await bind.links('ann')).toEqual([]);
+  });
+
+  test('who declines in a popup tells its opener', async () => {
+    const bind = await startBindProject();
+    const { token, cookie } = pageOf(await toPage(bind, await bind.redirectTo('ann', { isPopup: true })));
+    const answer = await bind.page(token, cookie, 'decline');
+    expect(answer.body).toContain('{"type":"fa.bind","status":"error","fp":"oidc:mock_1","error":"access_denied"}');
+  });
+
+  test('a form that declines in another browser is browser_mismatch', async () => {
+    const bind = await startBindProject();
+    const { token } = pageOf(await toPage(bind, await bind.redirectTo('ann')));
+    expect(resultOf(await bind.page(token, undefined, 'decline'))).toMatchObject({ error: 'browser_mismatch' });
+  });
+
+  test.each<[string, Person, string]>([
+    ['its name and its id', AT_PROVIDER, '<bdi>Ann Remote</bdi><small><bdi>remote-1</bdi></small>'],
+    [
+      'its name and its verified e-mail',
+      { ...AT_PROVIDER, email: 'ann@mail.example', email_verified: true },
+      '<bdi>Ann Remote</bdi><small><bdi>ann@mail.example</bdi></small>',
+    ],
+    [
+      'its id in place of an e-mail that is not verified',
+      { ...AT_PROVIDER, email: 'ann@mail.example', email_verified: false },
+      '<bdi>Ann Remote</bdi><small><bdi>remote-1</bdi></small>',
+    ],
+    [
+      'its id in place of an e-mail that turns text around',
+      { ...AT_PROVIDER, email: '\u202eelpmaxe.liam@nna', email_verified: true },
+      '<bdi>Ann Remote</bdi><small><bdi>remote-1</bdi></small>',
+    ],
+    [
+      'its verified e-mail where it has no name',
+      { sub: 'remote-1', email: 'ann@mail.example', email_verified: true },
+      '<bdi>ann@mail.example</bdi>',
+    ],
+    ['its id alone where it has nothing else', { sub: 'remote-1' }, '<bdi>remote-1</bdi>'],
+    ['a name that is its id once', { sub: 'remote-1', name: 'remote-1' }, '<bdi>remote-1</bdi>'],
+  ])('the page shows of the account %s', async (_name, person, shown) => {
+    const bind = await startBindProject();
+    const page = await toPage(bind, await bind.redirectTo('ann'), ANN, person);
+    expect(page.body).toContain(`<dd>${shown}</dd>`);
+  });
+
+  test('the page shows the title and the id of the application, or the id alone', async () => {
+    const bind = await startBindProject();
+    expect((await toPage(bind, await bind.redirectTo('ann'))).body).toContain(
+      '<p><strong><bdi>page</bdi></strong> asks to link these two accounts:</p>',
+    );
+    const { url, cookie } = await toSecondTrip(bind);
+    const signIn = locationOf(await bind.callback(bind.provider.answer(url, AT_PROVIDER), { cookie }));
+    expect((await bind.signIn(bind.issuer.answer(signIn.href, ANN), cookie)).body).toContain(
+      '<p><strong><bdi>Plain &amp; Simple</bdi></strong> (<bdi>plain</bdi>) asks to link these two accounts:</p>',
+    );
+  });
+
+  describe('a page that is reloaded says nothing that it does not know', () => {
+    const UNKNOWN = 'Return to the application to see whether the account is linked. If it is not, start again.';
+    /** Sends the form after so many hours, of which a step is known for one and a bit. */
+    async function sendLate(hours: number, isUsed: boolean): Promise<string> {
+      const bind = await startBindProject();
+      const { token, cookie } = pageOf(await toPage(bind, await bind.redirectTo('ann')));
+      if (isUsed) await bind.page(token, cookie);
+      query(bind, `UPDATE bind_transaction SET expires_at = ${Date.now() - hours * 3_600_000 - 1}`);
+      const answer = await bind.page(token, cookie);
+      expect(answer.status).toBe(400);
+      expect(answer.body).not.toContain('not linked');
+      return answer.body
+        .replace(/^.*<main>|<\/main>.*$/gs, '')
+        .replace(/<[^>]+>/g, ' ')
+        .trim();
+    }
+
+    test.each<[string, number, boolean, string]>([
+      ['used', 0, true, `This page works only once  It was already used or reloaded. ${UNKNOWN}`],
+      ['expired', 0, false, 'This page has expired  It linked nothing. Return to the application and start again.'],
+      ...[true, false].map((isUsed): [string, number, boolean, string] => [
+        `${isUsed ? 'used' : 'expired'} two hours ago`,
+        2,
+        isUsed,
+        `This page cannot continue  It was used or expired long ago, or it was opened by a wrong address. ${UNKNOWN}`,
+      ]),
+    ])('%s', async (_name, hours, isUsed, text) => {
+      expect(await sendLate(hours, isUsed)).toBe(text);
+    });
+
+    test('the page itself, before anybody has answered', async () => {
+      const bind = await startBindProject();
+      const signIn = locationOf(await bind.callback(bind.provider.answer(await bind.redirectTo('ann'), AT_PROVIDER)));
+      const given = bind.issuer.answer(signIn.href, ANN);
+      await bind.signIn(given);
+      expect((await bind.signIn(given)).body).toContain(`It was already used or reloaded. ${UNKNOWN}`);
+    });
+
+    test('a page of a failure', async () => {
+      const bind = await startBindProject({ local: { BIND_CONFIRMATION: 'none' } });
+      const given = bind.provider.answer(await bind.redirectTo('ann'), AT_PROVIDER);
+      query(bind, 'ALTER TABLE account_link RENAME TO gone');
+      const answer = await bind.callback(given);
+      expect(answer.status).toBe(503);
+      expect(answer.body).toContain(`<h1>Something failed on our side</h1><p>${UNKNOWN}</p>`);
+    });
   });
 
   test('where nobody is signed in yet, the browser is asked', async () => {

@@ -24,6 +24,23 @@ export async function answered(bind: BindProject, more?: object): Promise<URLSea
   return bind.provider.answer(await bind.redirectTo('ann', more), AT_PROVIDER);
 }
 
+/** Starts a bind that names no subject, and returns where the browser is sent. */
+export async function redirectOfNobody(bind: BindProject, more?: object): Promise<string> {
+  const started = await bind.start(bind.application('plain'), { fp: 'oidc:mock_1', callback: CALLBACK, ...more });
+  return JSON.parse(started.body).redirectTo;
+}
+
+/** Where a browser is sent once more, and the cookie that it is given with that. */
+export function secondTripOf(answer: Received): { url: string; cookie: string } {
+  return { url: locationOf(answer).href, cookie: answer.headers.get('set-cookie')?.split(';')[0] ?? '' };
+}
+
+/** Makes the first trip of a bind that names no subject, in a browser of whomever. */
+export async function toSecondTrip(bind: BindProject, more?: object): Promise<{ url: string; cookie: string }> {
+  const given = bind.provider.answer(await redirectOfNobody(bind, more), AT_PROVIDER);
+  return secondTripOf(await bind.callback(given));
+}
+
 /** Goes on to the sign-in and returns where the browser is sent. */
 export async function toSignIn(bind: BindProject, more?: object): Promise<string> {
   return locationOf(await bind.callback(await answered(bind, more))).href;
@@ -65,7 +82,7 @@ export function logged({ project }: BindProject, kind: 'audit' | 'call'): Record
 export const sentBack = (error: string, fp = 'oidc:mock_1') =>
   `${CALLBACK}&fa_status=error&fp=${encodeURIComponent(fp)}&error=${error}`;
 
-const FIXED_TEXT = /opened with nothing to go on with|step was done before|This took too long/;
+const FIXED_TEXT = /This page (cannot continue|works only once|has expired)/;
 
 /**
  * The answer is one of those that a refused bind ends with: the callback with a code of the closed list, our fixed

@@ -17,16 +17,23 @@ export interface BindProject {
   /** Starts a bind of this user and returns where the browser is sent. */
   redirectTo(subject: string, more?: object): Promise<string>;
   /** The browser at the provider's callback; redirects are not followed. */
-  callback(parameters: URLSearchParams, provider?: string): Promise<Received>;
-  signIn(parameters: URLSearchParams): Promise<Received>;
-  /** The browser sends the form of our page. */
-  page(token: string, cookie: string | undefined): Promise<Received>;
+  callback(parameters: URLSearchParams, options?: CallbackOptions): Promise<Received>;
+  signIn(parameters: URLSearchParams, cookie?: string): Promise<Received>;
+  /** The browser sends the form of our page: by the button that links, or by the one that declines. */
+  page(token: string, cookie: string | undefined, button?: 'link' | 'decline'): Promise<Received>;
   confirm(authorization: string, ticket: unknown): Promise<Received>;
   /** `Authorization` of a user with all scopes. */
   user(subject: string): Promise<string>;
   /** `Authorization` of the application `id`. */
   application(id?: string): string;
   links(subject: string): Promise<Record<string, unknown>[]>;
+}
+
+/** How the browser comes back from the provider. */
+export interface CallbackOptions {
+  /** `oidc/mock_1` if not given. */
+  readonly provider?: string;
+  readonly cookie?: string | undefined;
 }
 
 /** Starts it for one test. */
@@ -41,7 +48,7 @@ export async function startBindProject(changes: Changes = {}): Promise<BindProje
       ISSUER: issuer.url,
       CLIENTS: JSON.stringify([
         { ...client('app', 'app-secret'), scopes: ['blitz_api_sys_ufa_chg'], callbacks: [CALLBACK] },
-        { ...client('plain', 'plain-secret'), callbacks: [CALLBACK] },
+        { ...client('plain', 'plain-secret'), callbacks: [CALLBACK], title: 'Plain & Simple' },
         { ...client('page', 'page-secret'), callbacks: [CALLBACK, 'https://other.company.com/done'] },
       ]),
       PROVIDERS: JSON.stringify([
@@ -59,6 +66,8 @@ export async function startBindProject(changes: Changes = {}): Promise<BindProje
   const base = '/blitz/api/users/current/fps/bind';
   const user = async (subject: string) =>
     `Bearer ${await issuer.accessToken({ sub: subject, client_id: 'page', scope: 'blitz_api_ufa blitz_api_ufa_chg' })}`;
+  const cookieHeader = (cookie: string | undefined): Record<string, string> =>
+    cookie === undefined ? {} : { Cookie: cookie };
   const json = (authorization: string) => ({ Authorization: authorization, 'Content-Type': 'application/json' });
   const start: BindProject['start'] = (authorization, body) =>
     project.gateway('POST', '/blitz/api/v2/users/current/fa/bind', json(authorization), JSON.stringify(body));
@@ -74,17 +83,18 @@ export async function startBindProject(changes: Changes = {}): Promise<BindProje
       if (answer.status !== 200) throw new Error(`the start was answered ${answer.status} ${answer.body}`);
       return JSON.parse(answer.body).redirectTo;
     },
-    callback: (parameters, name = 'oidc/mock_1') => project.gateway('GET', `${base}/cb/${name}?${parameters}`),
-    signIn: (parameters) => project.gateway('GET', `${base}/sign-in?${parameters}`),
-    page: (token, cookie) =>
+    callback: (parameters, { provider: name = 'oidc/mock_1', cookie } = {}) =>
+      project.gateway('GET', `${base}/cb/${name}?${parameters}`, cookieHeader(cookie)),
+    signIn: (parameters, cookie) => project.gateway('GET', `${base}/sign-in?${parameters}`, cookieHeader(cookie)),
+    page: (token, cookie, button = 'link') =>
       project.gateway(
         'POST',
         `${base}/page`,
         {
           'Content-Type': 'application/x-www-form-urlencoded',
-          ...(cookie !== undefined && { Cookie: cookie }),
+          ...cookieHeader(cookie),
         },
-        new URLSearchParams({ token }).toString(),
+        new URLSearchParams({ token, ...(button === 'decline' && { choice: 'decline' }) }).toString(),
       ),
     confirm: (authorization, ticket) =>
       project.gateway(

@@ -24,6 +24,8 @@ export interface MockProvider {
 export interface Person {
   readonly sub: string;
   readonly name?: string;
+  readonly email?: string;
+  readonly email_verified?: boolean;
 }
 
 /** The audience of its access tokens. */
@@ -61,9 +63,9 @@ export async function startMockProvider(): Promise<MockProvider> {
     ) {
       return { status: 400, body: { error: 'invalid_grant' } };
     }
-    const { sub, name } = code.person;
+    const { sub } = code.person;
     const nonce = code.request.get('nonce') ?? undefined;
-    const claims = { iss: url, aud: MOCK_CLIENT.client_id, sub, name, nonce };
+    const claims = { iss: url, aud: MOCK_CLIENT.client_id, ...code.person, nonce };
     const id_token = await sign(claims, { typ: 'JWT' });
     const tokens = { access_token: `access-${randomBytes(9).toString('hex')}`, token_type: 'Bearer' };
     return { status: 200, body: { ...tokens, refresh_token: `refresh-${sub}`, expires_in: 300, id_token } };

@@ -12,7 +12,10 @@ describe('the setting', () => {
   });
 
   test('has all that a row names', () => {
-    const row = { ...ROW, secret_sha256: [sha256('a'), sha256('b')], scopes: ['introspect'], callbacks: ['https://a'] };
+    const row = {
+      ...{ ...ROW, secret_sha256: [sha256('a'), sha256('b')] },
+      ...{ scopes: ['introspect'], callbacks: ['https://a'], title: 'x'.repeat(64) },
+    };
 
     expect(Clients.parse(JSON.stringify([row, { ...row, id: 'x'.repeat(255) }]))).toEqual([
       row,
@@ -32,6 +35,8 @@ describe('the setting', () => {
     ['three hashes', [{ ...ROW, secret_sha256: ['a', 'b', 'c'].map(sha256) }]],
     ['scopes that are text', [{ ...ROW, scopes: 'introspect' }]],
     ['scopes that are numbers', [{ ...ROW, scopes: [7] }]],
+    ['a title that is empty', [{ ...ROW, title: '' }]],
+    ['a title of 65 characters', [{ ...ROW, title: 'x'.repeat(65) }]],
     ['callbacks that are numbers', [{ ...ROW, callbacks: [7] }]],
     ['a member that does not exist', [{ ...ROW, secret: 'x' }]],
     ['one id twice', [ROW, ROW]],
@@ -39,7 +44,7 @@ describe('the setting', () => {
     expect(Clients.safeParse(JSON.stringify(rows)).error?.issues).toMatchObject([
       {
         message:
-          'must be JSON: a list of {"id", "secret_sha256", "scopes", "callbacks"}, the hash in hexadecimal or a list of two of them, each id once',
+          'must be JSON: a list of {"id", "secret_sha256", "scopes", "callbacks", "title"}, the hash in hexadecimal or a list of two of them, each id once',
       },
     ]);
   });

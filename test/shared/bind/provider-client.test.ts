@@ -66,6 +66,21 @@ describe('an authorization request', () => {
     expect(JSON.parse(JSON.stringify(kept))).toEqual(kept);
   });
 
+  test.each([
+    ['consent', null],
+    ['select_account consent', 'select_account'],
+    ['consent  login', 'login'],
+    ['select_account', 'select_account'],
+    [undefined, null],
+  ])('that asks for no consent leaves out of the prompt %j what does', async (prompt, left) => {
+    const authorizeParameters = prompt === undefined ? { x: '1' } : { prompt, x: '1' };
+    const client = clientOf({ authorizeParameters });
+    const promptOf = (url: string) => new URL(url).searchParams.get('prompt');
+
+    expect(promptOf((await client.authorize({ ...request, asksNoConsent: true })).url)).toBe(left);
+    expect(promptOf((await client.authorize(request)).url)).toBe(prompt ?? null);
+  });
+
   test('B19, B20 challenges by S256 alone, each time with another verifier and nonce', async () => {
     const client = clientOf();
 
