@@ -1,7 +1,7 @@
 /** A25 of links.md: what a bind is made of is found in no log line, answer, URL or row that it is not meant for. */
 import { existsSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { ANN, EVE, NONE, stateOf } from '#test/support/bind-attack.ts';
+import { ANN, EVE, NONE, redirectOfNobody, secondTripOf, stateOf } from '#test/support/bind-attack.ts';
 import {
   type BindProject,
   bindAt,
@@ -30,6 +30,8 @@ interface Search {
   readonly answers: string[];
   /** From the start to the provider's callback, which is returned. */
   toProvider(more?: object, changes?: Record<string, string>): Promise<URLSearchParams>;
+  /** From an authorization request to what the browser brings back. */
+  answer(url: string, changes?: Record<string, string>): URLSearchParams;
   keep(answer: Received): Received;
 }
 
@@ -54,20 +56,22 @@ async function start(local: Record<string, string> = {}): Promise<Search> {
   };
   const answers: string[] = [];
   let codes = 0;
+  const answer: Search['answer'] = (url, changes) => {
+    codes += 1;
+    const code = plant(`code-${codes}`);
+    provider.nonce = new URL(url).searchParams.get('nonce') ?? '';
+    Object.assign(secrets, {
+      ...{ [`state ${codes}`]: stateOf(url), [`nonce ${codes}`]: provider.nonce, [`code ${codes}`]: code },
+    });
+    return new URLSearchParams({ state: stateOf(url), code, ...changes });
+  };
   return {
-    ...{ bind, provider, secrets, answers },
+    ...{ bind, provider, secrets, answers, answer },
     async toProvider(more, changes) {
       const bearer = await bind.user('ann');
       const started = await bind.start(bearer, { fp: 'oidc:mock_1', callback: CALLBACK, ...more });
-      const url: string = JSON.parse(started.body).redirectTo;
-      codes += 1;
-      const code = plant(`code-${codes}`);
-      provider.nonce = new URL(url).searchParams.get('nonce') ?? '';
-      Object.assign(secrets, {
-        ...{ [`state ${codes}`]: stateOf(url), [`nonce ${codes}`]: provider.nonce, [`code ${codes}`]: code },
-        [`bearer ${codes}`]: bearer.replace('Bearer ', ''),
-      });
-      return new URLSearchParams({ state: stateOf(url), code, ...changes });
+      secrets[`bearer ${codes + 1}`] = bearer.replace('Bearer ', '');
+      return answer(JSON.parse(started.body).redirectTo, changes);
     },
     keep(answer) {
       answers.push(answer.body, [...answer.headers].flat().join('\n'));
@@ -139,6 +143,28 @@ test('with our page: linked, refused, repeated, cancelled', async () => {
     secrets[`verifier of the sign-in ${exchange.get('code')}`] = exchange.get('code_verifier') ?? '';
   }
   keep(await bind.callback(await toProvider({}, { error: 'access_denied' })));
+  expect(await bind.links('ann')).toHaveLength(1);
+  expect(sightings(search)).toEqual([]);
+});
+
+test('with two trips: the cookie is nowhere but in its header, and the e-mail nowhere but on the page', async () => {
+  const search = await start();
+  const { bind, secrets, keep, answer } = search;
+  const toSecond = async () => {
+    const first = answer(await redirectOfNobody(bind));
+    const { url, cookie } = secondTripOf(await bind.callback(first));
+    keep(await bind.callback(first));
+    secrets[`cookie ${cookie}`] = cookie.split('=')[1] ?? '';
+    return { second: answer(url), cookie };
+  };
+  const { second: strange } = await toSecond();
+  keep(await bind.callback(strange));
+  const { second, cookie } = await toSecond();
+  const signIn = locationOf(await bind.callback(second, { cookie })).href;
+  const page = await bind.signIn(bind.issuer.answer(signIn, ANN), cookie);
+  expect(page.body).toContain(EMAIL);
+  const form = pageOf(page);
+  keep(await bind.page(form.token, form.cookie));
   expect(await bind.links('ann')).toHaveLength(1);
   expect(sightings(search)).toEqual([]);
 });

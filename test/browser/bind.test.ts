@@ -124,10 +124,10 @@ describe('the whole of it', () => {
 });
 
 describe('a bind that names nobody', () => {
-  /** The browser of somebody who is signed in at the provider and here, as `user.remote` and `user`. */
+  /** The browser of somebody who is signed in at the provider and here, as `user.remote` and `user`: neither asks again. */
   async function openSignedIn(user: string): Promise<Page> {
     const page = await demo.open();
-    await page.goto(await demo.redirectTo(user, { fpName: 'dev_2' }));
+    await page.goto(await demo.redirectTo(user));
     await goToConsent(page, demo, { remote: `${user}.remote`, user });
     await declineButton(page).click();
     await resultOf(page, demo);
@@ -213,7 +213,6 @@ describe('a bind that names nobody', () => {
 
     const victim = await openSignedIn('ivan');
     await victim.goto(answer);
-    await agreeAtProvider(victim);
     await consentButton(victim).waitFor();
     expect(await victim.locator('dd').first().innerText()).toBe('Ivan.remote\nivan.remote@example.test');
     await consentButton(victim).click();
