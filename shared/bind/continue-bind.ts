@@ -113,6 +113,7 @@ export async function continueFromProvider(
     case 'bearer':
       return await issueTicket(request, bind, account, ports);
     case 'none':
+      // Not reached: a bind without a subject has ended above. The compiler does not know.
       if (bind.subject === undefined) return failed(request, bind, 'user_mismatch');
       return await finish(request, bind, bind.subject, account, ports);
   }
