@@ -12,13 +12,17 @@ const WITHOUT_BODY = new Set([204, 205]);
 /**
  * What lets the OAuth library out by our own way: no redirects, a bounded answer, one deadline.
  *
- * @param remainingMs How long a call may still take.
+ * @param options `remainingMs`: how long a call may still take. `isPublicOnly`: calls go to public addresses alone.
  */
-export function createLibraryFetch(send: Send, remainingMs: () => number): LibraryFetch {
+export function createLibraryFetch(
+  send: Send,
+  { remainingMs, isPublicOnly }: { readonly remainingMs: () => number; readonly isPublicOnly: boolean },
+): LibraryFetch {
   return async (url, { method, headers, body }) => {
     const response = await send({
       method: method === 'POST' ? 'POST' : 'GET',
       url,
+      isPublicOnly,
       headers,
       ...(body instanceof URLSearchParams && { body: body.toString() }),
       timeoutMs: remainingMs(),

@@ -70,13 +70,13 @@ export function createCodeExchange(
 
   async function begin(timeoutMs: number): Promise<Exchange> {
     const endsAt = monotonicMs() + timeoutMs;
-    const server = await during('metadata', 'provider_unavailable', () => findServer(timeoutMs));
+    const { server, isPublicOnly } = await during('metadata', 'provider_unavailable', () => findServer(timeoutMs));
     const skewS = Math.floor(now() / 1000) - Math.floor(Date.now() / 1000);
     return {
       server,
       client: { client_id: settings.clientId, [oauth.clockSkew]: skewS, [oauth.clockTolerance]: CLOCK_SKEW_S },
       options: {
-        [oauth.customFetch]: createLibraryFetch(send, () => endsAt - monotonicMs()),
+        [oauth.customFetch]: createLibraryFetch(send, { remainingMs: () => endsAt - monotonicMs(), isPublicOnly }),
         // To loopback alone: no endpoint of an https issuer is http, and Send goes nowhere else by http.
         [oauth.allowInsecureRequests]: server.token_endpoint?.startsWith('http:') ?? false,
       },

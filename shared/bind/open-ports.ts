@@ -3,7 +3,7 @@ import { LinkEnvironment, openLinkPorts } from '../account-link/open-ports.ts';
 import { ProviderEnvironment, readProviders } from '../account-link/provider.ts';
 import { EncryptionKeys } from '../encryption.ts';
 import { Misconfigured } from '../errors.ts';
-import { send } from '../outgoing/send.ts';
+import { sendToNamed as send } from '../outgoing/named-host.ts';
 import { ServiceUrl } from '../outgoing/service-url.ts';
 import type { Platform } from '../platform.ts';
 import { jsonText, type Settings } from '../settings.ts';

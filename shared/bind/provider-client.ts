@@ -119,12 +119,12 @@ export function createProviderClient(
 
   return {
     async authorize({ state, redirectUri, parameters, asksNoConsent = false, timeoutMs }) {
-      const { authorization_endpoint: endpoint = '' } = await findServer(timeoutMs);
+      const { server } = await findServer(timeoutMs);
       const isOidc = settings.protocol === 'oidc';
       const codeVerifier = random(32).toString('base64url');
       const nonce = isOidc ? random(32).toString('base64url') : undefined;
       const deviceId = settings.deviceId === 'ours' ? random(16).toString('hex') : undefined;
-      const url = new URL(endpoint);
+      const url = new URL(server.authorization_endpoint ?? '');
       const query = {
         state,
         scope: settings.scope ?? (isOidc ? 'openid' : undefined),

@@ -1,16 +1,26 @@
 import type { AuthorizationServer } from 'oauth4webapi';
 import * as z from 'zod/mini';
+import { checkIssuerEndpoints } from '../outgoing/issuer-endpoints.ts';
 import { jsonObjectOf } from '../outgoing/json.ts';
-import { OutgoingFailure, type Send } from '../outgoing/send.ts';
+import { OutgoingFailure, type OutgoingResponse, type Send } from '../outgoing/send.ts';
 import { ServiceUrl } from '../outgoing/service-url.ts';
 import type { ProviderClientSettings } from './provider-settings.ts';
 
+/** What a provider says of itself. */
+export interface FoundServer {
+  /** As the OAuth library takes it. */
+  readonly server: AuthorizationServer;
+  /** Whether calls of its endpoints go to public addresses alone. */
+  readonly isPublicOnly: boolean;
+}
+
 /**
- * What a provider says of itself, as the OAuth library takes it.
+ * Finds what a provider says of itself.
  *
- * @throws {OutgoingFailure} It cannot be asked, or what it says cannot be used.
+ * @throws {OutgoingFailure} It cannot be asked, or what it says cannot be used; `forbidden`: it names a host that is not
+ * public, and is public itself.
  */
-export type FindServer = (timeoutMs: number) => Promise<AuthorizationServer>;
+export type FindServer = (timeoutMs: number) => Promise<FoundServer>;
 
 /**
  * Makes what finds a provider's endpoints: in the settings, or by OpenID Connect Discovery at the issuer. Metadata is
@@ -25,21 +35,22 @@ export function createServerFinder(
   if (protocol === 'oauth2') {
     // The library wants an issuer; where none is known, none is ever compared with it.
     const name = issuer || new URL(tokenEndpoint).origin;
-    return async () => ({
+    const server = {
       issuer: name,
       authorization_endpoint: authorizationEndpoint,
       token_endpoint: tokenEndpoint,
-    });
+    };
+    return async () => ({ server, isPublicOnly: false });
   }
-  let kept: { readonly server: AuthorizationServer; readonly fetchedAt: number } | undefined;
+  let kept: { readonly found: FoundServer; readonly fetchedAt: number } | undefined;
   return async (timeoutMs) => {
-    if (kept !== undefined && monotonic() - kept.fetchedAt < METADATA_MS) return kept.server;
+    if (kept !== undefined && monotonic() - kept.fetchedAt < METADATA_MS) return kept.found;
     const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
     const response = await send({ method: 'GET', url, headers: { Accept: 'application/json' }, timeoutMs });
     if (response.status !== 200) throw new OutgoingFailure('malformed');
-    const server = readMetadata(jsonObjectOf(response), issuer);
-    kept = { server, fetchedAt: monotonic() };
-    return server;
+    const found = await readMetadata(response, issuer);
+    kept = { found, fetchedAt: monotonic() };
+    return found;
   };
 }
 
@@ -66,20 +77,18 @@ const Metadata = z.object({
 });
 
 /** @throws {OutgoingFailure} */
-function readMetadata(metadata: unknown, issuer: string): AuthorizationServer {
-  const { success, data } = Metadata.safeParse(metadata);
+async function readMetadata(response: OutgoingResponse, issuer: string): Promise<FoundServer> {
+  const { success, data } = Metadata.safeParse(jsonObjectOf(response));
   if (!success || data.issuer !== issuer) throw new OutgoingFailure('malformed');
   const { authorization_endpoint, token_endpoint, jwks_uri, userinfo_endpoint } = data;
   const endpoints = [authorization_endpoint, token_endpoint, jwks_uri, userinfo_endpoint ?? jwks_uri];
-  // A provider on the net does not lead to this machine.
-  if (issuer.startsWith('https:') && !endpoints.every((endpoint) => endpoint.startsWith('https:'))) {
-    throw new OutgoingFailure('malformed');
-  }
+  const isPublicOnly = await checkIssuerEndpoints(issuer, response, endpoints);
   const algorithms = data.id_token_signing_alg_values_supported ?? ['RS256'];
-  return {
+  const server = {
     ...{ issuer, authorization_endpoint, token_endpoint, jwks_uri },
     ...(userinfo_endpoint !== undefined && { userinfo_endpoint }),
     id_token_signing_alg_values_supported: algorithms.filter((algorithm) => ASYMMETRIC.has(algorithm)),
     authorization_response_iss_parameter_supported: data.authorization_response_iss_parameter_supported,
   };
+  return { server, isPublicOnly };
 }

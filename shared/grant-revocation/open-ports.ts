@@ -7,7 +7,7 @@ import { clientAuthOf } from '../bind/client-authentication.ts';
 import { EncryptionKeys } from '../encryption.ts';
 import { Misconfigured } from '../errors.ts';
 import type { DoJob } from '../outbox/attempt-job.ts';
-import { send } from '../outgoing/send.ts';
+import { sendToNamed as send } from '../outgoing/named-host.ts';
 import type { Settings } from '../settings.ts';
 import { findCatalogueRow } from './catalogue.ts';
 import { createRevocationJobs, type IsStillLinked, type RevocableProvider } from './revocation-jobs.ts';

@@ -46,6 +46,8 @@ export interface RevocationClient {
   readonly endpoint: string;
   /** `endpoint` is an issuer, which is asked where its revocation endpoint is. */
   readonly isDiscovered?: boolean | undefined;
+  /** A remote document has named `endpoint`: it is called at public addresses alone. */
+  readonly isPublicOnly?: boolean | undefined;
   readonly clientId: string;
   /** Of a public client there is none. */
   readonly clientSecret?: string | undefined;
@@ -192,7 +194,9 @@ async function revokeTokens(
   const attempts: RevocationAttempt[] = [];
   for (const [token, hint] of [...candidates, [ownToken?.(client), 'access_token'] as const]) {
     if (token === undefined) continue;
-    const attempt = readAnswer(await ask(requestOf({ token, sid, client }, hint)), client.protocol, now);
+    const request = requestOf({ token, sid, client }, hint);
+    const answer = await ask(client.isPublicOnly ? { ...request, isPublicOnly: true } : request);
+    const attempt = readAnswer(answer, client.protocol, now);
     if (attempt.status === 'retry') return attempt;
     attempts.push(attempt);
     if (ownToken !== undefined && attempt.status === 'done' && /revoked$/.test(attempt.result)) break;
@@ -204,9 +208,12 @@ async function revokeTokens(
 /** The client with its endpoint and its secret for these calls; undefined: the provider has no such endpoint. */
 async function makeReady(client: RevocationClient, ask: Ask, now: () => number): Promise<RevocationClient | undefined> {
   const { isDiscovered, signSecret } = client;
-  const endpoint = isDiscovered ? await discoverEndpoint(client.endpoint, ask) : client.endpoint;
+  const endpoint = isDiscovered
+    ? await discoverEndpoint(client.endpoint, ask)
+    : { url: client.endpoint, isPublicOnly: false };
   if (endpoint === undefined) return undefined;
-  return { ...client, endpoint, ...(signSecret && { clientSecret: await signSecret(now) }) };
+  const { url, isPublicOnly } = endpoint;
+  return { ...client, endpoint: url, isPublicOnly, ...(signSecret && { clientSecret: await signSecret(now) }) };
 }
 
 const NO_TOKEN: RevocationAttempt = { status: 'done', result: 'no_token' };

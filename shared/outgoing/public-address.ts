@@ -1,5 +1,6 @@
 import type { LookupAddress } from 'node:dns';
-import { BlockList, isIPv4, isIPv6 } from 'node:net';
+import { BlockList, isIP, isIPv4, isIPv6, type LookupFunction } from 'node:net';
+import { isPublicName } from './public-name.ts';
 
 /** Not public, of all IPv4: the special-purpose registries (RFC 6890), and what a cloud keeps for itself. */
 const SPECIAL_IPV4 = blockList('ipv4', [
@@ -36,6 +37,14 @@ const SPECIAL_IPV6 = blockList('ipv6', [
   '3fff::/20',
 ]);
 
+/** Where no public service is reached: this machine, private networks, and links. */
+const LOCAL_IPV4 = blockList('ipv4', [
+  ...['127.0.0.0/8', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'],
+  '100.64.0.0/10', // shared by the customers of a carrier; private networks of some clouds
+  '169.254.0.0/16',
+]);
+const LOCAL_IPV6 = blockList('ipv6', ['::1/128', 'fc00::/7', 'fe80::/10']);
+
 /** How long the addresses of one family are waited for when those of the other are known, in milliseconds. */
 const SECOND_FAMILY_MS = 500;
 
@@ -45,6 +54,32 @@ export function isPublicAddress(address: string): boolean {
   if (isIPv4(address)) return !SPECIAL_IPV4.check(address, 'ipv4');
   if (!isIPv6(address) || address.includes('%')) return false;
   return GLOBAL_IPV6.check(address, 'ipv6') && !SPECIAL_IPV6.check(address, 'ipv6');
+}
+
+/**
+ * Returns whether an address is loopback, private or link-local. Forms that hold an IPv4 address are not: whoever owns a
+ * name can have them in DNS, and some lead to a public host.
+ */
+export function isLocalAddress(address: string): boolean {
+  if (isIPv4(address)) return LOCAL_IPV4.check(address, 'ipv4');
+  return isIPv6(address) && LOCAL_IPV6.check(address, 'ipv6');
+}
+
+/** Returns whether the host of a URL, as `URL` writes it, is a public address or can be a public name. */
+export function isPublicHostname(hostname: string): boolean {
+  const address = hostname.replace(/^\[|\]$/g, '');
+  return isIP(address) === 0 ? isPublicName(hostname) : isPublicAddress(address);
+}
+
+/** Returns a `lookup` that knows these addresses alone, so that they are all that is connected to. */
+export function pinTo(found: readonly LookupAddress[]): LookupFunction {
+  const addresses = found.map(({ address }) => ({ address, family: isIP(address) }));
+  return (_hostname, { all }, callback) => {
+    const [first] = addresses;
+    // As dns.lookup does, never before it has returned.
+    if (all) process.nextTick(callback, null, addresses);
+    else process.nextTick(callback, null, first?.address, first?.family);
+  };
 }
 
 /** All addresses of a host that settings name: from the hosts file, DNS, or wherever this machine looks. */

@@ -1,9 +1,9 @@
-import type { LookupAddress } from 'node:dns';
-import type { LookupFunction } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import { once } from '../once.ts';
 import { parsedText, parseEach } from '../settings.ts';
 import { assertCertificates } from './certificates.ts';
+import type { ResolveHost } from './named-host.ts';
+import { isPublicName } from './public-name.ts';
 import { createSend, OutgoingFailure, type Send } from './send.ts';
 
 /** More than `https://`, the longest name, a port and a few slashes. */
@@ -13,10 +13,6 @@ const MAX_NAME_LENGTH = 253;
 const LABEL = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
 const HOST = new RegExp(`^(?:${LABEL}(?:\\.${LABEL})*|\\[[0-9a-f:.]+\\])(?::[1-9]\\d{0,4})?$`);
 const NAME_AND_PUBLIC_PORT = /^([a-z0-9.-]+)(?::(?:443|8448))?$/;
-/** Last labels of names that mean something else in every network, or a service that is nobody's public one. */
-const SPECIAL_SUFFIXES: ReadonlySet<string> = new Set([
-  ...['arpa', 'corp', 'home', 'internal', 'invalid', 'lan', 'local', 'localdomain', 'localhost', 'onion', 'svc'],
-]);
 
 /**
  * `host[:port]` of a server that a user may name, in the form in which it is signed to and connected to: `https://` and
@@ -52,10 +48,7 @@ function withoutDefaultPort(host: string): string {
 }
 
 function isPublicHost(host: string): boolean {
-  const labels = NAME_AND_PUBLIC_PORT.exec(host)?.[1]?.split('.') ?? [];
-  const last = labels.at(-1) ?? '';
-  // A last label that is a number makes an IPv4 address of all of them.
-  return labels.length >= 2 && !/^(\d+|0x[0-9a-f]*)$/.test(last) && !SPECIAL_SUFFIXES.has(last);
+  return isPublicName(NAME_AND_PUBLIC_PORT.exec(host)?.[1] ?? '');
 }
 
 /** `ID_SERVER_ALLOW`: hosts, with or without a port, that a user may name though they are not public. */
@@ -74,8 +67,8 @@ export interface PublicSendOptions {
   readonly allowed: readonly string[];
   /** Further certificate authorities, in PEM, trusted beside those that Node comes with. */
   readonly certificates?: string | undefined;
-  /** Finds all addresses of a host. The signal is aborted at the call's deadline. */
-  readonly resolve?: (hostname: string, signal: AbortSignal) => Promise<readonly LookupAddress[]>;
+  /** DNS, and for an allowed host the machine's own lookup, if not given. */
+  readonly resolve?: ResolveHost;
 }
 
 /**
@@ -96,27 +89,16 @@ export function createPublicSend({ allowed, certificates, resolve }: PublicSendO
       // An address needs no lookup, and node:net asks for none: only an allowed one gets here.
       if (isIP(url.hostname.replace(/^\[|\]$/g, '')) !== 0) return { url, connection: { secureContext } };
       const isAllowed = allowed.includes(host);
-      const { isPublicAddress, lookUpAddresses, queryAddresses } = await import('./public-address.ts');
+      const { isPublicAddress, lookUpAddresses, pinTo, queryAddresses } = await import('./public-address.ts');
       const found = await (resolve ?? (isAllowed ? lookUpAddresses : queryAddresses))(url.hostname, signal);
       if (found.length === 0) throw new OutgoingFailure('unreachable');
       // One is enough: it would be the one that is connected to next time.
       const areUsable = isAllowed || found.every(({ address }) => isPublicAddress(address));
       if (!areUsable) throw new OutgoingFailure('forbidden');
-      const addresses = found.map(({ address }) => ({ address, family: isIP(address) }));
-      return { url, connection: { secureContext, lookup: pinTo(addresses) } };
+      return { url, connection: { secureContext, lookup: pinTo(found) } };
     },
     { connectMs: 2000, headMs: 5000 },
   );
-}
-
-/** The `lookup` that knows but these addresses. */
-function pinTo(addresses: LookupAddress[]): LookupFunction {
-  return (_hostname, { all }, callback) => {
-    const [first] = addresses;
-    // As dns.lookup does, never before it has returned.
-    if (all) process.nextTick(callback, null, addresses);
-    else process.nextTick(callback, null, first?.address, first?.family);
-  };
 }
 
 async function createTrust(certificates: string | undefined): Promise<SecureContext> {

@@ -8,6 +8,8 @@ export interface OutgoingRequest {
   readonly method: 'GET' | 'POST' | 'DELETE';
   /** `https:`; `http:` to a loopback host only. */
   readonly url: string;
+  /** The URL is of a remote document, not of settings: the call goes by `https:` to public addresses alone. */
+  readonly isPublicOnly?: boolean;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Buffer;
   /** The trace that the call is a part of: only for our own services, never for a provider or a host that a user names. */
@@ -32,6 +34,8 @@ export interface OutgoingResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly body: Buffer;
+  /** The address that it came from, if that is known. */
+  readonly address?: string | undefined;
 }
 
 /** The one way out: a parameter of whatever calls another service. */
@@ -74,9 +78,10 @@ export interface Route {
  * Says where a call may go. The time that it takes is the call's.
  *
  * @param signal Aborted at the call's deadline, or with the request.
+ * @param isPublicOnly See {@link OutgoingRequest.isPublicOnly}.
  * @throws {OutgoingFailure} `forbidden`: nowhere.
  */
-export type FindRoute = (url: string, signal: AbortSignal) => Route | Promise<Route>;
+export type FindRoute = (url: string, signal: AbortSignal, isPublicOnly: boolean) => Route | Promise<Route>;
 
 /** How long a call may take to get somewhere, from when its socket is asked for. */
 export interface StageLimits {
@@ -95,8 +100,13 @@ export function createSend(findRoute: FindRoute, limits?: StageLimits): Send {
   return async (request) => {
     const signal = deadlineOf(request);
     try {
-      const route = await Promise.race([findRoute(request.url, signal), abortion(signal)]);
+      const route = await Promise.race([
+        findRoute(request.url, signal, request.isPublicOnly ?? false),
+        abortion(signal),
+      ]);
       const response = await answerOf(open(request, route, signal), request.body, limits);
+      // Before the body is read: a socket that has ended does not know it any more.
+      const { remoteAddress: address } = response.socket;
       const status = response.statusCode ?? 0;
       if (status >= 300 && status < 400) {
         response.destroy();
@@ -105,7 +115,7 @@ export function createSend(findRoute: FindRoute, limits?: StageLimits): Send {
       const answer = await readAnswer(response, request);
       // What the deadline cuts off is whole where only the end of the connection tells the end.
       signal.throwIfAborted();
-      return { status, ...answer };
+      return { status, ...answer, address };
     } catch (error) {
       // An answer that the deadline cuts off looks like one that the other side cut off.
       if (signal.aborted) throw new OutgoingFailure('timed_out', { cause: error });
@@ -114,13 +124,23 @@ export function createSend(findRoute: FindRoute, limits?: StageLimits): Send {
   };
 }
 
-/** Sends a request to what settings name: `https:`, or `http:` to this machine. See {@link createSend}. */
-export const send: Send = createSend((text) => {
-  const url = URL.parse(text);
-  const isAllowed = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname));
-  if (url === null || !isAllowed) throw new OutgoingFailure('forbidden');
-  return { url };
-});
+/**
+ * Makes a {@link Send} to what settings name: `https:`, or `http:` to this machine. See {@link createSend}.
+ *
+ * @param findPublicRoute Says where a request that is `isPublicOnly` may go: nowhere if not given.
+ */
+export function createServiceSend(findPublicRoute?: (url: URL, signal: AbortSignal) => Promise<Route>): Send {
+  return createSend((text, signal, isPublicOnly) => {
+    const url = URL.parse(text);
+    if (url !== null && isPublicOnly && findPublicRoute !== undefined) return findPublicRoute(url, signal);
+    const isAllowed = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname));
+    if (url === null || isPublicOnly || !isAllowed) throw new OutgoingFailure('forbidden');
+    return { url };
+  });
+}
+
+/** Sends a request to what settings name. See {@link createServiceSend}. */
+export const send: Send = createServiceSend();
 
 function isLoopback(hostname: string): boolean {
   return /^(localhost|127\.0\.0\.1|\[::1\])$/.test(hostname);

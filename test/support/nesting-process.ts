@@ -40,7 +40,7 @@ const READERS: Readonly<Record<string, (levels: number) => unknown>> = {
   body: (levels) => parseJsonObject(nested(levels)) && 'taken',
   answer: (levels) => jsonOf({ status: 200, headers: {}, body: Buffer.from(nested(levels)) }) && 'taken',
   'answer for the library': async (levels) => {
-    const fetch = createLibraryFetch(sendAnswer(nested(levels)), () => 1000);
+    const fetch = createLibraryFetch(sendAnswer(nested(levels)), { remainingMs: () => 1000, isPublicOnly: true });
     const options = { method: 'GET', headers: {}, body: undefined, redirect: 'manual' } as const;
     return (await fetch('https://provider.example/', options)).status;
   },

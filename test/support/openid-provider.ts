@@ -112,7 +112,8 @@ export async function startOpenidProvider(issuer?: string): Promise<OpenidProvid
     calls: [],
     forms: [],
     nonce: '',
-    send: (request) => send({ ...request, url: request.url.replace(/^https:\//, base) }),
+    // It stands for a host of the net, and is on this machine.
+    send: (request) => send({ ...request, isPublicOnly: false, url: request.url.replace(/^https:\//, base) }),
   };
   return provider;
 }

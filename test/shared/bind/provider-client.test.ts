@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { createProviderClient, type FinishOutcome } from '#shared/bind/provider-client.ts';
 import type { ProviderClientSettings } from '#shared/bind/provider-settings.ts';
-import { send } from '#shared/outgoing/send.ts';
+import { type OutgoingRequest, send } from '#shared/outgoing/send.ts';
 import { startHttpServer } from '#test/support/http-server.ts';
 import {
   ACCESS_TOKEN,
@@ -133,6 +133,65 @@ describe('discovery', () => {
       await expect(clientOf().authorize(request)).rejects.toMatchObject({ fault: 'malformed' });
     },
   );
+
+  describe('of an https issuer', () => {
+    const named = ['authorization_endpoint', 'token_endpoint', 'jwks_uri', 'userinfo_endpoint'];
+    const hosts = ['127.0.0.1:8443', 'localhost', '10.0.0.1', '169.254.169.254', '[fd00::1]', 'idp.internal'];
+    /** A client whose provider answers from an address, and all that it sends. */
+    async function startAt(address: string | undefined) {
+      provider = await startOpenidProvider('https://issuer.example');
+      const sent: OutgoingRequest[] = [];
+      const client = createProviderClient(settingsOf(provider, { hasUserinfo: true }), {
+        send: async (request) => {
+          sent.push(request);
+          return { ...(await provider.send(request)), address };
+        },
+        now: () => NOW_S * 1000,
+      });
+      return { client, sent };
+    }
+
+    test.each(named.flatMap((name) => hosts.map((host) => [name, host])))(
+      'does not lead to a host that is not public: %s at %s',
+      async (name, host) => {
+        const { client } = await startAt('1.1.1.1');
+        provider.metadata = { ...provider.metadata, [name]: `https://${host}/x` };
+
+        await expect(client.authorize(request)).rejects.toMatchObject({
+          code: 'temporarily_unavailable',
+          fault: 'forbidden',
+        });
+      },
+    );
+
+    test.each(named)('may lead to such a host if the issuer is in a private network: %s', async (name) => {
+      const { client } = await startAt('10.0.0.7');
+      provider.metadata = { ...provider.metadata, [name]: 'https://10.0.0.8/x' };
+
+      expect((await client.authorize(request)).url).toMatch(/^https:/);
+    });
+
+    test.each([
+      ['1.1.1.1', true],
+      [undefined, true],
+      ['::ffff:10.0.0.7', true],
+      ['10.0.0.7', false],
+      ['::1', false],
+    ])('is called at public addresses alone if it answers from %s: %s', async (address, isPublicOnly) => {
+      const { client, sent } = await startAt(address);
+      const { kept } = await client.authorize(request);
+      provider.nonce = kept.nonce ?? '';
+      const outcome = await client.finish(new URLSearchParams({ state: STATE, code: CODE }), kept, 5000);
+
+      expect(outcome.status).toBe('known');
+      expect(sent.map(({ url, isPublicOnly: is }) => [new URL(url).pathname, is])).toEqual([
+        ['/.well-known/openid-configuration', undefined],
+        ['/token', isPublicOnly],
+        ['/jwks', isPublicOnly],
+        ['/userinfo', isPublicOnly],
+      ]);
+    });
+  });
 
   test('is kept for an hour, whatever the wall clock is set to, a failure of it is not', async () => {
     let nowS = 0;

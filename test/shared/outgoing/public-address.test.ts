@@ -3,8 +3,44 @@ import { once } from 'node:events';
 import fc from 'fast-check';
 import { parse } from 'ipaddr.js';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { isPublicAddress, lookUpAddresses, queryAddresses } from '#shared/outgoing/public-address.ts';
+import {
+  isLocalAddress,
+  isPublicAddress,
+  isPublicHostname,
+  lookUpAddresses,
+  queryAddresses,
+} from '#shared/outgoing/public-address.ts';
 import { HOSTILE_HOSTS } from '#test/support/hostile-hosts.ts';
+
+describe('an address is local', () => {
+  test.each([
+    ...['127.0.0.1', '127.255.0.1', '10.0.0.1', '172.16.0.1', '172.31.255.255', '192.168.1.1', '169.254.169.254'],
+    ...['100.64.0.1', '::1', 'fd00::1', 'fe80::1', 'fe80::1%eth0'],
+  ])('%s', (address) => {
+    expect(isLocalAddress(address)).toBe(true);
+    expect(isPublicAddress(address)).toBe(false);
+  });
+
+  test.each([
+    ...['1.1.1.1', '172.32.0.1', '192.169.0.1', '2606:4700::1111', '0.0.0.0', '::', '198.18.0.1', '203.0.113.1'],
+    ...['::ffff:8.8.8.8', '::ffff:127.0.0.1', '64:ff9b::808:808', '2002:7f00:1::', 'localhost', ''],
+  ])('never %j', (address) => {
+    expect(isLocalAddress(address)).toBe(false);
+  });
+});
+
+describe('a hostname of a URL is public', () => {
+  test.each(['login.example.com', 'xn--e1afmkfd.xn--p1ai', '1.1.1.1', '[2606:4700::1111]'])('%s', (hostname) => {
+    expect(isPublicHostname(hostname)).toBe(true);
+  });
+
+  test.each([
+    ...['localhost', 'localhost.', 'a.localhost', 'login.example.com.', 'login', 'db.internal', 'a.svc', 'a..b', ''],
+    ...['127.0.0.1', '10.0.0.1', '169.254.169.254', '[::1]', '[fd00::1]', '[fe80::1]', '[::ffff:7f00:1]', '1.1'],
+  ])('never %j', (hostname) => {
+    expect(isPublicHostname(hostname)).toBe(false);
+  });
+});
 
 describe('an address is public', () => {
   test.each([

@@ -7,9 +7,12 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { createNamedSend } from '#shared/outgoing/named-host.ts';
 import { send } from '#shared/outgoing/send.ts';
 import { BROKEN_CODINGS, CONTENT_CODINGS, DECOMPRESSION_BOMBS } from '#test/support/content-codings.ts';
+import { HOSTILE_HOSTS } from '#test/support/hostile-hosts.ts';
 import { startHttpServer } from '#test/support/http-server.ts';
+import { networkUseOf } from '#test/support/network-use.ts';
 import { createTemporaryFolder } from '#test/support/temporary-folder.ts';
 
 const get = (url: string, options: { timeoutMs?: number; maxBytes?: number; keepsCodings?: boolean } = {}) =>
@@ -52,6 +55,74 @@ test('nothing but what was asked for is sent: no cookies, no encoding to undo', 
     connection: 'close',
     host: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
   });
+});
+
+test('an answer says which address it came from', async () => {
+  const url = await startHttpServer((_request, response) => response.end('{}'));
+  expect((await get(url)).address).toBe('127.0.0.1');
+});
+
+describe('a URL that a remote document names', () => {
+  /** Of a range that nobody has been given: public, and nobody is there. */
+  const nobody = '3000::1';
+  const at =
+    (...addresses: string[]) =>
+    async () =>
+      addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }));
+  const getNamed = (url: string, resolve = at('127.0.0.1')) =>
+    createNamedSend(resolve)({ method: 'GET', url, timeoutMs: 1000, isPublicOnly: true });
+
+  test('leads to public addresses alone, those that were checked', async () => {
+    const use = await networkUseOf(() =>
+      expect(getNamed('https://login.example:8443/token', at(nobody))).rejects.not.toMatchObject({
+        fault: 'forbidden',
+      }),
+    );
+    expect(use).toEqual({ lookups: [], connections: [`${nobody} 8443`] });
+  });
+
+  test('may be a public address itself', async () => {
+    const use = await networkUseOf(() =>
+      expect(getNamed(`https://[${nobody}]/token`)).rejects.not.toMatchObject({ fault: 'forbidden' }),
+    );
+    expect(use).toEqual({ lookups: [], connections: [`${nobody} 443`] });
+  });
+
+  test.each([['127.0.0.1'], ['10.0.0.1'], ['169.254.169.254'], [nobody, '::1'], ['fd00::1', nobody]])(
+    'does not lead to a name that resolves to %s',
+    async (...addresses) => {
+      const use = await networkUseOf(() =>
+        expect(getNamed('https://login.example/token', at(...addresses))).rejects.toMatchObject({ fault: 'forbidden' }),
+      );
+      expect(use).toEqual({ lookups: [], connections: [] });
+    },
+  );
+
+  test('is unreachable if its name has no address', async () => {
+    await expect(getNamed('https://login.example/token', at())).rejects.toMatchObject({ fault: 'unreachable' });
+  });
+
+  test('does not lead to this machine by http', async () => {
+    const url = await startHttpServer((_request, response) => response.end('{}'));
+    await expect(getNamed(url)).rejects.toMatchObject({ fault: 'forbidden' });
+  });
+
+  test('is called by none but who asks for it', async () => {
+    const request = { method: 'GET', url: 'https://1.1.1.1/', timeoutMs: 1000, isPublicOnly: true } as const;
+    const use = await networkUseOf(() => expect(send(request)).rejects.toMatchObject({ fault: 'forbidden' }));
+    expect(use.connections).toEqual([]);
+  });
+
+  const hostile = HOSTILE_HOSTS.filter(([, text]) => URL.canParse(`https://${text}/x`));
+  test.each(hostile.map(([id, text]) => [id, JSON.stringify(text).slice(0, 40), text] as const))(
+    '%s does not lead to %s',
+    async (_id, _shown, text) => {
+      const use = await networkUseOf(() =>
+        expect(getNamed(`https://${text}/x`)).rejects.toMatchObject({ fault: 'forbidden' }),
+      );
+      expect(use).toEqual({ lookups: [], connections: [] });
+    },
+  );
 });
 
 test('the proxy of the environment is not used', async () => {
