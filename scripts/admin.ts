@@ -4,6 +4,7 @@ import { OutgoingFailure } from '#shared/outgoing/send.ts';
 import { listLinks, showLink } from './admin/account-link.ts';
 import { backup } from './admin/backup.ts';
 import { rotateKeys } from './admin/encryption.ts';
+import { EndingFailed, endGrant } from './admin/end-grant.ts';
 import { importBindings } from './admin/import-bindings.ts';
 import { importLinks } from './admin/import-links.ts';
 import { Interrupted } from './admin/long-work.ts';
@@ -18,6 +19,7 @@ import { describeArguments, EXIT, formatRows, Unfinished, UsageError, type Verb 
 /** A verb is one word or two: `purge`, `outbox list`. */
 const VERBS: Readonly<Record<string, Verb>> = {
   ...{ revoke, check, purge },
+  'end-grant': endGrant,
   backup,
   'rebuild-revocations': rebuildRevocations,
   'import-links': importLinks,
@@ -35,11 +37,12 @@ const VERBS: Readonly<Record<string, Verb>> = {
 const EXIT_HELP = `
 Exit status:
 
-  0  done; of check: not revoked
+  0  done; of check: not revoked; of end-grant: confirmed, or there was nothing to end
   2  nothing was done: a wrong option, setting or token, or it was not confirmed
   3  the store or an issuer failed: what was asked is not known to be done, and may be repeated
   4  of check: revoked; of links show, outbox show and bindings forget: there is none
-  5  of imports, rebuild-revocations and rotate-keys: a part was not done, standard error tells which
+  5  of imports, rebuild-revocations and rotate-keys: a part was not done, standard error tells which; of end-grant: a part
+     goes on
   130  interrupted by Ctrl-C, 143 by SIGTERM: standard error tells what was done, and the command may be repeated
 `;
 
@@ -89,7 +92,7 @@ function complain(error: unknown): number {
     console.error(error.message);
     return error.exitCode;
   }
-  if (error instanceof CopyFailed) {
+  if (error instanceof CopyFailed || error instanceof EndingFailed) {
     console.error(error.message);
     return EXIT.trouble;
   }

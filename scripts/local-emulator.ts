@@ -167,13 +167,14 @@ export async function startLocalEmulator(
   }
 }
 
-/** What the operator's command line beside this emulator must know: whose tokens and which providers there are. */
+/** What the operator's command line beside this emulator must know: whose tokens, which providers, how grants end. */
 function writeVerification(settings: LocalSettings, values: Record<string, string>): void {
   const definitions = readFunctionsFile(configurationFiles(settings).functionsFile, values);
   const environmentOf = (name: string) => definitions.find((row) => row.name === name)?.environment ?? {};
   const { ISSUERS, GRANT_CLAIM } = environmentOf('token-authorize');
   const { PROVIDERS } = environmentOf('external-provider-link');
-  const text = JSON.stringify({ ISSUERS, GRANT_CLAIM, PROVIDERS });
+  const { END_GRANT } = environmentOf('smart-home-unlink');
+  const text = JSON.stringify({ ISSUERS, GRANT_CLAIM, PROVIDERS, END_GRANT });
   writeFileSync(join(settings.dataDir, 'verification.json'), text, { mode: 0o600 });
 }
 

@@ -435,6 +435,7 @@ test('the help names every verb, its options, the settings and the exit statuses
     ['revoke', ['--token-stdin', '--matrix', '--subject <sub>', '--client <client_id>', '--issuer <iss>', '--yes']],
     ['check', ['--token-stdin', '--matrix']],
     ['purge', ['--batch <rows>', '--yes']],
+    ['end-grant', ['--issuer <iss>', '--subject <id>', '--client <client_id>', '--grant <id>', 'user_claim', '--yes']],
     ['backup', ['<file>', '--directory']],
     ['rebuild-revocations', ['<file>', 'yc logging read', '--yes']],
     ['import-links', ['<file>', 'linkedAt', '--yes']],

@@ -15,6 +15,7 @@ Settings, from the environment, the same as the functions':
   ID_SERVER_ALLOW       identity servers that are not public, whose binds are imported all the same
   ISSUERS               whose tokens are verified; without it a token is known by itself alone
   GRANT_CLAIM           the claim that names the grant
+  END_GRANT             how each authorization server ends a grant: for end-grant alone
   MAX_TOKEN_LIFETIME_S  how long a revocation is kept at the least
 `;
 

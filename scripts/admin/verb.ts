@@ -13,7 +13,7 @@ export const EXIT = {
   revoked: 4,
   /** Of `links show`, `outbox show` and `bindings forget`: there is none. */
   absent: 4,
-  /** Part of it was not done: which, is on standard error. */
+  /** Part of it was not done: which, is on standard error; of `end-grant`, in the outcome. */
   partly: 5,
 } as const;
 

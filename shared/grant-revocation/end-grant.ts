@@ -8,7 +8,7 @@ import type { ApiCredential } from './api-credentials.ts';
 import { type GrantApi, stepsOf, userOf } from './grant-api.ts';
 import { GRANT_PRESET_NAMES, GRANT_PRESETS, type KnownCredentials } from './grant-presets.ts';
 import type { RevocationAttempt } from './revoke-grant.ts';
-import { fillTemplate, isTemplate } from './url-template.ts';
+import { fillTemplate, isTemplate, type Placeholder, placeholdersOf } from './url-template.ts';
 
 const EndGrantRows = z.lazy(() => {
   const text = z.string().check(z.minLength(1));
@@ -221,13 +221,23 @@ export function mayEndNewer(ending: GrantEnding, token: Pick<EndedToken, 'grant'
 /** What a token lacks that ending its grant takes; undefined: nothing. */
 export function faultOfEnding(ending: GrantEnding, token: EndedToken): string | undefined {
   if (ending.preset === 'rfc7009') return undefined;
+  const filled = fillTemplate(templateOf(ending, token), { ...token, subject: userOf(ending, token) });
+  return 'fault' in filled ? filled.fault : undefined;
+}
+
+/** What of a token its calls name. @param token Whether it names its grant decides which calls are made. */
+export function placeholdersOfEnding(ending: ApiEnding, token: Pick<EndedToken, 'grant'>): ReadonlySet<Placeholder> {
+  return placeholdersOf(templateOf(ending, token));
+}
+
+/** All that the calls of an API name, in one text. */
+function templateOf(ending: ApiEnding, token: Pick<EndedToken, 'grant'>): string {
   const templates = stepsOf(ending.api, token).map((step) => {
     if (!('list' in step)) return JSON.stringify([step.path, step.body]);
     // Of a list of all that the user has, the client's is meant.
     return step.isOfUser ? `${step.list}{client}` : step.list;
   });
-  const filled = fillTemplate([ending.base, ...templates].join(''), { ...token, subject: userOf(ending, token) });
-  return 'fault' in filled ? filled.fault : undefined;
+  return [ending.base, ...templates].join('');
 }
 
 /** What the server has confirmed to have ended. */

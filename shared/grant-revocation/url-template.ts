@@ -1,6 +1,7 @@
 /** What a placeholder may stand for: a value of the token, or the id of something that the server lists. */
 const PLACEHOLDER = /\{(subject|client|grant|jti|id)\}/g;
-type Placeholder = 'subject' | 'client' | 'grant' | 'jti' | 'id';
+/** The name of one. */
+export type Placeholder = 'subject' | 'client' | 'grant' | 'jti' | 'id';
 
 /** A URL with the values of a token, each percent-encoded as strictly as can be; or why there is none. */
 export function fillTemplate(
@@ -16,6 +17,12 @@ export function fillTemplate(
     return '';
   });
   return fault === undefined ? { url } : { fault };
+}
+
+/** The placeholders of a template, each once. */
+export function placeholdersOf(template: string): ReadonlySet<Placeholder> {
+  // The pattern takes no other names.
+  return new Set([...template.matchAll(PLACEHOLDER)].map(([, name]) => name as Placeholder));
 }
 
 /** Whether a setting's URL has placeholders in its path or query alone, one of which tells the user's grant from others'. */
