@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { type EmulatedProject, startProject } from '#test/support/emulated-project.ts';
+import { type EmulatedProject, startProject, TEST_KEYS } from '#test/support/emulated-project.ts';
+import { startForwarder } from '#test/support/forwarder.ts';
 import { callWhoami, startLinkedProject, unlinkRaw } from '#test/support/linked-project.ts';
 import { ISSUER_API, type IssuedTokens, type RealIssuer, startRealIssuer } from '#test/support/real-issuers.ts';
 import { basic } from '#test/support/test-issuer.ts';
@@ -133,6 +134,38 @@ describe('better-auth, whose tokens name no grant (its sid is the session of the
     },
   );
 
+  test('a route of its own ends the grant: its refresh token is dead at once, and after an outage', async () => {
+    const { url = '', authorization } = issuer.ownApi ?? {};
+    const between = await startForwarder(() => new URL(issuer.issuer).origin);
+    const row = {
+      issuer: issuer.issuer,
+      preset: 'http',
+      method: 'DELETE',
+      authorization,
+      success: [204],
+      reaches: 'grant',
+    };
+    const { life, project } = await start(issuer, jwtRow(), {
+      END_GRANT: JSON.stringify([{ ...row, url: url.replace(new URL(issuer.issuer).origin, between.url) }]),
+      ENCRYPTION_KEYS: TEST_KEYS,
+    });
+    await issuer.setClock(-10);
+    const link = await issuer.link(ISSUER_API);
+
+    expect(await life().unlink(link.accessToken)).toMatchObject({ reached: ['cut_off', 'upstream_grant'] });
+    await expect(issuer.refresh(link, ISSUER_API)).rejects.toThrow(/^the token endpoint answered 400 .*invalid_grant/);
+
+    await issuer.setClock(2);
+    const again = await issuer.link(ISSUER_API);
+    between.isDown = true;
+    expect(await life().unlink(again.accessToken)).toMatchObject({ upstream: 'pending: outgoing: unreachable' });
+    const refreshed = await issuer.refresh(again, ISSUER_API);
+    between.isDown = false;
+    project.makeJobsDue();
+    await project.tick();
+    await expect(issuer.refresh(refreshed, ISSUER_API)).rejects.toThrow(/invalid_grant/);
+  });
+
   test('with session_names_grant, which is wrong here, a link made anew in the same session is born dead', async () => {
     const row = { ...jwtRow(), grant: { claim: 'sid' }, session_names_grant: true };
     const { life } = await start(issuer, row);
@@ -181,11 +214,11 @@ function introspected({ issuer, introspectionEndpoint, clientId, clientSecret }:
 }
 
 /** Starts the built functions with one row of ISSUERS. */
-async function start(issuer: RealIssuer, row: Record<string, unknown>) {
+async function start(issuer: RealIssuer, row: Record<string, unknown>, more: Record<string, string> = {}) {
   const clients = [{ id: issuer.clientId, secret_sha256: REVOKER_SHA256 }];
   const project = await startProject({
     authUrl: issuer.issuer,
-    local: { ISSUERS: JSON.stringify([row]), GRANT_CLAIM: null, CLIENTS: JSON.stringify(clients) },
+    local: { ISSUERS: JSON.stringify([row]), GRANT_CLAIM: null, CLIENTS: JSON.stringify(clients), ...more },
   });
   onTestFinished(() => project.close());
   const life = (resource?: string): Life => ({

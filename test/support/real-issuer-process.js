@@ -50,7 +50,13 @@ async function startBetterAuth(http, url) {
       }),
     ],
   });
-  http.on('request', toNodeHandler(auth));
+  const { adapter } = await auth.$context;
+  const serve = toNodeHandler(auth);
+  http.on('request', (request, response) => {
+    const [, userId, clientId] = /^\/own\/users\/([^/]+)\/clients\/([^/]+)\/grants$/.exec(request.url ?? '') ?? [];
+    if (userId === undefined) void serve(request, response);
+    else void endGrants({ adapter, userId, clientId }, request, response);
+  });
   const { headers } = await auth.api.signUpEmail({
     body: { email: 'ann@example.test', password: 'obviously-fake', name: 'Ann' },
     returnHeaders: true,
@@ -75,10 +81,23 @@ async function startBetterAuth(http, url) {
     tokenEndpoint: endpoint('/oauth2/token'),
     introspectionEndpoint: endpoint('/oauth2/introspect'),
     revocationEndpoint: endpoint('/oauth2/revoke'),
+    ownApi: { url: `${url}/own/users/{subject}/clients/{client}/grants`, authorization: `Bearer ${CLIENT_SECRET}` },
     clientId: client.client_id,
     clientSecret: client.client_secret ?? '',
     cookie: cookie.join('; '),
   };
+}
+
+/** A route of the application's own, as docs/authorization-server.md tells one to have. */
+async function endGrants({ adapter, userId, clientId }, { method, headers }, response) {
+  if (headers.authorization !== `Bearer ${CLIENT_SECRET}` || method !== 'DELETE') return response.writeHead(401).end();
+  const where = [
+    { field: 'userId', value: userId },
+    { field: 'clientId', value: clientId },
+  ];
+  const deleted = await adapter.deleteMany({ model: 'oauthRefreshToken', where });
+  await adapter.deleteMany({ model: 'oauthAccessToken', where });
+  return response.writeHead(deleted === 0 ? 404 : 204).end();
 }
 
 /** Its tokens are JWTs, signed by HMAC; they and the codes are rows of a `Map`. */

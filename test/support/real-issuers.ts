@@ -19,6 +19,8 @@ export interface IssuerDescription {
   readonly tokenEndpoint: string;
   readonly introspectionEndpoint: string;
   readonly revocationEndpoint: string;
+  /** A route that the application has itself, which ends what a user has at a client. */
+  readonly ownApi?: { readonly url: string; readonly authorization: string };
   readonly clientId: string;
   readonly clientSecret: string;
   /** Of the browser in which Ann has signed in. */
