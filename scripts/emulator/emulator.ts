@@ -33,6 +33,8 @@ export interface EmulatorOptions {
   onOutput?: (functionName: string, line: string) => void;
   /** Functions start with their first call: quicker, but a bundle that does not load is found only then. */
   lazy?: boolean;
+  /** Whether timers fire by their schedules, which they do by default; {@link Emulator.fireTimer} works all the same. */
+  hasSchedules?: boolean;
   /** The gateway's clock, for its authorizer cache and the times in events. */
   now?: () => Date;
 }
@@ -96,7 +98,7 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
     await close();
     throw error;
   }
-  timers.start();
+  if (options.hasSchedules !== false) timers.start();
   isReady = true;
 
   return {
