@@ -67,10 +67,10 @@ export interface AuthorizationServer {
 
 /**
  * Starts an OpenID provider for development: `oidc-provider`, in which any name is a user, with the clients
- * `smart-home`, `demo`, `plain` (its tokens name no grant), `identity-admin` (an application of its own) and, for our functions, `unlink-functions`. It has an
- * API that ends a grant. Before a refresh it asks whether the link has ended, as `docs/authorization-server.md` tells a
- * provider to do. Its clock is `Date.now`, which the library has no parameter for: a test that moves it runs the server in
- * a process of its own.
+ * `smart-home`, `demo`, `plain` (its tokens name no grant), `identity-admin` (an application of its own) and, for our
+ * functions, `unlink-functions`. It has an API that ends grants. Before a refresh it asks whether the link has ended, as
+ * `docs/authorization-server.md` tells a provider to do; it does not ask for `plain`. Its clock is `Date.now`, which the
+ * library has no parameter for: a test that moves it runs the server in a process of its own.
  *
  * @throws {StartError}
  */
@@ -122,16 +122,22 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
 }
 
 /**
- * The server's own API, as a vendor's server may have one: `DELETE /admin/grants/{grant}` ends a grant and all tokens of
- * it, `DELETE /admin/users/{subject}/clients/{client}/grants` all grants of a user at a client. Which grants a path names;
- * undefined: it is no path of the API.
+ * Returns the grants that a path of the server's own API names; undefined for a path that is not of the API. A vendor's
+ * server may have such an API: `DELETE /admin/grants/{grant}` ends a grant and all tokens of it,
+ * `DELETE /admin/users/{subject}/clients/{client}/grants` all grants of a user at a client.
  */
 function grantsAt(path: string, { grantsOf }: Pick<ServerStore, 'grantsOf'>): readonly string[] | undefined {
   const [, grant] = /^\/admin\/grants\/([^/?]+)$/.exec(path) ?? [];
   if (grant !== undefined) return [grant];
   const [, subject, client] = /^\/admin\/users\/([^/?]+)\/clients\/([^/?]+)\/grants$/.exec(path) ?? [];
   if (subject === undefined || client === undefined) return undefined;
-  return grantsOf(decodeURIComponent(client), decodeURIComponent(subject));
+  try {
+    return grantsOf(decodeURIComponent(client), decodeURIComponent(subject));
+  } catch (error) {
+    // Broken percent-encoding names nobody.
+    if (error instanceof URIError) return [];
+    throw error;
+  }
 }
 
 /** The credential of the API is that of all clients, as a Bearer token. */

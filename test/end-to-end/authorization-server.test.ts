@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { DEMO_SECRET, linkDemoUser } from '#scripts/authorization-server/demo.ts';
+import { DEMO_SECRET, linkDemoUser, PLAIN_CLIENT } from '#scripts/authorization-server/demo.ts';
 import {
   type AuthorizationServer,
   type BrowserClient,
@@ -101,6 +101,57 @@ test('keys and refresh tokens outlive a restart', async () => {
   expect(await (await fetch(`${second.url}/jwks`)).text()).toBe(keys);
   const { status } = await requestTokens(second.url, { grant_type: 'refresh_token', refresh_token: refreshToken });
   expect(status).toBe(200);
+});
+
+describe('the API that ends what a user has at a client', () => {
+  /** A call of the API with its credential, unless the call says otherwise. */
+  async function callApi(authUrl: string, path: string, method = 'DELETE', credential = DEMO_SECRET): Promise<number> {
+    const headers = { Authorization: `Bearer ${credential}` };
+    return (await fetch(`${authUrl}/admin/users/${path}/grants`, { method, headers })).status;
+  }
+
+  test('ends all grants of that user at that client with their tokens, and no other', async () => {
+    const server = await start();
+    onTestFinished(() => server.close());
+    const plain = [server.url, 'ann b', 'jwt', 'smart-home', PLAIN_CLIENT] as const;
+    const links = [await linkDemoUser(...plain), await linkDemoUser(...plain)];
+    await linkDemoUser(server.url, 'ann b');
+    await linkDemoUser(server.url, 'ben', 'jwt', 'smart-home', PLAIN_CLIENT);
+
+    expect(await callApi(server.url, `ann%20b/clients/${PLAIN_CLIENT}`)).toBe(204);
+
+    expect(server.countGiven(PLAIN_CLIENT, 'ann b')).toEqual({ grants: 0, accessTokens: 0, refreshTokens: 0 });
+    expect(server.countGiven('smart-home', 'ann b')).toMatchObject({ grants: 1, refreshTokens: 1 });
+    expect(server.countGiven(PLAIN_CLIENT, 'ben')).toMatchObject({ grants: 1, refreshTokens: 1 });
+    for (const { refreshToken } of links) {
+      const fields = { grant_type: 'refresh_token', refresh_token: refreshToken };
+      expect(await requestTokens(server.url, fields, PLAIN_CLIENT)).toMatchObject({
+        ...{ status: 400, tokens: { error: 'invalid_grant' } },
+      });
+    }
+    expect(await callApi(server.url, `ann%20b/clients/${PLAIN_CLIENT}`)).toBe(404);
+  });
+
+  test('rejects a wrong credential and another method, and ends nothing', async () => {
+    const server = await start();
+    onTestFinished(() => server.close());
+    await linkDemoUser(server.url, 'ann');
+
+    expect(await callApi(server.url, 'ann/clients/smart-home', 'DELETE', 'obviously-wrong')).toBe(401);
+    expect(await callApi(server.url, 'ann/clients/smart-home', 'GET')).toBe(405);
+
+    expect(server.countGiven('smart-home', 'ann')).toMatchObject({ grants: 1, refreshTokens: 1 });
+  });
+
+  test('finds nothing under a path with broken percent-encoding, and the server goes on', async () => {
+    const server = await start();
+    onTestFinished(() => server.close());
+
+    expect(await callApi(server.url, '%/clients/smart-home')).toBe(404);
+    expect(await callApi(server.url, 'ann/clients/%E0%A4')).toBe(404);
+
+    expect((await fetch(`${server.url}/jwks`)).status).toBe(200);
+  });
 });
 
 describe('in one session of the browser', () => {
