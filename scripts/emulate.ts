@@ -84,6 +84,7 @@ The user unlinks them over the gateway:           200 {"request_id":"2222-cccc"}
 
 A client whose tokens name no grant, at a server that does not ask before a refresh. The unlink ends the grant at the
 server, by its own API (END_GRANT):               200 {"request_id":"3333-dddd"}, then 400 {"error":"invalid_grant",…}
+Its log line says what the server confirmed:      "reached":["cut_off","upstream_grant"]
 
   TOKENS=$(curl -s ${plain} -d grant_type=${DEMO_GRANT_TYPE} -d username=ann ${auth}/token)
   curl -i -X POST -H "Authorization: Bearer $(token access_token)" -H 'X-Request-Id: 3333-dddd' ${gateway}/v1.0/user/unlink

@@ -213,6 +213,8 @@ test('the lines that it prints can be pasted into a shell, and are answered as p
     [200, { id_server_unbind_result: 'success' }],
     [200, { mappings: {} }],
   ]);
+  const [unlink] = await script.next(/^\{.*"request_id":"3333-dddd".*$/m);
+  expect(JSON.parse(unlink)).toMatchObject({ reached: ['cut_off', 'upstream_grant'] });
 });
 
 /** The request of the API's documentation, `seeds/003`, line for line. */
