@@ -128,7 +128,7 @@ function endingOf(row: EndGrantRow, name: string): GrantEnding {
   const given = { issuer, preset, certificates, userClaim: row.user_claim };
   if (row.preset === 'http') {
     const { method, url: base, success: successStatuses, reaches } = row;
-    const verdicts = { already_revoked: ['status 404'], our_fault: ['status 405'] };
+    const verdicts = { already_revoked: ['status 404'] };
     const api: GrantApi = {
       steps: [{ method, path: '', reading: { successStatuses, verdicts } }],
       right: 'the right to make this call',

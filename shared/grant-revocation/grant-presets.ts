@@ -350,7 +350,7 @@ function authentikClients(provider: unknown, idToken: unknown): readonly string[
 
 /** How an answer is read of a call whose API documents how it says that there is nothing to end. */
 function nothingAt(...words: readonly string[]): EndingCall['reading'] {
-  return { verdicts: { already_revoked: words, our_fault: ['status 404', 'status 405'] } };
+  return { verdicts: { already_revoked: words } };
 }
 
 /** What a list names; undefined: the value is no list of objects with ids. @param read undefined: one that has ended. */
